@@ -1,0 +1,83 @@
+"""The attestation on a node's Lease: what agent and manager say to each other, as one JSON object.
+
+Short keys, because it is written with every renewal. Fields that a reader does not know are ignored, so that room is
+left for what is to come; a reader that finds no valid attestation treats the Lease as one that attests nothing.
+"""
+
+import json
+from typing import Any
+
+from quorate.core.types import Uid
+from quorate.core.world import Attestation
+
+_KEYS = {
+    "leaseUid": "lease_uid",
+    "seq": "sequence",
+    "armed": "armed",
+    "watchdog": "watchdog",
+    "w": "watchdog_s",
+    "d": "timeout_s",
+    "uptime": "uptime_s",
+    "systemUUID": "system_uuid",
+    "protocol": "protocol",
+    "generation": "generation",
+    "highestTerm": "highest_term",
+    "highestSeq": "highest_sequence",
+    "sharedKernel": "shared_kernel",
+    "drained": "drained",
+}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "lease_uid": str,
+    "sequence": int,
+    "armed": bool,
+    "watchdog": str,
+    "watchdog_s": (int, float),
+    "timeout_s": (int, float),
+    "uptime_s": (int, float),
+    "system_uuid": str,
+    "protocol": int,
+    "generation": int,
+    "highest_term": int,
+    "highest_sequence": int,
+    "shared_kernel": bool,
+    "drained": bool,
+}
+
+
+def encode(attestation: Attestation) -> str:
+    """The annotation's value."""
+    found: dict[str, Any] = {key: getattr(attestation, name) for key, name in _KEYS.items()}
+    for key in ("idle", "gone"):
+        if uids := getattr(attestation, key):
+            found[key] = list(uids)
+    return json.dumps(found, separators=(",", ":"))
+
+
+def decode(text: str | None) -> Attestation | None:
+    """The attestation, or None when the text is not a valid one. Never raises: anybody may have written it."""
+    try:
+        found = json.loads(text or "")
+        values = {name: found[key] for key, name in _KEYS.items() if key in found}
+        if not all(_fits(name, value) for name, value in values.items()):
+            return None
+        return Attestation(**values, idle=_uids(found, "idle"), gone=_uids(found, "gone"))
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
+
+
+def _uids(found: dict[str, Any], key: str) -> tuple[Uid, ...]:
+    uids = found.get(key, [])
+    if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
+        raise ValueError(f"{key} is not a list of uids")
+    return tuple(Uid(uid) for uid in uids)
+
+
+def _fits(name: str, value: object) -> bool:
+    wanted = _TYPES[name]
+    if wanted is not bool and isinstance(value, bool):
+        return False
+    if not isinstance(value, wanted):
+        return False
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0 <= value < 1e12
+    return True

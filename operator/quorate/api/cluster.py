@@ -1,0 +1,232 @@
+"""Cluster (`qc`): the set of nodes that vote together, its quorum, times and fencing."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
+
+from quorate.api.common import (
+    Column,
+    Conditions,
+    Duration,
+    LabelSelector,
+    Model,
+    Resource,
+    Timestamp,
+    rule,
+)
+from quorate.core.quorum import OverrideState
+from quorate.core.timing import Profile
+from quorate.core.types import EvidenceKind, WatchdogKind
+
+ALL_EVIDENCE = list(EvidenceKind)
+DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
+
+
+class ExpectedVotes(Model):
+    """How many votes a person says there are (pvecm expected). Refused while a real majority lives; spent once one has
+    lived again: acting again takes a larger generation.
+    """
+
+    votes: Annotated[int, Field(ge=1, le=3200)]
+    """The number of votes to count with."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Why; it is kept in the status and in the events."""
+    generation: Annotated[int, Field(ge=1, le=2147483647)]
+    """A number of your own that grows with every new request, so that an old file never acts twice."""
+
+
+class QuorumSpec(Model):
+    """How votes are counted."""
+
+    expected_votes: ExpectedVotes | None = None
+    """An emergency override of the total, for when nodes are lost for good."""
+
+
+class CustomTiming(Model):
+    """Times of your own. watchdog must be at least renewEvery + 2 x timeout + 1s."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule("duration(self.renewEvery) >= duration('500ms')", "renewEvery must be at least 500ms"),
+                rule("duration(self.timeout) > duration('0s')", "timeout must be positive"),
+                rule(
+                    "duration(self.watchdog) >= duration(self.renewEvery) + duration(self.timeout) + "
+                    "duration(self.timeout) + duration('1s')",
+                    message_expression=(
+                        "'watchdog %dms is shorter than renewEvery + 2 x timeout + 1s = %dms + 2 x %dms + 1000ms: "
+                        "one lost request would cost the node'.format([duration(self.watchdog).getMilliseconds(), "
+                        "duration(self.renewEvery).getMilliseconds(), duration(self.timeout).getMilliseconds()])"
+                    ),
+                ),
+            ]
+        }
+    )
+
+    renew_every: Duration
+    """How often an agent renews its Lease (r)."""
+    timeout: Duration
+    """Time-out of a renewal, and the greatest age of one that may still pet the watchdog (d)."""
+    watchdog: Duration
+    """Time-out of the watchdog (W)."""
+
+
+class TimingSpec(Model):
+    """How fast a dead node is found out, against how slow an API server may be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "has(self.custom) == (self.profile == 'Custom')",
+                    "custom belongs to profile Custom, and only to it",
+                )
+            ]
+        }
+    )
+
+    profile: Profile = Profile.AUTO
+    """Auto: Balanced with three or more API server addresses, else Relaxed. Guests of a dead node are released after
+    Fast 14.7s, Balanced 21.3s, Relaxed 68.7s, Proxmox 134.4s; armed nodes that cannot reach the API server for longer
+    than their watchdog (5s, 8s, 30s, 60s) reset themselves."""
+    custom: CustomTiming | None = None
+    """The times of profile Custom."""
+
+
+class FencingSpec(Model):
+    """What proves that a node is dead, and which watchdogs may be relied on."""
+
+    accepted_evidence: Annotated[
+        list[EvidenceKind], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ALL_EVIDENCE
+    """The kinds of evidence that release a node's guests. Drained: its agent attested that none runs there. NewBoot:
+    another boot of the machine renews. LeaseExpired: armed, and silent for longer than its watchdog allows. HumanAck: a
+    person confirmed it."""
+    accepted_watchdogs: Annotated[
+        list[WatchdogKind], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = DEFAULT_WATCHDOGS
+    """The kinds of watchdog that are trusted to reset their node. Guests start only on nodes with one of these.
+    VirtualHardware, VirtualSoftdog (a VM can be frozen with its watchdog) and External (a stand-in outside the node: lab
+    and kind) count only when they are named here."""
+
+
+class ClusterSpec(Model):
+    """What is wished."""
+
+    node_selector: LabelSelector | None = None
+    """Which Kubernetes nodes join. Absent: every node without a NoSchedule control-plane taint. Joining is sticky and
+    stops at 32 nodes."""
+    quorum: QuorumSpec = QuorumSpec()
+    """How votes are counted."""
+    timing: TimingSpec = TimingSpec()
+    """How fast a dead node is found out."""
+    fencing: FencingSpec = FencingSpec()
+    """What proves that a node is dead."""
+
+
+class VotesModel(Model):
+    """The count of votes."""
+
+    expected: int = 0
+    """The total that counts now: all votes, or what expectedVotes says."""
+    total: int = 0
+    """The votes of all members."""
+    live: int = 0
+    """The votes of the members that were heard from."""
+    needed: int = 0
+    """A majority: floor(expected / 2) + 1."""
+    text: str = ""
+    """live/expected."""
+
+
+class OverrideModel(Model):
+    """What became of the newest expectedVotes."""
+
+    generation: int
+    """Its generation."""
+    votes: int
+    """Its votes."""
+    state: OverrideState
+    """Active, Refused (a real majority was alive) or Spent (one has lived again)."""
+
+
+class TimingModel(Model):
+    """The times in force."""
+
+    profile: str
+    """The profile they come from."""
+    why: str
+    """Why this profile."""
+    renew_every: str
+    """r: how often agents renew."""
+    timeout: str
+    """d: time-out of a renewal."""
+    watchdog: str
+    """W: time-out of the watchdogs."""
+    suspect_after: str
+    """S: silence after which a node is suspected."""
+    release_after: str
+    """T: silence after which an armed node has been reset for certain."""
+
+
+class ClusterStatusModel(Model):
+    """What was seen and done."""
+
+    quorate: bool = False
+    """Whether a majority of the votes is alive. Without it nothing is fenced, recovered, started or moved."""
+    quorate_since: Timestamp | None = None
+    """Since when."""
+    ever_quorate: bool = False
+    """Whether it ever was: from then on, joining needs quorum."""
+    votes: VotesModel = VotesModel()
+    """The votes."""
+    override: OverrideModel | None = None
+    """What became of the newest expectedVotes."""
+    table_generation: int = 0
+    """Grows with every change of the effective votes."""
+    manager: str = ""
+    """The leading manager."""
+    term: int = 0
+    """Its term: larger than any before it."""
+    timing: TimingModel | None = None
+    """The times in force."""
+    fencing: str = ""
+    """How many nodes hold an armed watchdog, or Standby when none needs to."""
+    nodes: str = ""
+    """Nodes online / members."""
+    guests: str = ""
+    """Guests by state."""
+    message: str = ""
+    """One sentence: what was done or is awaited, and until when at the latest."""
+    observed_generation: int = 0
+    """The generation of the spec that this status answers."""
+    conditions: Conditions = []
+    """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, NodesEnrolled, ExpectedVotesActive."""
+
+
+class Cluster(Resource):
+    """A set of nodes that vote together. A guest under HA belongs to one Cluster; a node to at most one."""
+
+    plural: ClassVar[str] = "clusters"
+    singular: ClassVar[str] = "cluster"
+    short_names: ClassVar[tuple[str, ...]] = ("qc",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("Quorate", ".status.quorate", "boolean"),
+        Column("Votes", ".status.votes.text"),
+        Column("Nodes", ".status.nodes"),
+        Column("Guests", ".status.guests"),
+        Column("Fencing", ".status.fencing"),
+        Column("Status", ".status.message"),
+        Column("Manager", ".status.manager", wide=True),
+        Column("Term", ".status.term", "integer", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    rules: ClassVar[tuple[JsonDict, ...]] = (
+        rule("self.metadata.name.size() <= 48", "the name of a Cluster has at most 48 characters"),
+    )
+
+    spec: ClusterSpec
+    """What is wished."""
+    status: Annotated[ClusterStatusModel | None, Field()] = None
+    """What was seen and done."""

@@ -1,0 +1,246 @@
+"""HAResource (`har`): one guest under HA."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from pydantic.config import JsonDict
+
+from quorate.api.common import (
+    Column,
+    Conditions,
+    Duration,
+    Model,
+    ObjectName,
+    Resource,
+    Text,
+    Timestamp,
+    rule,
+    schema_extra,
+)
+from quorate.core.types import GuestState, UpdatePolicy, Wanted
+
+
+class TemplateMetadata(Model):
+    """What the guest's Pod is labelled and annotated with."""
+
+    labels: dict[str, Annotated[str, Field(max_length=63)]] = {}
+    """Labels."""
+    annotations: dict[str, str] = {}
+    """Annotations."""
+
+
+class Container(Model):
+    """A pod template."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    """Labels and annotations of the Pod."""
+    spec: Annotated[dict[str, Any], schema_extra(**{"x-kubernetes-preserve-unknown-fields": True})]
+    """A PodSpec, as the API server takes it; it is tried by a dry run. Quorate sets nodeName, restartPolicy (Never),
+    tolerations for not-ready and unreachable nodes, and an init container that keeps the Pod from running in another boot
+    of its node."""
+
+
+class Guest(Model):
+    """What runs."""
+
+    container: Container
+    """A Pod, which Quorate makes and keeps running exactly once."""
+
+
+class StorageMount(Model):
+    """A Storage and where it is mounted in every container of the guest."""
+
+    name: ObjectName
+    """Name of the Storage."""
+    path: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^/[^:]*$")]
+    """Absolute path in the containers."""
+
+
+class HAResourceSpec(Model):
+    """What is wished."""
+
+    cluster_name: Annotated[str, Field(max_length=63)] = ""
+    """The Cluster that looks after it. May be empty while there is only one; once resolved it stays."""
+    guest: Guest
+    """What runs."""
+    state: Wanted = Wanted.STARTED
+    """Started: keep it running. Stopped: keep it stopped. Disabled: the same, and the way out of Error. Ignored: hands
+    off."""
+    max_restart: Annotated[int, Field(ge=0, le=100)] = 1
+    """How often a failed start or an end is answered by a restart on the same node."""
+    max_relocate: Annotated[int, Field(ge=0, le=100)] = 1
+    """How many other nodes are tried after that; then Error."""
+    start_timeout: Duration = "5m"
+    """A guest that is not Ready within this time has failed to start."""
+    update_policy: UpdatePolicy = UpdatePolicy.RECREATE
+    """What a changed template does to a running guest. Recreate: it is stopped and started on the same node, not counted
+    as a failure. OnDelete: the new template is used at the next start."""
+    storage: Annotated[
+        list[StorageMount],
+        Field(
+            max_length=32,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = []
+    """Storages to mount. A node without one of them is no candidate."""
+    comment: Text = ""
+    """Free text."""
+
+
+class InstanceModel(Model):
+    """One start of the guest, on one boot of one node."""
+
+    id: str
+    """Names this start."""
+    node: str
+    """Its node."""
+    nonce: str
+    """That node's boot."""
+    template_hash: str
+    """The template it was made from."""
+    drawn: Timestamp
+    """When it was decided."""
+    uid: str | None = None
+    """The Pod's uid."""
+    began: bool = False
+    """Whether any container of it was ever reported started."""
+    started: bool = False
+    """Whether a main container of it was ever reported started."""
+    stopping: bool = False
+    """Whether its end was asked for."""
+    failure: Text = ""
+    """Why it counts as failed although its containers did not say so."""
+    ended: Text = ""
+    """The fact by which it is known to have stopped."""
+    counted: bool = False
+    """Whether that end counts for the restart limit."""
+
+
+class CommandModel(Model):
+    """What became of the newest command (annotation quorate.dev/command)."""
+
+    id: str
+    """Its id."""
+    verb: str
+    """Its verb."""
+    result: Text
+    """In words."""
+
+
+class TerminationModel(Model):
+    """Why the last instance ended."""
+
+    node: str
+    """Where it ran."""
+    instance: str
+    """Which start it was."""
+    reason: str
+    """One word."""
+    at: Timestamp
+    """When it was known."""
+    exit_code: int | None = None
+    """The exit code, if the kubelet reported one."""
+    message: Text = ""
+    """The container's last words."""
+
+
+class RecoveryModel(Model):
+    """The last recovery, step by step."""
+
+    incident: str
+    """The incident it belongs to."""
+    node: str
+    """The node that was lost."""
+    suspected: Timestamp
+    """When the node was suspected."""
+    evidence: Text = ""
+    """What proved that the old instance was dead."""
+    fenced: Timestamp | None = None
+    """When that was certain."""
+    released: Timestamp | None = None
+    """When the old Pod was gone."""
+    created: Timestamp | None = None
+    """When the new Pod was made."""
+    ready: Timestamp | None = None
+    """When it was Ready."""
+    duration: str | None = None
+    """From suspected to ready."""
+
+
+class HAResourceStatusModel(Model):
+    """What was seen and done."""
+
+    guest: str = ""
+    """Its sid, as Proxmox writes it: ct:namespace/name."""
+    state: GuestState = GuestState.QUEUED
+    """Queued, Starting, Started, RequestStop, Stopped, Relocate, Fence (its node is lost, waiting for proof), Recovery,
+    Ignored or Error."""
+    since: Timestamp | None = None
+    """Since when."""
+    cluster_name: str = ""
+    """The Cluster that looks after it."""
+    ready: bool = False
+    """Whether its Pod is Ready."""
+    ready_since: Timestamp | None = None
+    """Since when."""
+    node: str | None = None
+    """Where it runs, or ran last."""
+    target: str | None = None
+    """Where it is going; in Fence, where it would go."""
+    restarts: int = 0
+    """Restarts used on this node."""
+    failed_nodes: Annotated[list[str], Field(max_length=128)] = []
+    """Nodes on which it failed."""
+    tries: str = ""
+    """Restarts and relocations used, of those allowed."""
+    next_try: Timestamp | None = None
+    """Not before."""
+    instance: InstanceModel | None = None
+    """The current start."""
+    template_hash: str = ""
+    """The newest template that the API server accepted."""
+    rejected_template: str = ""
+    """The template that it rejected."""
+    last_command: CommandModel | None = None
+    """The newest command and what became of it."""
+    last_termination: TerminationModel | None = None
+    """Why the last instance ended."""
+    recovery: RecoveryModel | None = None
+    """The last recovery."""
+    message: Annotated[str, Field(max_length=8192)] = ""
+    """One sentence: what is done or awaited."""
+    term: int = 0
+    """The leader's term that wrote this."""
+    observed_generation: int = 0
+    """The generation of the spec that this status answers."""
+    conditions: Conditions = []
+    """Ready (as wished: a guest that is stopped on request is Ready), Reconciling, Stalled."""
+
+
+class HAResource(Resource):
+    """One guest under HA: kept running exactly once, whatever fails."""
+
+    plural: ClassVar[str] = "haresources"
+    singular: ClassVar[str] = "haresource"
+    short_names: ClassVar[tuple[str, ...]] = ("har",)
+    namespaced: ClassVar[bool] = True
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("Guest", ".status.guest"),
+        Column("Want", ".spec.state"),
+        Column("State", ".status.state"),
+        Column("Ready", ".status.ready", "boolean"),
+        Column("Node", ".status.node"),
+        Column("Target", ".status.target"),
+        Column("Tries", ".status.tries", wide=True),
+        Column("Since", ".status.since", "date"),
+        Column("Why", ".status.message", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    rules: ClassVar[tuple[JsonDict, ...]] = (
+        rule("self.metadata.name.size() <= 63", "the name becomes the Pod's name and a label: at most 63 characters"),
+    )
+
+    spec: HAResourceSpec
+    """What is wished."""
+    status: HAResourceStatusModel | None = None
+    """What was seen and done."""

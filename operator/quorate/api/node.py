@@ -1,0 +1,154 @@
+"""Node (`qn`): one member of a Cluster, named like the Kubernetes node it stands for."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from quorate.api.common import Column, Conditions, Model, Name, Resource, Timestamp, rule, schema_extra
+from quorate.core.types import EvidenceKind, NodeState, Stage
+
+
+class NodeSpec(Model):
+    """What is wished."""
+
+    cluster_name: Annotated[
+        Name, schema_extra(**{"x-kubernetes-validations": [rule("self == oldSelf", "clusterName is immutable")]})
+    ]
+    """The Cluster it votes in. It cannot be changed: delete the Node to let it join another one."""
+    votes: Annotated[int, Field(ge=0, le=100)] = 1
+    """Its votes. 0 is allowed: it runs guests and does not count."""
+
+
+class EvidenceModel(Model):
+    """One proof that a boot runs no guests any more."""
+
+    kind: EvidenceKind
+    """What kind of proof."""
+    at: Timestamp
+    """When it was found."""
+    sequence: int
+    """The sequence of the node's Lease that it was judged by."""
+    detail: Annotated[str, Field(max_length=1024)]
+    """In words."""
+
+
+class IncidentModel(Model):
+    """One loss of one boot of the node."""
+
+    id: Annotated[str, Field(max_length=128)]
+    """Names the incident."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """The boot that was lost."""
+    opened: Timestamp
+    """When."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """Why."""
+    stage: Stage
+    """Suspected; Proven: there is evidence; Fenced: its Lease was taken and its guests are released."""
+    sequence: int
+    """The last sequence heard from the lost boot."""
+    term: int
+    """The leader's term that opened it."""
+    release_by: Timestamp | None = None
+    """The latest moment at which the guests are released, where an armed watchdog bounds it."""
+    evidence: Annotated[list[EvidenceModel], Field(max_length=16)] = []
+    """What was found so far."""
+
+
+class WatchdogModel(Model):
+    """What the agent attested last."""
+
+    kind: Annotated[str, Field(max_length=64)]
+    """Hardware, Softdog, VirtualHardware, VirtualSoftdog or External."""
+    armed: bool
+    """Whether it resets the node when it is not petted."""
+    timeout: str
+    """Its time-out as read back from the device."""
+    renewal_timeout: str
+    """The agent's time-out for one renewal."""
+    shared_kernel: bool = False
+    """Whether the node shares its kernel with others (kind, lab): the start gate then asks the agent."""
+
+
+class ArmingModel(Model):
+    """The request to the agent to hold an armed watchdog."""
+
+    generation: int
+    """Grows with every change of mind."""
+    wanted: bool
+    """Whether to be armed."""
+
+
+class OrdersModel(Model):
+    """The times the agent is to work by."""
+
+    renew_every: str
+    """r."""
+    timeout: str
+    """d."""
+    watchdog: str
+    """W."""
+
+
+class NodeStatusModel(Model):
+    """What was seen and done."""
+
+    state: NodeState = NodeState.UNKNOWN
+    """Online; Unknown: no heartbeat; Fence: lost with guests, waiting for proof or return; Gone: Kubernetes does not know
+    it."""
+    since: Timestamp | None = None
+    """Since when."""
+    votes: int = 0
+    """Its votes as they count now."""
+    nonce: Annotated[str | None, Field(max_length=128)] = None
+    """Names the current boot."""
+    system_uuid: Annotated[str, Field(max_length=128)] = ""
+    """Names the machine."""
+    agent_protocol: int = 0
+    """The protocol that its agent speaks."""
+    watchdog: WatchdogModel | None = None
+    """What its agent attested of the watchdog."""
+    watchdog_text: str = ""
+    """The same in words."""
+    arming: ArmingModel | None = None
+    """What the agent is asked for."""
+    orders: OrdersModel | None = None
+    """The times the agent is to work by."""
+    asks: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1024)] = []
+    """Pods of which the agent is asked to attest that nothing runs any more."""
+    guests: int = 0
+    """How many guests are on it or on their way to it."""
+    incident: IncidentModel | None = None
+    """The open incident."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """What is awaited, and the latest moment at which guests are released."""
+    term: int = 0
+    """The leader's term that wrote this."""
+    observed_generation: int = 0
+    """The generation of the spec that this status answers."""
+    conditions: Conditions = []
+    """Ready, Reconciling, Stalled, WatchdogAccepted, FenceConfirmed, AgentCurrent."""
+
+
+class Node(Resource):
+    """One member of a Cluster. Write `qn` or `nodes.quorate.dev`: a bare `node` is Kubernetes' own."""
+
+    plural: ClassVar[str] = "nodes"
+    singular: ClassVar[str] = "node"
+    short_names: ClassVar[tuple[str, ...]] = ("qn",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("State", ".status.state"),
+        Column("Votes", ".status.votes", "integer"),
+        Column("Since", ".status.since", "date"),
+        Column("Watchdog", ".status.watchdogText"),
+        Column("Guests", ".status.guests", "integer"),
+        Column("Why", ".status.message", wide=True),
+        Column("Agent", ".status.agentProtocol", "integer", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    selectable: ClassVar[tuple[str, ...]] = (".spec.clusterName",)
+
+    spec: NodeSpec
+    """What is wished."""
+    status: NodeStatusModel | None = None
+    """What was seen and done."""

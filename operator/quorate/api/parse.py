@@ -1,0 +1,251 @@
+"""Objects as the API server returns them -> the core's views. The spec is checked by the models; a status that cannot be
+read is an error as well, because state that is not understood must not be acted upon.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from quorate.api.cluster import ClusterSpec as ClusterSpecModel
+from quorate.api.common import LabelSelector, Model
+from quorate.api.haresource import HAResourceSpec
+from quorate.api.node import NodeSpec
+from quorate.api.storage import StorageSpec
+from quorate.api.wire import from_wire
+from quorate.core.quorum import ExpectedVotes
+from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
+from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.timing import Timing, TimingSpec, parse_duration
+from quorate.core.types import (
+    COMMAND_ANNOTATION,
+    CONFIRM_ANNOTATION,
+    IN_USE_FINALIZER,
+    INSTANCE_FINALIZER,
+    MEMBER_FINALIZER,
+    GuestKey,
+    NodeName,
+    Uid,
+)
+from quorate.core.world import (
+    ClusterSpec,
+    ClusterView,
+    GuestSpec,
+    GuestView,
+    Mount,
+    NodeView,
+    StorageView,
+    Template,
+)
+
+Raw = Mapping[str, Any]
+Spec = TypeVar("Spec", bound=Model)
+Status = TypeVar("Status")
+
+
+class UnreadableError(Exception):
+    """An object that cannot be understood; the message names object, field, finding and remedy."""
+
+
+def cluster(raw: Raw) -> ClusterView:
+    """A Cluster. Raises UnreadableError."""
+    spec = _spec(raw, ClusterSpecModel)
+    expected, custom = spec.quorum.expected_votes, spec.timing.custom
+    timing = None
+    if custom is not None:
+        timing = Timing(*(parse_duration(one) for one in (custom.renew_every, custom.timeout, custom.watchdog)))
+    return ClusterView(
+        **_identity(raw),
+        held=_holds(raw, MEMBER_FINALIZER),
+        status=_status(raw, ClusterStatus),
+        spec=ClusterSpec(
+            node_selector=selector(spec.node_selector) if spec.node_selector is not None else None,
+            expected_votes=(
+                ExpectedVotes(expected.votes, expected.reason, expected.generation) if expected is not None else None
+            ),
+            timing=TimingSpec(spec.timing.profile, timing),
+            accepted_evidence=tuple(spec.fencing.accepted_evidence),
+            accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
+        ),
+    )
+
+
+def node(raw: Raw) -> NodeView:
+    """A Node, without its Kubernetes node and its Lease. Raises UnreadableError."""
+    spec = _spec(raw, NodeSpec)
+    identity = _identity(raw)
+    return NodeView(
+        **{**identity, "name": NodeName(identity["name"])},
+        cluster_name=spec.cluster_name,
+        votes=spec.votes,
+        confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
+        held=_holds(raw, MEMBER_FINALIZER),
+        status=_status(raw, NodeStatus),
+    )
+
+
+def guest(raw: Raw) -> GuestView:
+    """An HAResource, without its Pod. Raises UnreadableError."""
+    spec = _spec(raw, HAResourceSpec)
+    identity = _identity(raw)
+    key = GuestKey(raw["metadata"].get("namespace", ""), identity.pop("name"))
+    mounts = tuple(Mount(one.name, one.path) for one in spec.storage)
+    return GuestView(
+        **identity,
+        key=key,
+        command=_annotations(raw).get(COMMAND_ANNOTATION, ""),
+        held=_holds(raw, INSTANCE_FINALIZER),
+        status=_status(raw, GuestStatus),
+        spec=GuestSpec(
+            template=template(spec, mounts),
+            cluster_name=spec.cluster_name,
+            wanted=spec.state,
+            max_restart=spec.max_restart,
+            max_relocate=spec.max_relocate,
+            start_timeout_s=parse_duration(spec.start_timeout),
+            update_policy=spec.update_policy,
+            mounts=mounts,
+        ),
+    )
+
+
+def storage(raw: Raw) -> StorageView:
+    """A Storage, without its users. Raises UnreadableError."""
+    spec = _spec(raw, StorageSpec)
+    return StorageView(
+        **_identity(raw),
+        type=spec.type,
+        nodes=selector(spec.nodes) if spec.nodes is not None else None,
+        namespaces=tuple(spec.allowed_namespaces),
+        claim=(spec.claim.namespace, spec.claim.name) if spec.claim is not None else None,
+        path=spec.local.path if spec.local is not None else "",
+        disabled=spec.disabled,
+        held=_holds(raw, IN_USE_FINALIZER),
+        status=_status(raw, StorageStatus),
+    )
+
+
+def selector(model: LabelSelector) -> Selector:
+    """A LabelSelector; matchLabels are In requirements with one value."""
+    exact = [Requirement(key, "In", (value,)) for key, value in sorted(model.match_labels.items())]
+    more = [Requirement(one.key, one.operator, tuple(one.values)) for one in model.match_expressions]
+    return Selector((*exact, *more))
+
+
+def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
+    """What placement must know of a pod template; the hash covers all that makes the Pod another one."""
+    container = spec.guest.container
+    pod = container.spec
+    content = [
+        container.metadata.model_dump(mode="json"),
+        pod,
+        [(mount.storage, mount.path) for mount in mounts],
+    ]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    try:
+        return Template(
+            hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+            node_selector=tuple(sorted((pod.get("nodeSelector") or {}).items())),
+            node_terms=_node_terms(pod),
+            tolerations=tuple(_toleration(one) for one in pod.get("tolerations") or []),
+            problem=_template_problem(pod),
+        )
+    except (AttributeError, TypeError, KeyError):
+        # Not even the shape of a PodSpec: the API server will say what is wrong with it.
+        return Template(hash=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+_OURS = {
+    "nodeName": "Quorate chooses the node: remove it, or use nodeSelector or a required node affinity",
+    "schedulerName": "Quorate chooses the node: remove it",
+    "schedulingGates": "Quorate chooses the node: remove them",
+    "topologySpreadConstraints": "Quorate runs exactly one Pod of a guest: remove them",
+}
+
+
+def _template_problem(pod: Raw) -> str:
+    """A field of the template that cannot be honoured, with the remedy; empty: none."""
+    where = "spec.guest.container.spec"
+    for field, remedy in _OURS.items():
+        if pod.get(field):
+            return f"{where}.{field} is set: {remedy}"
+    policy = pod.get("restartPolicy", "Never")
+    if policy != "Never":
+        return (
+            f"{where}.restartPolicy is {policy}: a rebooted kubelet would start it behind Quorate's back. Remove it "
+            "(Quorate restarts the guest: spec.maxRestart)"
+        )
+    for kind in ("podAffinity", "podAntiAffinity"):
+        if ((pod.get("affinity") or {}).get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution"):
+            return f"{where}.affinity.{kind} is required: it is not honoured here; use a required node affinity"
+    return ""
+
+
+def _node_terms(pod: Raw) -> tuple[NodeTerm, ...] | None:
+    affinity = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    if not affinity:
+        return None
+    return tuple(
+        NodeTerm(_requirements(term.get("matchExpressions")), _requirements(term.get("matchFields")))
+        for term in affinity.get("nodeSelectorTerms") or []
+    )
+
+
+def _requirements(found: Any) -> tuple[Requirement, ...]:
+    return tuple(Requirement(one["key"], one["operator"], tuple(one.get("values") or ())) for one in found or [])
+
+
+def _toleration(raw: Raw) -> Toleration:
+    return Toleration(
+        key=raw.get("key") or "",
+        operator=raw.get("operator") or "Equal",
+        value=raw.get("value") or "",
+        effect=raw.get("effect") or "",
+    )
+
+
+def _identity(raw: Raw) -> dict[str, Any]:
+    metadata = raw["metadata"]
+    return {
+        "name": metadata["name"],
+        "uid": Uid(metadata.get("uid", "")),
+        "generation": metadata.get("generation", 0),
+        "resource_version": metadata.get("resourceVersion", ""),
+        "deleting": metadata.get("deletionTimestamp") is not None,
+    }
+
+
+def _annotations(raw: Raw) -> Mapping[str, str]:
+    return raw["metadata"].get("annotations") or {}
+
+
+def _holds(raw: Raw, finalizer: str) -> bool:
+    return finalizer in (raw["metadata"].get("finalizers") or [])
+
+
+def _spec(raw: Raw, model: type[Spec]) -> Spec:
+    try:
+        return model.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(["spec", *(str(part) for part in first["loc"])])
+        raise UnreadableError(f"{_name(raw)}: {field}: {first['msg']}, found {first['input']!r}") from error
+
+
+def _status(raw: Raw, cls: type[Status]) -> Status:
+    try:
+        return from_wire(cls, raw.get("status"))
+    except ValueError as error:
+        raise UnreadableError(
+            f"{_name(raw)}: status.{error}: this version of Quorate did not write it; nothing is done with this object"
+        ) from error
+
+
+def _name(raw: Raw) -> str:
+    metadata = raw["metadata"]
+    where = f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else metadata["name"]
+    return f"{raw.get('kind', 'object')} {where}"

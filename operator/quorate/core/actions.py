@@ -1,0 +1,183 @@
+"""The Plan: statuses to write, deeds to do after them, notes for people, and when to look again.
+
+Each deed names the statuses that must have been written before it (`after`) and carries the precondition under which it
+is still right (uid, resourceVersion). `kube/act.py` carries them out and decides nothing.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, StorageStatus
+from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
+
+
+@dataclass(frozen=True, slots=True)
+class StatusWrite:
+    """Replace an object's status, by compare-and-swap on the version that was judged."""
+
+    ref: Ref
+    resource_version: str
+    status: ClusterStatus | NodeStatus | GuestStatus | StorageStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAction:
+    """A deed on a node. Deeds on one subject are done in order; `after` lists the statuses it depends on."""
+
+    node: NodeName
+
+    @property
+    def subject(self) -> Ref:
+        return node_ref(self.node)
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class Enroll(NodeAction):
+    """Make the Node CR of a Kubernetes node that the Cluster selects (join)."""
+
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateLease(NodeAction):
+    """Make a member's Lease at enrolment, held by nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLease(NodeAction):
+    """Read the Lease from the API server itself: a watch that stalled is not a node that died."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLease(NodeAction):
+    """Take the Lease away by compare-and-swap on the version judged: the one deed that fences.
+
+    `resource_version` None: the Lease is missing, create it as fenced.
+    """
+
+    incident: IncidentId
+    nonce: Nonce
+    uid: Uid | None
+    resource_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetTaint(NodeAction):
+    """Keep the scheduler away from a node in an incident (NoSchedule), or (incident None) let it come back."""
+
+    incident: IncidentId | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetFinalizer:
+    """Add or remove our finalizer on one of our own objects, by compare-and-swap."""
+
+    subject: Ref
+    finalizer: str
+    present: bool
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestAction:
+    """A deed on a guest."""
+
+    guest: GuestKey
+
+    @property
+    def subject(self) -> Ref:
+        return self.guest.ref
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTemplate(GuestAction):
+    """Ask the API server by a dry run whether it takes this template; keep it as a revision when it does."""
+
+    template_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod(GuestAction):
+    """Start an instance that the status already names."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class StopPod(GuestAction):
+    """Delete gracefully, with the Pod's own grace period. The object stays until `RemovePod`."""
+
+    uid: Uid
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePod(GuestAction):
+    """The instance has stopped as a fact: delete what is left of the Pod, take our finalizer off.
+
+    `fact` says how that is known. `forced`: on evidence about the node, whose kubelet will not answer (grace 0).
+    """
+
+    uid: Uid
+    resource_version: str
+    fact: str
+    forced: bool = False
+    proof: tuple[Ref, ...] = ()
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject, *self.proof)
+
+
+Action: TypeAlias = (
+    Enroll
+    | CreateLease
+    | ProbeLease
+    | TakeLease
+    | SetTaint
+    | SetFinalizer
+    | CheckTemplate
+    | CreatePod
+    | StopPod
+    | RemovePod
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An Event: a CamelCase reason and one sentence, on one object."""
+
+    ref: Ref
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a guest may not run on a node."""
+
+    node: NodeName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now. `wake_at_s`: look again then at the latest (manager's clock), even if nothing happens."""
+
+    statuses: tuple[StatusWrite, ...] = ()
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    sentence: str = ""
+    wake_at_s: float | None = None

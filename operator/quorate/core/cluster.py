@@ -1,0 +1,215 @@
+"""The Cluster as a whole: its times, its votes, and its one sentence."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from quorate.core.actions import Note
+from quorate.core.conditions import Finding, merge, summary
+from quorate.core.draft import clock
+from quorate.core.liveness import Pulse
+from quorate.core.members import Enrolment, effective_votes
+from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, judge_override
+from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, TimingStatus, VotesStatus
+from quorate.core.timing import Resolved, resolve, seconds
+from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage
+from quorate.core.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What this round found out, for the status of the Cluster."""
+
+    timing: Resolved
+    quorum: Quorum
+    override: Override | None
+    nodes: Mapping[NodeName, NodeStatus]
+    guests: Mapping[GuestKey, GuestStatus]
+    enrolment: Enrolment
+
+
+def resolved_timing(world: World) -> Resolved:
+    return resolve(world.cluster.spec.timing, world.api_servers)
+
+
+def count_votes(world: World, pulses: Mapping[NodeName, Pulse]) -> tuple[Quorum, Override | None]:
+    """The quorum in force and what became of the newest `expectedVotes`."""
+    votes = [Vote(node.name, effective_votes(world, node), pulses[node.name].alive) for node in world.nodes]
+    real = count(votes).answer
+    override = judge_override(world.cluster.spec.expected_votes, world.cluster.status.override, real)
+    return count(votes, override), override
+
+
+def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
+    before, quorum = world.cluster.status, outlook.quorum
+    # "Not yet" is no news: what was written stays until it is known.
+    quorate = before.quorate if quorum.answer is Answer.NOT_YET else quorum.answer is Answer.YES
+    turned = quorate != before.quorate
+    votes = VotesStatus(quorum.expected, quorum.total, quorum.live, quorum.needed, f"{quorum.live}/{quorum.expected}")
+    table_changed = (votes.expected, votes.total) != (before.votes.expected, before.votes.total)
+    if quorum.answer is Answer.NOT_YET:
+        votes, table_changed = before.votes, False
+    status = replace(
+        before,
+        quorate=quorate,
+        quorate_since=(world.wall if quorate else None) if turned else before.quorate_since,
+        ever_quorate=before.ever_quorate or quorate,
+        votes=votes,
+        override=outlook.override,
+        table_generation=before.table_generation + (1 if table_changed else 0),
+        manager=world.manager,
+        timing=_timing_status(outlook.timing),
+        fencing=_fencing(outlook.nodes),
+        nodes=_nodes_text(outlook.nodes),
+        guests=_guests_text(outlook.guests),
+        observed_generation=world.cluster.generation,
+    )
+    status = replace(status, message=_sentence(world, outlook))
+    return replace(status, conditions=_conditions(world, outlook, status))
+
+
+def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
+    """Events for what turned."""
+    before, ref = world.cluster.status, Ref(Kind.CLUSTER, world.cluster.name)
+    found = []
+    if after.quorate != before.quorate:
+        text = f"{after.votes.live} of {after.votes.expected} votes, need {after.votes.needed}"
+        reason = "Quorate" if after.quorate else "QuorumLost"
+        found.append(Note(ref, reason, text, warning=not after.quorate))
+    if after.override != before.override and after.override is not None:
+        found.append(Note(ref, f"ExpectedVotes{after.override.state}", _override_text(after.override)))
+    if after.manager != before.manager:
+        found.append(Note(ref, "LeaderChanged", f"{world.manager} leads, term {world.term}"))
+    return tuple(found)
+
+
+def _timing_status(resolved: Resolved) -> TimingStatus:
+    timing = resolved.timing
+    return TimingStatus(
+        profile=resolved.profile,
+        why=resolved.why,
+        renew_every_s=timing.renew_s,
+        timeout_s=timing.timeout_s,
+        watchdog_s=timing.watchdog_s,
+        suspect_after_s=timing.suspect_after_s,
+        release_after_s=timing.release_after_s,
+    )
+
+
+def _fencing(nodes: Mapping[NodeName, NodeStatus]) -> str:
+    armed = sum(1 for status in nodes.values() if status.watchdog is not None and status.watchdog.armed)
+    return f"Armed {armed}/{len(nodes)}" if armed else "Standby"
+
+
+def _nodes_text(nodes: Mapping[NodeName, NodeStatus]) -> str:
+    online = sum(1 for status in nodes.values() if status.state is NodeState.ONLINE)
+    return f"{online}/{len(nodes)}"
+
+
+def _guests_text(guests: Mapping[GuestKey, GuestStatus]) -> str:
+    states = Counter(status.state for status in guests.values())
+    return ", ".join(f"{states[state]} {state.lower()}" for state in GuestState if states[state]) or "none"
+
+
+def _override_text(override: Override) -> str:
+    match override.state:
+        case OverrideState.ACTIVE:
+            return f"expectedVotes {override.votes} is in force until a real majority lives again"
+        case OverrideState.REFUSED:
+            return (
+                f"expectedVotes {override.votes} is refused: a real majority is alive, so nothing needs it. "
+                "Remove spec.quorum.expectedVotes; if it is needed later, write it again with a larger generation"
+            )
+    return (
+        f"expectedVotes {override.votes} is spent: a real majority has lived again. It will not act any more; "
+        "a new request needs a larger generation"
+    )
+
+
+def _sentence(world: World, outlook: Outlook) -> str:
+    """What was done or is awaited, and until when at the latest."""
+    quorum = outlook.quorum
+    if world.cluster.deleting:
+        return f"being deleted: waiting for {len(outlook.guests)} guests and open incidents to end"
+    if not outlook.nodes:
+        return (
+            "no node has joined yet: nothing matches spec.nodeSelector"
+            if not outlook.enrolment.actions
+            else ("nodes are joining")
+        )
+    if quorum.answer is Answer.NOT_YET:
+        return f"waiting to hear from the nodes ({quorum.sentence})"
+    if quorum.answer is Answer.NO:
+        return f"not quorate ({quorum.sentence}): nothing is fenced, recovered, started or moved"
+    for name, status in outlook.nodes.items():
+        incident = status.incident
+        if incident is None or (incident.stage is Stage.FENCED and not status.guests):
+            continue
+        until = f" no later than {clock(incident.release_by)} UTC" if incident.release_by else ", only by a person"
+        if incident.stage is Stage.FENCED:
+            return f"{name} is fenced, {status.guests} guests recover"
+        return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} guests wait for it"
+    lost = [name for name, status in outlook.nodes.items() if status.state is not NodeState.ONLINE]
+    guests = _guests_text(outlook.guests)
+    if lost:
+        return f"quorate ({quorum.sentence}), guests: {guests}; not online: {', '.join(lost)}"
+    return f"quorate ({quorum.sentence}), guests: {guests}"
+
+
+def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[Condition, ...]:
+    problem = outlook.timing.problem
+    survives = outlook.quorum.total - outlook.quorum.needed
+    message = status.message
+    if outlook.quorum.total < 3:
+        message = f"{message}. With {outlook.quorum.total} votes no node failure can be survived: three are needed"
+    findings: list[Finding] = [
+        *summary(
+            ready=status.quorate and not problem,
+            reason="Stalled" if problem else "Quorate" if status.quorate else "NotQuorate",
+            message=problem or message,
+            stalled=bool(problem),
+        ),
+        Finding(
+            "SurvivesNodeFailure",
+            outlook.quorum.total >= 3 and survives >= 1,
+            "Votes",
+            f"{outlook.quorum.total} votes: {max(0, (outlook.quorum.total - 1) // 2)} may be lost",
+        ),
+        Finding("TimingValid", not problem, "Invalid" if problem else "Valid", problem or _in_force(outlook.timing)),
+        _enrolled(outlook.enrolment),
+    ]
+    if outlook.override is not None:
+        active = outlook.override.state is OverrideState.ACTIVE
+        findings.append(
+            Finding("ExpectedVotesActive", active, str(outlook.override.state), _override_text(outlook.override))
+        )
+    return merge(world.cluster.status.conditions, findings, now=world.wall, generation=world.cluster.generation)
+
+
+def _in_force(timing: Resolved) -> str:
+    found = timing.timing
+    return (
+        f"{timing.profile}: suspected after {seconds(found.suspect_after_s)}, "
+        f"released after {seconds(found.release_after_s)}"
+    )
+
+
+def _enrolled(enrolment: Enrolment) -> Finding:
+    if enrolment.claimed:
+        named = ", ".join(f"{name} (Cluster {cluster})" for name, cluster in enrolment.claimed)
+        return Finding(
+            "NodesEnrolled",
+            False,
+            "ClaimedByAnother",
+            f"selected, but members of another Cluster: {named}. A node votes in one Cluster only: make the two "
+            "spec.nodeSelector disjoint, or delete the nodes.quorate.dev object to move it",
+        )
+    if enrolment.beyond:
+        return Finding(
+            "NodesEnrolled",
+            False,
+            "TooManyNodes",
+            f"{', '.join(enrolment.beyond)} cannot join: a Cluster has at most {MAX_NODES} nodes. Narrow "
+            "spec.nodeSelector or make a second Cluster",
+        )
+    return Finding("NodesEnrolled", True, "AllEnrolled", "every selected node is a member")

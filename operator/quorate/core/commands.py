@@ -1,0 +1,80 @@
+"""One-shot commands: the annotation `quorate.dev/command: "<id> <verb> <arguments>"`, executed once for each new id.
+
+The annotation stays where it is (GitOps never replays it); `status.lastCommand` holds the id and what became of it.
+"""
+
+from dataclasses import dataclass, replace
+
+from quorate.core.draft import Draft
+from quorate.core.place import rejection
+from quorate.core.status import CommandResult
+from quorate.core.types import GuestState, NodeName
+
+VERBS = ("relocate NODE", "reset")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    id: str
+    verb: str
+    arguments: tuple[str, ...]
+
+
+def pending(draft: Draft) -> Command | None:
+    """The command that has not been carried out yet."""
+    words = draft.guest.command.split()
+    if not words:
+        return None
+    command = Command(words[0], words[1] if len(words) > 1 else "", tuple(words[2:]))
+    last = draft.status.last_command
+    return None if last is not None and last.id == command.id else command
+
+
+def carry_out(draft: Draft) -> GuestState | None:
+    """Carry out a pending command, if any: the state to go to, None to stay. Its result is recorded in any case."""
+    command = pending(draft)
+    if command is None or not draft.room.quorate:
+        return None
+    match command.verb:
+        case "relocate":
+            result, state = _relocate(draft, command)
+        case "reset":
+            result, state = _reset(draft)
+        case other:
+            result, state = f"unknown command {other!r}: use one of {', '.join(VERBS)}", None
+    draft.status = replace(draft.status, last_command=CommandResult(command.id, command.verb, result))
+    draft.note("CommandDone" if state else "CommandRefused", f"{command.verb}: {result}", warning=state is None)
+    return state
+
+
+def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
+    if len(command.arguments) != 1:
+        return "relocate takes the name of one node", None
+    target = NodeName(command.arguments[0])
+    candidates = {candidate.view.name: candidate for candidate in draft.room.candidates()}
+    if target not in candidates:
+        return f"unknown node {target!r}: the nodes of this cluster are {', '.join(sorted(candidates))}", None
+    if not draft.is_in(GuestState.STARTED) or draft.instance is None:
+        return f"refused: a guest is relocated while it is Started, it is {draft.status.state}", None
+    source = draft.instance.node
+    if source == target:
+        return f"it is on {target} already", None
+    reason = rejection(
+        draft.guest.spec, candidates[target], draft.room.storages, draft.world.cluster.spec.accepted_watchdogs
+    )
+    if reason is not None:
+        return f"refused: {target}: {reason}", None
+    draft.status = replace(draft.status, target=target)
+    return f"relocating from {source} to {target}", GuestState.RELOCATE
+
+
+def _reset(draft: Draft) -> tuple[str, GuestState | None]:
+    if not draft.is_in(GuestState.ERROR):
+        return f"nothing to reset: it is {draft.status.state}", None
+    return "out of Error: it is tried anew", leave_error(draft)
+
+
+def leave_error(draft: Draft) -> GuestState:
+    """Forget what led to Error. While the old instance is unproven or its Pod is there, stop it first."""
+    draft.status = replace(draft.status, restarts=0, failed_nodes=(), next_try=None, target=None, rejected_template="")
+    return GuestState.REQUEST_STOP if draft.instance is not None or draft.pod is not None else GuestState.QUEUED

@@ -1,0 +1,115 @@
+"""One guest's round in the making: its status as decided so far, and what the rest of the plan knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from quorate.core.actions import Action, Note
+from quorate.core.place import Candidate
+from quorate.core.quorum import Quorum
+from quorate.core.status import GuestStatus, Instance, NodeStatus
+from quorate.core.types import Answer, GuestState, Instant, NodeName, Uid, Wanted
+from quorate.core.world import GuestView, PodView, StorageView, World
+
+
+class IllegalMoveError(Exception):
+    """A move that the state table does not have. A bug: the guest is left as it was and quarantined."""
+
+
+def clock(moment: Instant) -> str:
+    """A moment as people read it, UTC."""
+    return datetime.fromtimestamp(moment / 1000, tz=UTC).strftime("%H:%M:%S")
+
+
+@dataclass(slots=True)
+class Room:
+    """What all guests of one plan share.
+
+    `statuses` are the nodes' after their own round; `armed` the nodes that hold an armed watchdog; `counts` moves with
+    the plan.
+    """
+
+    world: World
+    quorum: Quorum
+    statuses: dict[NodeName, NodeStatus]
+    armed: frozenset[NodeName]
+    storages: Mapping[str, StorageView]
+    counts: dict[NodeName, int] = field(default_factory=dict)
+    asks: dict[NodeName, set[Uid]] = field(default_factory=dict)
+
+    @property
+    def quorate(self) -> bool:
+        return self.quorum.answer is Answer.YES and self.world.term > 0
+
+    def candidates(self) -> list[Candidate]:
+        return [
+            Candidate(node, self.statuses[node.name].state, self.counts.get(node.name, 0)) for node in self.world.nodes
+        ]
+
+    def occupy(self, status: GuestStatus, by: int) -> None:
+        """Count (or with -1 uncount) a guest where it is and where it is going."""
+        for node in places(status):
+            self.counts[node] = self.counts.get(node, 0) + by
+
+
+def places(status: GuestStatus) -> set[NodeName]:
+    """The nodes that carry this guest or are about to."""
+    found = set()
+    if status.instance is not None:
+        found.add(status.instance.node)
+    if status.target is not None:
+        found.add(status.target)
+    return found
+
+
+@dataclass(slots=True)
+class Draft:
+    """The guest, its status so far, and what follows from it. `actions` belong to the last pass only."""
+
+    room: Room
+    guest: GuestView
+    status: GuestStatus
+    actions: list[Action] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    wakes: list[float] = field(default_factory=list)
+    stalled: str = ""
+
+    @property
+    def world(self) -> World:
+        return self.room.world
+
+    @property
+    def want(self) -> Wanted:
+        """What is asked of it. A deleted HAResource stops its guest, whatever its spec says."""
+        return Wanted.DISABLED if self.guest.deleting else self.guest.spec.wanted
+
+    @property
+    def instance(self) -> Instance | None:
+        return self.status.instance
+
+    @property
+    def pod(self) -> PodView | None:
+        return self.guest.pod
+
+    def set_instance(self, instance: Instance | None) -> None:
+        self.status = replace(self.status, instance=instance)
+
+    def say(self, message: str) -> None:
+        """What is done or awaited, in one sentence. It must not change by itself: statuses are written when it does."""
+        if message != self.status.message:
+            self.status = replace(self.status, message=message)
+
+    def stall(self, message: str) -> None:
+        """Nothing goes on until a person acts; the message names object, field, finding and remedy."""
+        self.stalled = message
+        self.say(message)
+
+    def note(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self.notes.append(Note(self.guest.key.ref, reason, message, warning))
+
+    def wake_at(self, moment: Instant) -> None:
+        """Look again at a moment of the wall clock."""
+        self.wakes.append(self.world.now_s + max(0, moment - self.world.wall) / 1000 + 0.001)
+
+    def is_in(self, *states: GuestState) -> bool:
+        return self.status.state in states

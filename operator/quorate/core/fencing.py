@@ -1,0 +1,273 @@
+"""A node's incident, from the first suspicion to its return.
+
+suspect (S, confirmed by a live GET) -> incident in Node.status -> quorum -> NoSchedule taint -> evidence stored -> the
+Lease taken by compare-and-swap -> instances of that boot are released (`guests.py`) -> a new boot renews, no old
+instance is left -> taint off, incident closed.
+
+Fencing means taking the Lease away. A manager never guesses: without evidence the incident stays, and its message names
+what would end it. Until the Lease is taken, a new sequence of the same boot is a sign of life and ends the incident.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from quorate.core import evidence as proofs
+from quorate.core.actions import Action, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.liveness import Pulse, valid
+from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
+from quorate.core.types import FENCE_TAINT, Answer, EvidenceKind, IncidentId, Instant, NodeState, Stage, node_ref
+from quorate.core.world import NodeView, World
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One node's round: what to record, do and say, and when to look again (manager's clock)."""
+
+    status: NodeStatus
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wake_at_s: float | None = None
+
+
+def covers(incident: Incident | None, instance: Instance) -> Evidence | None:
+    """The evidence that releases this instance, None while nothing does.
+
+    Only after the Lease was taken, only for instances of the incident's boot; and Drained only for an instance whose
+    kubelet had reported a started container: one that never started could still start in this boot.
+    """
+    if incident is None or incident.stage is not Stage.FENCED or incident.nonce != instance.nonce:
+        return None
+    for found in incident.evidence:
+        if found.kind is not EvidenceKind.DRAINED or instance.started:
+            return found
+    return None
+
+
+def node_round(world: World, node: NodeView, pulse: Pulse, instances: Sequence[Instance], *, quorate: bool) -> Outcome:
+    """Judge one node. `instances` are all recorded on it, of any boot. Without quorum nothing but records changes."""
+    return _Round(world, node, pulse, tuple(instances), quorate).outcome()
+
+
+class _Round:
+    """The steps of one node's round, each reading the status that the one before left."""
+
+    def __init__(
+        self, world: World, node: NodeView, pulse: Pulse, instances: tuple[Instance, ...], quorate: bool
+    ) -> None:
+        self.world = world
+        self.node = node
+        self.pulse = pulse
+        self.instances = instances
+        self.quorate = quorate
+        self.status = node.status
+        self.actions: list[Action] = []
+        self.notes: list[Note] = []
+        self.wakes: list[float] = []
+
+    def outcome(self) -> Outcome:
+        self._remember_attestation()
+        if self.status.incident is None:
+            self._watch()
+        if self.status.incident is not None:
+            self._pursue()
+        self._taint()
+        self._settle_state()
+        return Outcome(self.status, tuple(self.actions), tuple(self.notes), min(self.wakes, default=None))
+
+    # -- no incident ------------------------------------------------------------------------------------------------
+
+    def _remember_attestation(self) -> None:
+        """Keep what the current boot attested: a new boot will overwrite the Lease."""
+        beat = self.node.beat
+        if beat is None or beat.attestation is None or not valid(beat) or beat.nonce != self.status.nonce:
+            return
+        said = beat.attestation
+        watchdog = None
+        if said.watchdog:
+            watchdog = WatchdogStatus(said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel)
+        self.status = replace(self.status, watchdog=watchdog, agent_protocol=said.protocol)
+
+    def _watch(self) -> None:
+        """Adopt a boot, or open an incident for the one we know."""
+        beat, status = self.node.beat, self.status
+        if beat is not None and beat.nonce is not None and valid(beat) and beat.nonce != status.nonce:
+            if self.pulse.alive is Answer.YES:
+                if self._old_instances():
+                    self._open("another boot of the node renews its Lease")
+                else:
+                    self._adopt()
+            return
+        if status.nonce is None or not self._old_instances():
+            return
+        if beat is not None and beat.attestation is not None and beat.attestation.drained and beat.nonce:
+            self._open("its agent attested that no guest runs there any more and left")
+        elif self.pulse.alive is Answer.NO:
+            self._suspect()
+        elif self.pulse.suspect_at_s is not None:
+            self.wakes.append(self.pulse.suspect_at_s + 0.001)
+
+    def _old_instances(self) -> list[Instance]:
+        """Instances of the boot that the status knows, still without proof of their end."""
+        return [instance for instance in self.instances if instance.nonce == self.status.nonce]
+
+    def _adopt(self) -> None:
+        """Take the boot that renews now as the node's. Only when nothing hangs on the one before."""
+        beat = self.node.beat
+        if beat is None or beat.attestation is None:
+            return
+        said = beat.attestation
+        if self.status.system_uuid and said.system_uuid != self.status.system_uuid:
+            self._note("MachineReplaced", f"another machine renews under this name (system UUID {said.system_uuid})")
+        self.status = replace(self.status, nonce=beat.nonce, system_uuid=said.system_uuid)
+        self._remember_attestation()
+
+    def _suspect(self) -> None:
+        """Open the incident, but only after a live GET made later than the suspicion still shows no beat."""
+        suspect_at = self.pulse.suspect_at_s
+        if suspect_at is None or self.world.now_s < suspect_at:
+            if suspect_at is not None:
+                self.wakes.append(suspect_at + 0.001)
+            return
+        beat = self.node.beat
+        probed = beat.probed_s if beat is not None else self.node.lease_missing_s
+        if beat is not None and (probed is None or probed < suspect_at):
+            self.actions.append(ProbeLease(self.node.name))
+            self.wakes.append(self.world.now_s + 1.0)
+            return
+        age = self.pulse.age_s or 0.0
+        self._open(f"no heartbeat for {age:.1f}s")
+
+    def _open(self, reason: str) -> None:
+        nonce = self.status.nonce
+        if nonce is None:
+            return
+        beat = self.node.beat
+        said = beat.attestation if beat is not None and beat.nonce == nonce else None
+        sequence = said.sequence if said is not None else 0
+        incident_id = IncidentId(f"{self.node.name}-{self.world.entropy[:8]}")
+        self.status = replace(
+            self.status,
+            incident=Incident(
+                id=incident_id,
+                nonce=nonce,
+                opened=self.world.wall,
+                reason=reason,
+                stage=Stage.SUSPECTED,
+                sequence=sequence,
+                term=self.world.term,
+                release_by=self._release_by(),
+            ),
+        )
+        self._note("NodeSuspected", f"{reason}: incident {incident_id} is open", warning=True)
+
+    def _release_by(self) -> Instant | None:
+        """The latest moment at which an armed node is released, on the wall clock, for people."""
+        if not proofs.was_armed(self.node, self.status, self.world.cluster.spec) or self.pulse.release_at_s is None:
+            return None
+        return Instant(self.world.wall + max(0, round((self.pulse.release_at_s - self.world.now_s) * 1000)))
+
+    # -- an incident ------------------------------------------------------------------------------------------------
+
+    def _pursue(self) -> None:
+        incident = self.status.incident
+        if incident is None:
+            return
+        if incident.stage is not Stage.FENCED and proofs.sign_of_life(self.node, incident):
+            self.status = replace(self.status, incident=None)
+            self._note("NodeBack", f"it renews again in the same boot: incident {incident.id} is over")
+            return
+        if incident.stage is not Stage.FENCED and self.quorate:
+            self._prove()
+            self._take()
+        self._gather_more()
+        self._return()
+
+    def _prove(self) -> None:
+        incident = self.status.incident
+        if incident is None:
+            return
+        found, wake_at = proofs.gather(self.world, self.node, self.pulse, incident)
+        if wake_at is not None:
+            self.wakes.append(wake_at + 0.001)
+        if not found:
+            return
+        self.status = replace(
+            self.status,
+            incident=replace(incident, stage=Stage.PROVEN, evidence=(*incident.evidence, *found)),
+        )
+        for one in found:
+            self._note("NodeProvenDead", f"{one.kind}: {one.detail}", warning=True)
+
+    def _gather_more(self) -> None:
+        """After the Lease is taken on Drained, a stronger proof may still be needed for what never started."""
+        incident = self.status.incident
+        if incident is None or incident.stage is not Stage.FENCED or not self.quorate:
+            return
+        if any(instance.nonce == incident.nonce and covers(incident, instance) is None for instance in self.instances):
+            found, _ = proofs.gather(self.world, self.node, self.pulse, incident)
+            if found:
+                self.status = replace(self.status, incident=replace(incident, evidence=(*incident.evidence, *found)))
+
+    def _take(self) -> None:
+        """Take the Lease, or see that the old boot has lost it already."""
+        incident = self.status.incident
+        if incident is None or incident.stage is not Stage.PROVEN:
+            return
+        beat = self.node.beat
+        if beat is None:
+            self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, None, None))
+        elif proofs.lock_lost(beat, incident):
+            self.status = replace(self.status, incident=replace(incident, stage=Stage.FENCED))
+            self._note("NodeFenced", "its Lease is no longer held by the lost boot: its guests are released")
+        else:
+            self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
+
+    def _return(self) -> None:
+        """Close the incident once nothing hangs on the lost boot and `_taint` has taken our taint off."""
+        incident = self.status.incident
+        if incident is None or not self._returning() or self._tainted():
+            return
+        self.status = replace(self.status, incident=None)
+        self._note("NodeReturned", f"it renews in a new boot: incident {incident.id} is over")
+        self._adopt()
+
+    # -- taint and state --------------------------------------------------------------------------------------------
+
+    def _tainted(self) -> bool:
+        return self.node.kube is not None and any(taint.key == FENCE_TAINT for taint in self.node.kube.taints)
+
+    def _returning(self) -> bool:
+        """Another boot renews, and no instance of the lost one is left to be proven: all that remains is our taint."""
+        incident, beat = self.status.incident, self.node.beat
+        if incident is None or beat is None or beat.nonce is None or beat.nonce == incident.nonce:
+            return False
+        return self.pulse.alive is Answer.YES and not self._old_instances()
+
+    def _taint(self) -> None:
+        if self.node.kube is None or not self.quorate:
+            return
+        incident = self.status.incident
+        if incident is None or self._returning():
+            if self._tainted():
+                self.actions.append(SetTaint(self.node.name, None))
+        elif not self._tainted():
+            self.actions.append(SetTaint(self.node.name, incident.id))
+
+    def _settle_state(self) -> None:
+        status = self.status
+        if status.incident is not None:
+            state = NodeState.FENCE
+        elif self.node.kube is None:
+            state = NodeState.GONE
+        elif self.pulse.alive is Answer.YES and self.node.beat is not None and self.node.beat.nonce == status.nonce:
+            state = NodeState.ONLINE
+        elif self.pulse.alive is Answer.NOT_YET and status.state in {NodeState.ONLINE, NodeState.UNKNOWN}:
+            state = status.state
+        else:
+            state = NodeState.UNKNOWN
+        if state is not status.state or status.since is None:
+            status = replace(status, state=state, since=self.world.wall)
+        self.status = status
+
+    def _note(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self.notes.append(Note(node_ref(self.node.name), reason, message, warning))

@@ -1,0 +1,256 @@
+"""One guest's round: one function per state (Starting, the longest, is in `starting.py`).
+
+Several moves happen in one round: the functions run until the status stands still, and only the actions of the last
+pass count, so that every deed follows from the status that is written before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from quorate.core import commands, tries
+from quorate.core.actions import SetFinalizer
+from quorate.core.draft import Draft, IllegalMoveError, Room, clock
+from quorate.core.fencing import covers
+from quorate.core.instances import ask, clear_away, incident_of, observe, stop
+from quorate.core.moves import move
+from quorate.core.place import choose
+from quorate.core.starting import choose_target, move_after_end, starting, taken_away
+from quorate.core.status import Instance, Timeline
+from quorate.core.templates import template_ready
+from quorate.core.types import INSTANCE_FINALIZER, GuestState, UpdatePolicy, Wanted
+from quorate.core.world import GuestView
+
+S = GuestState
+MAX_PASSES: Final = 12
+"""More moves than any guest can make in one round: a loop between states is a bug, not a reason to hang."""
+
+
+def guest_round(room: Room, guest: GuestView) -> Draft:
+    """Run one guest's state machine to its fixpoint. Raises IllegalMoveError on a bug: the caller sets it aside."""
+    draft = Draft(room, guest, guest.status)
+    for _ in range(MAX_PASSES):
+        before = draft.status
+        draft.actions, draft.wakes, draft.stalled = [], [], ""
+        observe(draft)
+        _step(draft)
+        if draft.status == before:
+            return draft
+    raise IllegalMoveError(f"{guest.key.sid} does not settle: {draft.status.state}")
+
+
+def _step(draft: Draft) -> None:
+    """One pass: what holds in every state, then the state's own function."""
+    if draft.status.since is None:
+        draft.status = replace(draft.status, since=draft.world.wall)
+    if draft.want is Wanted.IGNORED:
+        if not draft.is_in(S.IGNORED):
+            move(draft, S.IGNORED)
+        draft.say("ignored: Quorate keeps its hands off")
+        _let_go(draft)
+        return
+    if not draft.is_in(S.FENCE, S.RECOVERY, S.ERROR) and _to_fence(draft):
+        return
+    if not draft.room.quorate:
+        if not draft.is_in(S.STARTED, S.STOPPED, S.ERROR, S.IGNORED):
+            draft.say(f"nothing is done without quorum ({draft.room.quorum.sentence})")
+        return
+    if draft.instance is not None and draft.instance.stopping and draft.is_in(S.QUEUED, S.STOPPED):
+        move(draft, S.REQUEST_STOP)
+        return
+    _STATES[draft.status.state](draft)
+
+
+def _let_go(draft: Draft) -> None:
+    """Somebody deleted an ignored guest's Pod, and it has stopped as a fact: our finalizer must not hold it."""
+    instance, pod = draft.instance, draft.pod
+    if instance is None or not instance.ended:
+        return
+    if pod is None:
+        draft.set_instance(None)
+    elif pod.deleting and draft.room.quorate:
+        clear_away(draft)
+
+
+def _to_fence(draft: Draft) -> bool:
+    """Its node has an open incident for the boot it runs in: the guest waits for evidence. True if it moved."""
+    incident, instance = incident_of(draft), draft.instance
+    if incident is None or instance is None:
+        return False
+    if instance.ended and not (covers(incident, instance) and draft.is_in(S.STARTING, S.STARTED, S.RELOCATE)):
+        return False  # it had stopped before its node was lost
+    draft.status = replace(draft.status, target=None, node=instance.node)
+    draft.say(f"{instance.node} is lost: {incident.reason}")
+    move(draft, S.FENCE)
+    timeline = Timeline(incident.id, instance.node, incident.opened)
+    draft.status = replace(draft.status, recovery=timeline)
+    return True
+
+
+def _queued(draft: Draft) -> None:
+    """Seen for the first time, or tried anew: observe first, then find a node."""
+    if draft.want is not Wanted.STARTED:
+        move(draft, S.REQUEST_STOP if draft.instance is not None or draft.pod is not None else S.STOPPED)
+    elif draft.instance is not None or _can_start(draft):
+        move(draft, S.STARTING)
+
+
+def _can_start(draft: Draft) -> bool:
+    return clear_away(draft) and template_ready(draft) and choose_target(draft, prefer=draft.status.node)
+
+
+def _started(draft: Draft) -> None:
+    instance, pod = draft.instance, draft.pod
+    if instance is None:
+        move(draft, S.STARTING)
+    elif draft.want is not Wanted.STARTED or instance.stopping:
+        move(draft, S.REQUEST_STOP)
+    elif instance.ended:
+        draft.say(f"it ended on {instance.node}: {instance.ended}")
+        if clear_away(draft):
+            move_after_end(draft, instance)
+    elif pod is None or pod.uid != instance.uid:
+        ask(draft, instance)
+    elif pod.deleting:
+        taken_away(draft)
+    elif (to := commands.carry_out(draft)) is not None:
+        move(draft, to)
+    elif _update(draft, instance):
+        draft.say("its template changed: it is stopped and started with the new one")
+        move(draft, S.REQUEST_STOP)
+    else:
+        tries.clear_when_stable(draft)
+        if not draft.stalled:
+            draft.say(f"runs on {instance.node}" + ("" if draft.status.ready else ", not Ready"))
+
+
+def _update(draft: Draft, instance: Instance) -> bool:
+    """Has the template changed, is the new one accepted, and should a running guest follow?"""
+    if not template_ready(draft):
+        return False
+    changed = instance.template_hash != draft.status.template_hash
+    return changed and draft.guest.spec.update_policy is UpdatePolicy.RECREATE
+
+
+def _request_stop(draft: Draft) -> None:
+    if stop(draft):
+        draft.set_instance(None)
+        draft.say("stopped")
+        move(draft, S.STOPPED)
+
+
+def _relocate(draft: Draft) -> None:
+    if draft.want is not Wanted.STARTED:
+        move(draft, S.REQUEST_STOP)
+    elif stop(draft):
+        draft.set_instance(None)
+        move(draft, S.STARTING)
+
+
+def _stopped(draft: Draft) -> None:
+    guest = draft.guest
+    if draft.pod is not None or draft.instance is not None:
+        move(draft, S.REQUEST_STOP)
+        return
+    if draft.want is Wanted.STARTED:
+        move(draft, S.STARTING)
+        return
+    if draft.want is Wanted.DISABLED and (draft.status.restarts or draft.status.failed_nodes or draft.status.next_try):
+        draft.status = replace(draft.status, restarts=0, failed_nodes=(), next_try=None)
+    if draft.status.target is not None:
+        draft.status = replace(draft.status, target=None)
+    if guest.held:
+        draft.actions.append(SetFinalizer(guest.key.ref, INSTANCE_FINALIZER, present=False))
+    draft.say("stopped, as wished" if draft.want is Wanted.STOPPED else "disabled, as wished")
+    commands.carry_out(draft)
+
+
+def _fence(draft: Draft) -> None:
+    """Its node is lost. Nothing moves until evidence releases this instance; meanwhile a target is looked for."""
+    instance, incident = draft.instance, incident_of(draft)
+    if instance is None:
+        move(draft, S.RECOVERY)
+    elif instance.ended:
+        recovery = draft.status.recovery
+        if recovery is not None and recovery.fenced is None:
+            fenced = replace(recovery, fenced=draft.world.wall, evidence=instance.ended)
+            draft.status = replace(draft.status, recovery=fenced)
+        move(draft, S.RECOVERY if draft.want is Wanted.STARTED else S.REQUEST_STOP)
+    elif incident is None:
+        draft.status = replace(draft.status, target=None, recovery=None)
+        draft.say(f"{instance.node} is back in the same boot: nothing was moved")
+        if draft.want is not Wanted.STARTED:
+            move(draft, S.REQUEST_STOP)
+        else:
+            move(draft, S.STARTED if instance.started else S.STARTING)
+    else:
+        preview = choose(
+            draft.guest.spec,
+            draft.room.candidates(),
+            draft.room.storages,
+            draft.world.cluster.spec.accepted_watchdogs,
+            prefer=draft.status.target,
+            avoid=draft.status.failed_nodes,
+        )
+        target = preview.node if draft.want is Wanted.STARTED else None
+        if target != draft.status.target:
+            draft.status = replace(draft.status, target=target)
+        until = f", at the latest {clock(incident.release_by)} UTC" if incident.release_by else ""
+        draft.say(f"waiting for proof that {instance.node} is off{until}")
+
+
+def _recovery(draft: Draft) -> None:
+    """Released. What is left of the old Pod goes, then a node is chosen."""
+    if not clear_away(draft):
+        return
+    recovery = draft.status.recovery
+    if recovery is not None and recovery.released is None:
+        recovery = replace(recovery, released=draft.world.wall)
+    draft.status = replace(draft.status, instance=None, recovery=recovery, restarts=0)
+    if draft.want is not Wanted.STARTED:
+        move(draft, S.STOPPED)
+        return
+    if choose_target(draft, prefer=draft.status.target, avoid=draft.status.failed_nodes):
+        move(draft, S.STARTING)
+
+
+def _error(draft: Draft) -> None:
+    """Hands off, until a person says Disabled or reset, or (an invalid template) writes another one."""
+    if draft.want is Wanted.DISABLED:
+        state = commands.leave_error(draft)
+        move(draft, S.STOPPED if state is S.QUEUED else state)
+        return
+    status = draft.status
+    if status.rejected_template and status.rejected_template != draft.guest.spec.template.hash:
+        move(draft, commands.leave_error(draft))
+        return
+    to = commands.carry_out(draft)
+    if to is not None:
+        move(draft, to)
+        return
+    draft.stalled = draft.status.message
+
+
+def _ignored(draft: Draft) -> None:
+    """Taken back into our hands: what the guest does now is what counts."""
+    instance = draft.instance
+    if draft.want is not Wanted.STARTED and (instance is not None or draft.pod is not None):
+        move(draft, S.REQUEST_STOP)
+    elif instance is not None and instance.started and not instance.ended:
+        move(draft, S.STARTED)
+    else:
+        move(draft, S.QUEUED)
+
+
+_STATES: Final[dict[GuestState, Callable[[Draft], None]]] = {
+    S.QUEUED: _queued,
+    S.STARTING: starting,
+    S.STARTED: _started,
+    S.REQUEST_STOP: _request_stop,
+    S.STOPPED: _stopped,
+    S.RELOCATE: _relocate,
+    S.FENCE: _fence,
+    S.RECOVERY: _recovery,
+    S.IGNORED: _ignored,
+    S.ERROR: _error,
+}

@@ -1,0 +1,168 @@
+"""What must hold of every plan, whatever the world. Checked in property tests and, cheaply, by the manager itself.
+
+A breach is a bug. The manager does not stop for it: it sets aside the guest or node concerned and leaves a condition.
+The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and are checked by the tests that play them.
+"""
+
+from dataclasses import dataclass
+
+from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StopPod, TakeLease
+from quorate.core.cluster import count_votes, resolved_timing
+from quorate.core.fencing import covers
+from quorate.core.liveness import read
+from quorate.core.place import Candidate, rejection
+from quorate.core.status import GuestStatus, NodeStatus
+from quorate.core.stopped import from_pod
+from quorate.core.types import Answer, GuestKey, GuestState, NodeState, Ref, Stage, Wanted, node_ref
+from quorate.core.world import GuestView, NodeView, World
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Which invariant is broken, by what, on which object."""
+
+    invariant: int
+    subject: Ref
+    text: str
+
+
+def check(world: World, plan: Plan) -> tuple[Breach, ...]:
+    """Every breach that this plan would commit."""
+    return _Checker(world, plan).breaches()
+
+
+class _Checker:
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world = world
+        self.plan = plan
+        self.guests = {guest.key: guest for guest in world.guests}
+        self.nodes = {node.name: node for node in world.nodes}
+        self.written: dict[Ref, object] = {write.ref: write.status for write in plan.statuses}
+
+    def breaches(self) -> tuple[Breach, ...]:
+        found = []
+        for action in self.plan.actions:
+            text = self._judge(action)
+            if text is not None:
+                found.append(Breach(text[0], action.subject, text[1]))
+        return tuple(found)
+
+    def _judge(self, action: Action) -> tuple[int, str] | None:
+        match action:
+            case CreatePod():
+                return self._no_majority(action) or self._create(action)
+            case StopPod():
+                return self._no_majority(action) or self._hands_off(action.guest, "stopped")
+            case RemovePod():
+                return self._no_majority(action) or self._remove(action)
+            case TakeLease():
+                return self._no_majority(action) or self._take(action)
+        return None
+
+    def _guest_status(self, guest: GuestView) -> GuestStatus:
+        status = self.written.get(guest.key.ref, guest.status)
+        return status if isinstance(status, GuestStatus) else guest.status
+
+    def _node_status(self, node: NodeView) -> NodeStatus:
+        status = self.written.get(node_ref(node.name), node.status)
+        return status if isinstance(status, NodeStatus) else node.status
+
+    def _no_majority(self, action: Action) -> tuple[int, str] | None:
+        """2. Without quorum or a valid term nothing is fenced, recovered, started or moved."""
+        if self.world.term <= 0:
+            return 2, f"{type(action).__name__} without a term"
+        if not self._majority():
+            return 2, f"{type(action).__name__} without quorum"
+        return None
+
+    def _majority(self) -> bool:
+        """Counted once more, from the heartbeats themselves."""
+        profile = resolved_timing(self.world).timing
+        pulses = {node.name: read(node, profile, self.world.now_s) for node in self.world.nodes}
+        return count_votes(self.world, pulses)[0].answer is Answer.YES
+
+    def _hands_off(self, key: GuestKey, verb: str) -> tuple[int, str] | None:
+        """4. A guest in Error or Ignored is never touched by us."""
+        guest = self.guests.get(key)
+        if guest is not None and self._guest_status(guest).state in {GuestState.ERROR, GuestState.IGNORED}:
+            return 4, f"{key.sid} would be {verb} in {self._guest_status(guest).state}"
+        return None
+
+    def _create(self, action: CreatePod) -> tuple[int, str] | None:
+        """3 and 8. Made only under a recorded instance, with nothing else of that name, on an allowed node."""
+        guest = self.guests.get(action.guest)
+        if guest is None:
+            return 3, "a Pod for an unknown guest"
+        status = self._guest_status(guest)
+        if status.instance is None or status.instance.id != action.instance.id:
+            return 3, f"instance {action.instance.id} is not in the status that is written before it"
+        if guest.pod is not None:
+            return 3, f"a Pod of instance {guest.pod.instance} still stands under that name"
+        before = guest.status.instance
+        if before is not None and before.id != action.instance.id and not self._proven(guest):
+            return 3, f"instance {before.id} is replaced without proof of its end"
+        node = self.nodes.get(action.instance.node)
+        if node is None or self._node_status(node).state is not NodeState.ONLINE:
+            return 3, f"{action.instance.node} is not online"
+        if self._node_status(node).nonce != action.instance.nonce:
+            return 3, f"the boot of {node.name} is not the one that the instance was drawn for"
+        storages = {storage.name: storage for storage in self.world.storages}
+        accepted = self.world.cluster.spec.accepted_watchdogs
+        reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, accepted)
+        return (8, f"{node.name}: {reason}") if reason is not None else None
+
+    def _proven(self, guest: GuestView) -> bool:
+        """Ended as was recorded before, never made, or proven now: by evidence, or attested by the agent of its boot."""
+        instance = guest.status.instance
+        if instance is None or instance.ended or instance.uid is None:
+            return True
+        node = self.nodes.get(instance.node)
+        if node is None:
+            return False
+        if covers(self._node_status(node).incident, instance) is not None:
+            return True
+        beat = node.beat
+        return (
+            beat is not None
+            and beat.attestation is not None
+            and beat.nonce == instance.nonce
+            and instance.uid in beat.attestation.gone
+        )
+
+    def _remove(self, action: RemovePod) -> tuple[int, str] | None:
+        """3. Removed only on a fact; by force only on evidence for that boot, after the Lease was lost."""
+        guest = self.guests.get(action.guest)
+        pod = guest.pod if guest is not None else None
+        if guest is None or pod is None or pod.uid != action.uid:
+            return 3, "a Pod would be removed that was not judged"
+        let_go = guest.spec.wanted is Wanted.IGNORED and pod.deleting and not action.forced
+        hands_off = self._hands_off(action.guest, "removed")
+        if hands_off is not None and not let_go:
+            return hands_off
+        status = self._guest_status(guest)
+        instance = status.instance
+        if action.forced:
+            node = self.nodes.get(pod.node)
+            incident = self._node_status(node).incident if node is not None else None
+            if incident is None or incident.stage is not Stage.FENCED or not incident.evidence:
+                return 3, f"removed by force, but {pod.node} is not fenced"
+            if instance is None or instance.nonce != incident.nonce:
+                return 3, "evidence of another boot or incident"
+            return None
+        if instance is not None and instance.uid == pod.uid:
+            return None if instance.ended else (3, "removed without a fact")
+        started = any(container.started for container in pod.containers)
+        return None if from_pod(pod, began=False, started=started) is not None else (3, "removed without a fact")
+
+    def _take(self, action: TakeLease) -> tuple[int, str] | None:
+        """3 and 9. Only on stored evidence, and never from a node that renews in time."""
+        node = self.nodes.get(action.node)
+        if node is None:
+            return 3, "an unknown node would be fenced"
+        incident = self._node_status(node).incident
+        if incident is None or not incident.evidence or incident.id != action.incident:
+            return 3, f"{node.name} would be fenced without evidence"
+        said = node.beat.attestation if node.beat is not None and node.beat.nonce == incident.nonce else None
+        if said is not None and said.sequence > incident.sequence and not said.drained:
+            return 9, f"{node.name} renewed after the incident opened"
+        return None

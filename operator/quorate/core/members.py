@@ -1,0 +1,221 @@
+"""The set of nodes that vote together: who joins, what each is asked for, and what its status says of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from quorate.core.actions import Action, CreateLease, Enroll
+from quorate.core.conditions import Finding, merge, summary
+from quorate.core.draft import Draft, Room, clock, places
+from quorate.core.evidence import confirmed_by, was_armed
+from quorate.core.status import Arming, Condition, NodeStatus, Orders
+from quorate.core.timing import Timing
+from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage
+from quorate.core.world import NodeView, World
+
+GONE_KEEPS_VOTE_MS: Final = 3_600_000
+"""A node whose Kubernetes node was deleted keeps its vote for an hour (Proxmox: gone nodes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Who joins now, and who cannot: names with the Cluster they belong to, and those beyond the limit."""
+
+    actions: tuple[Action, ...] = ()
+    claimed: tuple[tuple[NodeName, str], ...] = ()
+    beyond: tuple[NodeName, ...] = ()
+
+
+def selected(world: World) -> list[NodeName]:
+    """The Kubernetes nodes this Cluster is about: its nodeSelector, or every one that is no control plane."""
+    selector = world.cluster.spec.node_selector
+    return [
+        kube.name
+        for kube in world.kube_nodes
+        if (not kube.control_plane if selector is None else selector.matches(kube.labels))
+    ]
+
+
+def enrol(world: World, *, quorate: bool) -> Enrolment:
+    """Joining is sticky and needs quorum, except before the Cluster was ever quorate: a minority must not vote itself
+    into a majority.
+    """
+    taken = dict(world.claimed)
+    known = {node.name for node in world.nodes}
+    actions: list[Action] = [
+        CreateLease(node.name)
+        for node in world.nodes
+        if node.beat is None and node.lease_missing_s is not None and node.status.nonce is None and not node.deleting
+    ]
+    claimed, beyond, room = [], [], MAX_NODES - len(known)
+    for name in selected(world):
+        if name in known:
+            continue
+        if name in taken:
+            claimed.append((name, taken[name]))
+        elif room <= 0:
+            beyond.append(name)
+        elif (quorate or not world.cluster.status.ever_quorate) and not world.cluster.deleting:
+            actions.append(Enroll(name, world.cluster.name))
+            room -= 1
+    return Enrolment(tuple(actions), tuple(claimed), tuple(beyond))
+
+
+def effective_votes(world: World, node: NodeView) -> int:
+    """A node's weight now: a Gone one loses it after an hour, but only without guests and incident."""
+    status = node.status
+    if node.kube is not None or status.state is not NodeState.GONE or status.since is None:
+        return node.votes
+    if status.incident is not None or status.guests or world.wall - status.since < GONE_KEEPS_VOTE_MS:
+        return node.votes
+    return 0
+
+
+def newest_term(world: World) -> int:
+    """The largest term in any status: one above ours was written by a newer leader."""
+    return max(
+        world.cluster.status.term,
+        max((node.status.term for node in world.nodes), default=0),
+        max((guest.status.term for guest in world.guests), default=0),
+    )
+
+
+def finish(
+    world: World,
+    nodes: Mapping[NodeName, NodeStatus],
+    drafts: Sequence[Draft],
+    room: Room,
+    timing: Timing,
+) -> dict[NodeName, NodeStatus]:
+    """What follows for each node from where the guests are and go: arming, orders, questions, words."""
+    carried: dict[NodeName, int] = {}
+    for draft in drafts:
+        for name in places(draft.status):
+            carried[name] = carried.get(name, 0) + 1
+    orders = Orders(timing.renew_s, timing.timeout_s, timing.watchdog_s)
+    finished = {}
+    for node in world.nodes:
+        status = nodes[node.name]
+        guests = carried.get(node.name, 0)
+        arming = status.arming
+        if (guests > 0) != arming.wanted:
+            arming = Arming(arming.generation + 1, wanted=guests > 0)
+        after = replace(
+            status,
+            votes=effective_votes(world, node),
+            arming=arming,
+            orders=orders,
+            asks=tuple(sorted(room.asks.get(node.name, ()))),
+            guests=guests,
+            watchdog_text=_watchdog_text(status),
+            observed_generation=node.generation,
+        )
+        after = replace(after, message=_message(node, after, room))
+        after = replace(after, conditions=_conditions(world, node, after))
+        finished[node.name] = after
+    return finished
+
+
+def _watchdog_text(status: NodeStatus) -> str:
+    watchdog = status.watchdog
+    if watchdog is None:
+        return "none"
+    if not watchdog.armed:
+        return f"{watchdog.kind} standby"
+    return f"{watchdog.kind} {watchdog.timeout_s:g}s armed"
+
+
+def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
+    """What the node is waiting for, and the latest moment at which its guests are released."""
+    if node.trouble:
+        return node.trouble
+    incident = status.incident
+    if incident is None:
+        return _quiet_message(node, status)
+    if incident.stage is Stage.FENCED:
+        if status.guests:
+            return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
+        return "fenced: it comes back by itself when it has booted again"
+    lost = f"lost ({incident.reason})"
+    if not room.quorate:
+        return f"{lost}; nothing is done without quorum ({room.quorum.sentence})"
+    if incident.release_by is not None:
+        return f"{lost}; proven dead no later than {clock(incident.release_by)} UTC, then its guests recover"
+    return (
+        f"{lost}; no accepted watchdog was armed, so only a new boot of it or a person can release its guests: "
+        f"if it is certainly off, run quorate fence confirm {node.name}"
+    )
+
+
+def _kinds(kind: EvidenceKind | None) -> str:
+    return str(kind) if kind is not None else "no evidence"
+
+
+def _quiet_message(node: NodeView, status: NodeStatus) -> str:
+    match status.state:
+        case NodeState.GONE:
+            return "Kubernetes no longer knows it; it keeps its vote for an hour, or until this Node is deleted"
+        case NodeState.UNKNOWN if status.nonce is None:
+            return "waiting for the first heartbeat of its agent"
+        case NodeState.UNKNOWN:
+            return "no heartbeat; no guest runs there, so nothing waits for it"
+    if node.deleting:
+        return "leaving the cluster"
+    return "renews its Lease"
+
+
+def _conditions(world: World, node: NodeView, status: NodeStatus) -> tuple[Condition, ...]:
+    online = status.state is NodeState.ONLINE
+    findings = [*summary(ready=online, reason=str(status.state), message=status.message)]
+    findings.append(_watchdog_finding(world, node, status))
+    if node.confirm:
+        findings.append(_confirm_finding(node, status))
+    if status.agent_protocol not in {0, PROTOCOL}:
+        findings.append(
+            Finding(
+                "AgentCurrent",
+                False,
+                "ProtocolSkew",
+                f"its agent speaks protocol {status.agent_protocol}, this manager {PROTOCOL}: "
+                "run the same version on all nodes",
+            )
+        )
+    return merge(status.conditions, findings, now=world.wall, generation=node.generation)
+
+
+def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Finding:
+    accepted = world.cluster.spec.accepted_watchdogs
+    watchdog = status.watchdog
+    if watchdog is None:
+        return Finding("WatchdogAccepted", False, "NoWatchdog", "its agent attests no watchdog: no guest starts here")
+    if watchdog.kind not in accepted:
+        return Finding(
+            "WatchdogAccepted",
+            False,
+            "KindNotAccepted",
+            f"its watchdog is of kind {watchdog.kind}, which Cluster {world.cluster.name} does not accept (accepted: "
+            f"{', '.join(accepted) or 'none'}): no guest starts here; add it to spec.fencing.acceptedWatchdogs if it "
+            "really resets this node",
+        )
+    word = "armed" if was_armed(node, status, world.cluster.spec) else "on standby"
+    return Finding("WatchdogAccepted", True, "Accepted", f"{watchdog.kind}, {word}")
+
+
+def _confirm_finding(node: NodeView, status: NodeStatus) -> Finding:
+    """What an acknowledgement is worth: one for another incident or boot is ignored, aloud."""
+    incident = status.incident
+    if incident is None:
+        return Finding(
+            "FenceConfirmed", False, "NoIncident", "fence-confirm is set but no incident is open: it means nothing"
+        )
+    if confirmed_by(node.confirm, incident.id, incident.nonce) is None:
+        return Finding(
+            "FenceConfirmed",
+            False,
+            "OtherIncident",
+            f"fence-confirm does not name the open incident {incident.id} and boot {incident.nonce}: run quorate fence "
+            f"confirm {node.name} again if the node is certainly off",
+        )
+    used = any(one.kind is EvidenceKind.HUMAN_ACK for one in incident.evidence)
+    message = "accepted" if used else "accepted, but an armed node is not released before its Lease expires"
+    return Finding("FenceConfirmed", True, "Accepted", message)

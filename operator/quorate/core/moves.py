@@ -1,0 +1,40 @@
+"""The guest state table as data: which state may follow which.
+
+    Queued -> Starting -> Started -> RequestStop -> Stopped
+    Started -> Relocate -> Starting         a person moves it, or something else ended it on purpose
+    any with an instance -> Fence -> Recovery -> Starting     its node was lost
+    Starting -> Error                       the restart and relocate limits are used up
+    any <-> Ignored                         a person takes it out of our hands
+
+A move that the table does not have raises and changes nothing. The diagram in docs/ is drawn from `MOVES`.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from quorate.core.draft import Draft, IllegalMoveError
+from quorate.core.types import GuestState
+
+S = GuestState
+MOVES: Final[dict[GuestState, frozenset[GuestState]]] = {
+    S.QUEUED: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FENCE, S.IGNORED, S.ERROR}),
+    S.STARTING: frozenset({S.STARTED, S.REQUEST_STOP, S.STOPPED, S.RELOCATE, S.FENCE, S.IGNORED, S.ERROR}),
+    S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.RELOCATE, S.FENCE, S.IGNORED, S.ERROR}),
+    S.REQUEST_STOP: frozenset({S.STOPPED, S.FENCE, S.IGNORED}),
+    S.STOPPED: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
+    S.RELOCATE: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
+    S.FENCE: frozenset({S.RECOVERY, S.REQUEST_STOP, S.STARTING, S.STARTED, S.IGNORED}),
+    S.RECOVERY: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.IGNORED, S.ERROR}),
+    S.IGNORED: frozenset({S.QUEUED, S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE}),
+    S.ERROR: frozenset({S.QUEUED, S.REQUEST_STOP, S.STOPPED, S.IGNORED}),
+}
+"""state -> the states that may follow it."""
+
+
+def move(draft: Draft, to: GuestState) -> None:
+    """Go to another state if the table has that move."""
+    state = draft.status.state
+    if to not in MOVES[state]:
+        raise IllegalMoveError(f"{draft.guest.key.sid}: {state} -> {to} is not in the table")
+    draft.status = replace(draft.status, state=to, since=draft.world.wall)
+    draft.note(f"Guest{to}", f"{state} -> {to}" + (f": {draft.status.message}" if draft.status.message else ""))

@@ -1,0 +1,151 @@
+"""Where may a guest run, and where best? Hard filters, each rejection with its reason, then the fewest guests.
+
+Setting `nodeName` bypasses the Kubernetes scheduler, so its filters are checked here as well.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from quorate.core.actions import Rejection
+from quorate.core.selectors import untolerated
+from quorate.core.types import NodeName, NodeState, WatchdogKind
+from quorate.core.world import GuestSpec, KubeNode, NodeView, StorageView
+
+MISSING = "Missing"
+"""State of a Storage whose claim does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A member and what the plan so far says of it: its state after this round, and how many guests it carries."""
+
+    view: NodeView
+    state: NodeState
+    guests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The node chosen (None: none fits) and why each other one was not allowed."""
+
+    node: NodeName | None
+    rejections: tuple[Rejection, ...]
+
+    @property
+    def reasons(self) -> str:
+        """All rejections in one sentence, equal reasons together."""
+        together: dict[str, list[str]] = {}
+        for rejection in self.rejections:
+            together.setdefault(rejection.reason, []).append(rejection.node)
+        return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in together.items())
+
+
+def choose(
+    spec: GuestSpec,
+    candidates: Iterable[Candidate],
+    storages: Mapping[str, StorageView],
+    accepted: tuple[WatchdogKind, ...],
+    *,
+    prefer: NodeName | None = None,
+    avoid: tuple[NodeName, ...] = (),
+    only: NodeName | None = None,
+) -> Choice:
+    """The allowed node with the fewest guests, `prefer` before all others, ties by name.
+
+    `avoid`: nodes on which it failed. `only`: a person named this one.
+    """
+    allowed = []
+    rejections = []
+    for candidate in candidates:
+        if only is not None and candidate.view.name != only:
+            continue
+        reason = rejection(spec, candidate, storages, accepted)
+        if reason is None and candidate.view.name in avoid:
+            reason = "it failed there"
+        if reason is None:
+            allowed.append(candidate)
+        else:
+            rejections.append(Rejection(candidate.view.name, reason))
+    best = min(allowed, key=lambda c: (c.view.name != prefer, c.guests, c.view.name), default=None)
+    return Choice(best.view.name if best else None, tuple(rejections))
+
+
+def rejection(
+    spec: GuestSpec,
+    candidate: Candidate,
+    storages: Mapping[str, StorageView],
+    accepted: tuple[WatchdogKind, ...],
+) -> str | None:
+    """Why this guest may not start on this node, None if it may."""
+    view = candidate.view
+    if view.deleting:
+        return "it is leaving the cluster"
+    if candidate.state is not NodeState.ONLINE:
+        return f"it is {candidate.state.lower()}"
+    if view.kube is None:
+        return "Kubernetes does not know it"
+    return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _watchdog(view, accepted)
+
+
+def _kubernetes(spec: GuestSpec, kube: KubeNode) -> str | None:
+    template = spec.template
+    if not kube.ready:
+        return "its kubelet is not ready"
+    cordon = next((t for t in kube.taints if t.key == "node.kubernetes.io/unschedulable"), None)
+    if kube.unschedulable and cordon is None:
+        return "it is cordoned"
+    taint = untolerated(kube.taints, template.tolerations)
+    if taint is not None:
+        return "it is cordoned" if taint is cordon else f"taint {taint} is not tolerated"
+    for key, value in template.node_selector:
+        if kube.labels.get(key) != value:
+            return f"nodeSelector {key}={value} does not match"
+    terms = template.node_terms
+    if terms is not None and not any(term.matches(kube.labels, kube.name) for term in terms):
+        return f"required node affinity ({' or '.join(str(term) for term in terms) or 'no term'}) does not match"
+    return None
+
+
+def _storage(spec: GuestSpec, kube: KubeNode, storages: Mapping[str, StorageView]) -> str | None:
+    for mount in spec.mounts:
+        storage = storages.get(mount.storage)
+        if storage is not None and storage.nodes is not None and not storage.nodes.matches(kube.labels):
+            return f"storage {mount.storage} is not there (nodes: {storage.nodes})"
+    return None
+
+
+def _watchdog(view: NodeView, accepted: tuple[WatchdogKind, ...]) -> str | None:
+    """A node that cannot prove its death must not run guests."""
+    attestation = view.beat.attestation if view.beat is not None else None
+    if attestation is None or not attestation.watchdog:
+        return "its agent has no watchdog"
+    if attestation.watchdog not in accepted:
+        return f"its watchdog is of kind {attestation.watchdog}, accepted are {', '.join(accepted) or 'none'}"
+    return None
+
+
+def storage_problem(spec: GuestSpec, namespace: str, storages: Mapping[str, StorageView]) -> str | None:
+    """What is wrong with the storage a guest asks for, with the remedy; None if nothing is."""
+    for index, mount in enumerate(spec.mounts):
+        field = f"spec.storage[{index}].name"
+        storage = storages.get(mount.storage)
+        if storage is None:
+            known = ", ".join(sorted(storages)) or "there is none"
+            return f"{field}: no Storage is named {mount.storage!r} (known: {known})"
+        if storage.disabled:
+            return f"{field}: Storage {mount.storage} is disabled: set its spec.disabled to false"
+        if storage.deleting:
+            return f"{field}: Storage {mount.storage} is being deleted: name another one"
+        if storage.status.state == MISSING:
+            return f"{field}: {storage.status.message}"
+        if namespace not in storage.namespaces:
+            return (
+                f"{field}: Storage {mount.storage} does not allow namespace {namespace}: "
+                "add it to the Storage's spec.allowedNamespaces"
+            )
+        if storage.claim is not None and storage.claim[0] != namespace:
+            return (
+                f"{field}: Storage {mount.storage} is the claim {'/'.join(storage.claim)}, and a claim can be mounted "
+                f"in its own namespace only: move the guest to {storage.claim[0]} or name a claim in {namespace}"
+            )
+    return None

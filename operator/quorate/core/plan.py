@@ -1,0 +1,207 @@
+"""The only entry point: World -> Plan. Quorum, liveness, fencing, guests, and what follows for nodes and Cluster.
+
+Total and deterministic: the same World gives the same Plan, and no input makes it fail; a guest whose round goes wrong
+is set aside with a condition and the others go on. Time is a field of the World, the next time to look of the Plan.
+"""
+
+from dataclasses import dataclass, replace
+
+from quorate.core import cluster as clusters
+from quorate.core import members
+from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
+from quorate.core.conditions import Finding, merge, summary
+from quorate.core.draft import Draft, IllegalMoveError, Room
+from quorate.core.fencing import node_round
+from quorate.core.guests import guest_round
+from quorate.core.liveness import Pulse, armed_now, read
+from quorate.core.quorum import Quorum
+from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus
+from quorate.core.tries import text as tries_text
+from quorate.core.types import (
+    MEMBER_FINALIZER,
+    Answer,
+    GuestState,
+    Kind,
+    NodeName,
+    Ref,
+    Wanted,
+    node_ref,
+)
+from quorate.core.world import GuestView, NodeView, World
+
+
+@dataclass(slots=True)
+class Making:
+    """A plan in the making."""
+
+    world: World
+    statuses: list[StatusWrite]
+    actions: list[Action]
+    notes: list[Note]
+    wakes: list[float]
+
+    def wake(self, moment_s: float | None) -> None:
+        if moment_s is not None:
+            self.wakes.append(moment_s)
+
+
+def plan(world: World) -> Plan:
+    """Decide everything that one Cluster needs done now."""
+    making = Making(world, [], [], [], [])
+    if world.term <= 0:
+        return Plan(sentence="not the leader: observing only")
+    newer = members.newest_term(world)
+    if newer > world.term:
+        return Plan(sentence=f"a newer leader has written (term {newer}, ours is {world.term}): nothing is done")
+    timing = clusters.resolved_timing(world)
+    pulses = {node.name: read(node, timing.timing, world.now_s) for node in world.nodes}
+    for pulse in pulses.values():
+        if pulse.alive is not Answer.NO and pulse.suspect_at_s is not None:
+            making.wake(pulse.suspect_at_s + 0.001)
+    quorum, override = clusters.count_votes(world, pulses)
+    quorate = quorum.answer is Answer.YES
+    nodes = _nodes(making, pulses, quorate=quorate)
+    room = _room(world, quorum, nodes)
+    drafts = _guests(making, room)
+    nodes = members.finish(world, nodes, drafts, room, timing.timing)
+    for view in world.nodes:
+        _write(making, node_ref(view.name), view.resource_version, view.status, nodes[view.name])
+    _hold_members(making, nodes)
+    enrolment = members.enrol(world, quorate=quorate)
+    making.actions.extend(enrolment.actions)
+    outlook = clusters.Outlook(timing, quorum, override, nodes, {d.guest.key: d.status for d in drafts}, enrolment)
+    status = clusters.cluster_status(world, outlook)
+    cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
+    _write(making, cluster_ref, world.cluster.resource_version, world.cluster.status, status)
+    making.notes.extend(clusters.notes(world, status))
+    return Plan(
+        statuses=tuple(making.statuses),
+        actions=tuple(making.actions),
+        notes=tuple(making.notes),
+        sentence=status.message,
+        wake_at_s=min(making.wakes, default=None),
+    )
+
+
+def _write(
+    making: Making, ref: Ref, version: str, before: object, after: NodeStatus | GuestStatus | ClusterStatus
+) -> None:
+    """Record a status only if it changed: fewer writes matter more than faster ones."""
+    if after != before:
+        making.statuses.append(StatusWrite(ref, version, replace(after, term=making.world.term)))
+
+
+def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> dict[NodeName, NodeStatus]:
+    """Every node's own round."""
+    world = making.world
+    instances: dict[NodeName, list[Instance]] = {}
+    for guest in world.guests:
+        instance = guest.status.instance
+        if instance is not None and not (instance.ended and _hands_off(guest)):
+            instances.setdefault(instance.node, []).append(instance)
+    statuses = {}
+    for node in world.nodes:
+        outcome = node_round(world, node, pulses[node.name], instances.get(node.name, ()), quorate=quorate)
+        statuses[node.name] = outcome.status
+        making.actions.extend(outcome.actions)
+        making.notes.extend(outcome.notes)
+        making.wake(outcome.wake_at_s)
+    return statuses
+
+
+def _hands_off(guest: GuestView) -> bool:
+    return guest.status.state in {GuestState.ERROR, GuestState.IGNORED}
+
+
+def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Room:
+    accepted = world.cluster.spec.accepted_watchdogs
+    armed = frozenset(
+        node.name
+        for node in world.nodes
+        if nodes[node.name].state == "Online" and armed_now(_with(node, nodes[node.name]), accepted)
+    )
+    room = Room(world, quorum, nodes, armed, {storage.name: storage for storage in world.storages})
+    for guest in world.guests:
+        room.occupy(guest.status, 1)
+    return room
+
+
+def _with(node: NodeView, status: NodeStatus) -> NodeView:
+    return node if node.status is status else replace(node, status=status)
+
+
+def _guests(making: Making, room: Room) -> list[Draft]:
+    """Every guest's round, in the order of their names; each sees where the ones before it went."""
+    drafts = []
+    for guest in making.world.guests:
+        draft = _one_guest(room, guest)
+        drafts.append(draft)
+        if draft.status is not guest.status:
+            room.occupy(guest.status, -1)
+            room.occupy(draft.status, 1)
+        making.actions.extend(draft.actions)
+        making.notes.extend(draft.notes)
+        for moment_s in draft.wakes:
+            making.wake(moment_s)
+        _write(making, guest.key.ref, guest.resource_version, guest.status, draft.status)
+    return drafts
+
+
+def _one_guest(room: Room, guest: GuestView) -> Draft:
+    try:
+        draft = guest_round(room, guest)
+    except IllegalMoveError as bug:
+        draft = Draft(room, guest, guest.status)
+        draft.stall(f"set aside because of a bug in Quorate, please report it: {bug}")
+        draft.note("GuestQuarantined", draft.stalled, warning=True)
+    if guest.trouble:
+        draft.stall(guest.trouble)
+    _finish_guest(draft)
+    return draft
+
+
+def _finish_guest(draft: Draft) -> None:
+    """The parts of a guest's status that only describe the rest."""
+    status, guest, world = draft.status, draft.guest, draft.world
+    ready, reason = _as_wished(draft)
+    stalled = draft.stalled
+    findings: tuple[Finding, ...] = summary(
+        ready=ready and not stalled, reason=reason, message=stalled or status.message, stalled=bool(stalled)
+    )
+    conditions = merge(status.conditions, findings, now=world.wall, generation=guest.generation)
+    finished = replace(
+        status,
+        guest=guest.key.sid,
+        cluster_name=world.cluster.name,
+        tries=tries_text(draft),
+        observed_generation=guest.generation,
+        conditions=conditions,
+    )
+    if finished != status:
+        draft.status = finished
+
+
+def _as_wished(draft: Draft) -> tuple[bool, str]:
+    state, want = draft.status.state, draft.want
+    if want is Wanted.STARTED:
+        return state is GuestState.STARTED and draft.status.ready, str(state)
+    if want is Wanted.IGNORED:
+        return state is GuestState.IGNORED, str(state)
+    return state is GuestState.STOPPED, str(state)
+
+
+def _hold_members(making: Making, nodes: dict[NodeName, NodeStatus]) -> None:
+    """Our finalizer on Nodes and the Cluster while guests or an incident exist; off again when they do not."""
+    world = making.world
+    busy_cluster = bool(world.guests)
+    for node in world.nodes:
+        status = nodes[node.name]
+        busy = status.guests > 0 or status.incident is not None
+        busy_cluster = busy_cluster or status.incident is not None
+        if busy != node.held and (busy is False or not node.deleting):
+            making.actions.append(SetFinalizer(node_ref(node.name), MEMBER_FINALIZER, present=busy))
+    held = world.cluster.held
+    if busy_cluster != held and (not busy_cluster or not world.cluster.deleting):
+        making.actions.append(
+            SetFinalizer(Ref(Kind.CLUSTER, world.cluster.name), MEMBER_FINALIZER, present=busy_cluster)
+        )

@@ -1,0 +1,154 @@
+"""The agent's side of the bargain: when it may renew, pet, arm, and when it must reset its node.
+
+A node runs guests only while it holds its Lease; fencing means taking it away. The functions here decide, from what the
+agent's shell has read and measured; the shell (and the simulator) carries out. Time is the node's CLOCK_BOOTTIME.
+
+    s = now(); renew (time-out d); pet only if it succeeded and now() - s <= d
+    look at the clock again: too late -> reset at once
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from quorate.core.timing import Timing
+from quorate.core.types import Nonce, Uid
+
+
+class Verdict(StrEnum):
+    """What to do with the Lease as it was read."""
+
+    RENEW = "renew it"
+    TAKE = "take it: this boot never held it"
+    CREATE = "create it again"
+    LOST = "another holder has it: never take it back"
+    RESET = "reset the node before anything else"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """The node's Lease as a GET returned it."""
+
+    uid: Uid
+    resource_version: str
+    holder: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the manager asks of this node (Node.status). `member` False: there is no Node of this name."""
+
+    member: bool = False
+    generation: int = 0
+    armed: bool = False
+    timing: Timing | None = None
+    asks: tuple[Uid, ...] = ()
+    highest_term: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What this boot's agent knows of its own lock. `held`: it has held the Lease in this boot (the mark in /run)."""
+
+    nonce: Nonce
+    held: bool = False
+    sequence: int = 0
+    lease_uid: Uid | None = None
+    resource_version: str | None = None
+
+
+def judge(seen: LeaseSeen | None, guard: Guard, *, danger: bool, namespace_ends: bool = False) -> Verdict:
+    """What a boot may do with the Lease it finds. `danger`: armed, or guests run here.
+
+    A boot that finds itself fenced resets. One that has held the Lease and finds another holder never takes it back, so
+    that two cloned machines do not alternate. A deleted namespace is an uninstall, not a reason to create anything.
+    """
+    if seen is None:
+        return Verdict.LOST if namespace_ends else Verdict.CREATE
+    parts = seen.holder.split("/")
+    if len(parts) == 3 and parts[0] == "fenced" and parts[2] == guard.nonce:
+        return Verdict.RESET
+    if seen.holder == guard.nonce:
+        return Verdict.RENEW
+    if not seen.holder or not guard.held:
+        return Verdict.TAKE
+    return Verdict.RESET if danger else Verdict.LOST
+
+
+def next_sequence(guard: Guard, seen: LeaseSeen | None) -> int:
+    """Sequences only grow, over restarts of the agent and re-created Leases alike."""
+    return max(guard.sequence, seen.sequence if seen is not None else 0) + 1
+
+
+def renewed(guard: Guard, seen: LeaseSeen) -> Guard:
+    """After a renewal that the API server confirmed."""
+    return replace(
+        guard,
+        held=True,
+        sequence=seen.sequence,
+        lease_uid=seen.uid,
+        resource_version=seen.resource_version,
+    )
+
+
+def may_pet(started_s: float, now_s: float, timing: Timing) -> bool:
+    """A renewal pets only while it is younger than d, counted from before its PUT."""
+    return 0 <= now_s - started_s <= timing.timeout_s
+
+
+def must_reset(started_s: float, now_s: float, timing: Timing) -> bool:
+    """After the pet: was there a stall between check and pet? Then it came too late and bought time it must not."""
+    return not may_pet(started_s, now_s, timing)
+
+
+class Step(StrEnum):
+    """What to do about the watchdog device after a renewal."""
+
+    NOTHING = "nothing"
+    PET = "pet"
+    OPEN = "open"
+    SET = "set the time-out"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The watchdog as the agent has it. `attested_disarmed`: the last confirmed renewal said "not armed"."""
+
+    open: bool = False
+    timeout_s: float = 0.0
+    attested_disarmed: bool = False
+
+
+def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
+    """Armed only while asked to; but never disarmed under a running guest, and never armed anew on the way out."""
+    if leaving:
+        return guests_here
+    return orders.armed or guests_here
+
+
+def after_renewal(device: Device, wanted: bool, timing: Timing) -> Step:
+    """The step for the device after a fresh renewal. Opening, setting and closing are pets: a loop renews first.
+
+    A longer time-out is attested before it is set and a shorter one set before it is attested (`attested_watchdog_s`);
+    disarming is attested before the device is closed.
+    """
+    if not device.open:
+        return Step.OPEN if wanted else Step.NOTHING
+    if not wanted:
+        return Step.CLOSE if device.attested_disarmed else Step.NOTHING
+    if device.timeout_s != timing.watchdog_s:
+        return Step.SET
+    return Step.PET
+
+
+def attested_watchdog_s(device: Device, wanted: bool, timing: Timing) -> float:
+    """W as it must be attested: the larger of what the device has and what is about to be set; 0 without a device."""
+    if not device.open:
+        return timing.watchdog_s if wanted else 0.0
+    return max(device.timeout_s, timing.watchdog_s) if wanted else device.timeout_s
+
+
+def attested_armed(device: Device, wanted: bool) -> bool:
+    """Never claim armed while not armed: the device is open, and stays so."""
+    return device.open and wanted

@@ -1,0 +1,250 @@
+"""What the manager records: the `.status` of the four kinds.
+
+All state that matters is here, written before the deed it announces, so that the manager may die between any two calls
+and the next leader goes on. `api/` declares the same fields for the CRDs; a test holds the two together.
+"""
+
+from dataclasses import dataclass, field
+
+from quorate.core.quorum import Override
+from quorate.core.types import (
+    EvidenceKind,
+    GuestState,
+    IncidentId,
+    InstanceId,
+    Instant,
+    NodeName,
+    NodeState,
+    Nonce,
+    Stage,
+    Uid,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One line of `status.conditions`, as Kubernetes means it."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    last_transition_time: Instant
+    observed_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A proof that one boot of a node runs no guests any more, and the sequence of its Lease that it was judged by."""
+
+    kind: EvidenceKind
+    at: Instant
+    sequence: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One loss of one boot of a node.
+
+    `sequence` is the last one heard from that boot: a larger one is a sign of life.
+    """
+
+    id: IncidentId
+    nonce: Nonce
+    opened: Instant
+    reason: str
+    stage: Stage
+    sequence: int
+    term: int
+    release_by: Instant | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogStatus:
+    """What the node's agent attested last: kept because a new boot overwrites the attestation."""
+
+    kind: str
+    armed: bool
+    timeout_s: float
+    renewal_timeout_s: float
+    shared_kernel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arming:
+    """The request to the agent: hold an armed watchdog, or do not. Each change of mind is a new generation."""
+
+    generation: int
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """The times the agent is to work by, in seconds."""
+
+    renew_every_s: float
+    timeout_s: float
+    watchdog_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    state: NodeState = NodeState.UNKNOWN
+    since: Instant | None = None
+    votes: int = 0
+    nonce: Nonce | None = None
+    system_uuid: str = ""
+    agent_protocol: int = 0
+    watchdog: WatchdogStatus | None = None
+    watchdog_text: str = ""
+    arming: Arming = field(default_factory=lambda: Arming(0, wanted=False))
+    orders: Orders | None = None
+    asks: tuple[Uid, ...] = ()
+    guests: int = 0
+    incident: Incident | None = None
+    message: str = ""
+    term: int = 0
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One start of the guest, on one boot of one node. It is written before the Pod is made.
+
+    `began`: some container of it was once reported started; `started`: a main one was. `stopping`: we asked for its
+    end. `failure`: why it counts as a failed try once it has ended, although its containers did not say so themselves.
+    `ended`: the fact by which it is known to have stopped; once written it stays true. `counted`: that end is a failed
+    try for the restart limit.
+    """
+
+    id: InstanceId
+    node: NodeName
+    nonce: Nonce
+    template_hash: str
+    drawn: Instant
+    uid: Uid | None = None
+    began: bool = False
+    started: bool = False
+    stopping: bool = False
+    failure: str = ""
+    ended: str = ""
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """Why the last instance ended."""
+
+    node: NodeName
+    instance: InstanceId
+    reason: str
+    at: Instant
+    exit_code: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of the newest one-shot command."""
+
+    id: str
+    verb: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The last recovery, step by step. `duration_s` counts from the suspicion to ready."""
+
+    incident: IncidentId
+    node: NodeName
+    suspected: Instant
+    evidence: str = ""
+    fenced: Instant | None = None
+    released: Instant | None = None
+    created: Instant | None = None
+    ready: Instant | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStatus:
+    guest: str = ""
+    state: GuestState = GuestState.QUEUED
+    since: Instant | None = None
+    cluster_name: str = ""
+    ready: bool = False
+    ready_since: Instant | None = None
+    node: NodeName | None = None
+    target: NodeName | None = None
+    restarts: int = 0
+    failed_nodes: tuple[NodeName, ...] = ()
+    tries: str = ""
+    next_try: Instant | None = None
+    instance: Instance | None = None
+    template_hash: str = ""
+    rejected_template: str = ""
+    last_command: CommandResult | None = None
+    last_termination: Termination | None = None
+    recovery: Timeline | None = None
+    message: str = ""
+    term: int = 0
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VotesStatus:
+    """The count. `text` is live/total, for the printer column."""
+
+    expected: int = 0
+    total: int = 0
+    live: int = 0
+    needed: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimingStatus:
+    """The times in force, in seconds, and why these."""
+
+    profile: str
+    why: str
+    renew_every_s: float
+    timeout_s: float
+    watchdog_s: float
+    suspect_after_s: float
+    release_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    quorate: bool = False
+    quorate_since: Instant | None = None
+    ever_quorate: bool = False
+    votes: VotesStatus = field(default_factory=VotesStatus)
+    override: Override | None = None
+    table_generation: int = 0
+    manager: str = ""
+    term: int = 0
+    timing: TimingStatus | None = None
+    fencing: str = ""
+    nodes: str = ""
+    guests: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStatus:
+    shared: bool = False
+    nodes: str = ""
+    used_by: tuple[str, ...] = ()
+    state: str = ""
+    message: str = ""
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()

@@ -1,0 +1,170 @@
+"""The words of the core: identities, references to objects, and the enumerations every room shares.
+
+Nothing here knows how Kubernetes spells a thing on the wire; `api/` does.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Final, NewType
+
+NodeName = NewType("NodeName", str)
+"""Name of a member: of the Node CR, of the Kubernetes node, and of its Lease."""
+Nonce = NewType("Nonce", str)
+"""Names one boot of one machine: same nonce, same boot. Computed by the agent, never stored."""
+InstanceId = NewType("InstanceId", str)
+"""Names one start of one guest. Drawn by the manager, never used twice."""
+IncidentId = NewType("IncidentId", str)
+"""Names one loss of one node."""
+Uid = NewType("Uid", str)
+Instant = NewType("Instant", int)
+"""Wall clock, milliseconds since the epoch: what is written into a status. Never used to prove anything."""
+
+GROUP: Final = "quorate.dev"
+VERSION: Final = "v1alpha1"
+
+GUEST_LABEL: Final = "quorate.dev/guest"
+CLUSTER_LABEL: Final = "quorate.dev/cluster"
+INSTANCE_ANNOTATION: Final = "quorate.dev/instance"
+NODE_ANNOTATION: Final = "quorate.dev/node"
+NONCE_ANNOTATION: Final = "quorate.dev/boot-nonce"
+TEMPLATE_ANNOTATION: Final = "quorate.dev/template-hash"
+ATTESTATION_ANNOTATION: Final = "quorate.dev/attestation"
+COMMAND_ANNOTATION: Final = "quorate.dev/command"
+CONFIRM_ANNOTATION: Final = "quorate.dev/fence-confirm"
+INSTANCE_FINALIZER: Final = "quorate.dev/instance"
+"""On guest Pods (removed only on a fact that means "stopped") and on HAResources with an instance."""
+MEMBER_FINALIZER: Final = "quorate.dev/member"
+"""On Clusters and Nodes while guests or an incident exist."""
+IN_USE_FINALIZER: Final = "quorate.dev/in-use"
+FENCE_TAINT: Final = "quorate.dev/fence"
+WRONG_BOOT_EXIT: Final = 86
+"""Exit code of the start gate when the node's boot is not the one the Pod was made for: the fact "stopped"."""
+
+SYSTEM_NAMESPACE: Final = "quorate-system"
+AGENT_NAMESPACE: Final = "quorate-agents"
+PROTOCOL: Final = 1
+"""Version of what agent and manager say to each other."""
+MAX_NODES: Final = 32
+
+
+class Kind(StrEnum):
+    """The kinds a plan speaks of."""
+
+    CLUSTER = "Cluster"
+    NODE = "Node"
+    HARESOURCE = "HAResource"
+    STORAGE = "Storage"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """One of our objects. `namespace` is empty for cluster-scoped kinds."""
+
+    kind: Kind
+    name: str
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {where}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GuestKey:
+    """A guest's place in Kubernetes: that of its HAResource and of its Pod."""
+
+    namespace: str
+    name: str
+
+    @property
+    def sid(self) -> str:
+        """The name people see, in Proxmox's form."""
+        return f"ct:{self.namespace}/{self.name}"
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(Kind.HARESOURCE, self.name, self.namespace)
+
+
+def node_ref(name: NodeName) -> Ref:
+    return Ref(Kind.NODE, name)
+
+
+class Answer(Enum):
+    """Three-valued, so that "I cannot know yet" is never taken for "no"."""
+
+    YES = "yes"
+    NO = "no"
+    NOT_YET = "not yet"
+
+
+class Wanted(StrEnum):
+    """What a person asks of a guest (Proxmox: requested state)."""
+
+    STARTED = "Started"
+    STOPPED = "Stopped"
+    DISABLED = "Disabled"
+    IGNORED = "Ignored"
+
+
+class GuestState(StrEnum):
+    """Where a guest is. The moves between them are data: `guests.MOVES`."""
+
+    QUEUED = "Queued"
+    STARTING = "Starting"
+    STARTED = "Started"
+    REQUEST_STOP = "RequestStop"
+    STOPPED = "Stopped"
+    RELOCATE = "Relocate"
+    FENCE = "Fence"
+    RECOVERY = "Recovery"
+    IGNORED = "Ignored"
+    ERROR = "Error"
+
+
+class NodeState(StrEnum):
+    """Where a node is, in the manager's view."""
+
+    ONLINE = "Online"
+    UNKNOWN = "Unknown"
+    FENCE = "Fence"
+    GONE = "Gone"
+
+
+class EvidenceKind(StrEnum):
+    """Why a node's boot cannot be running guests any more (safety: Evidence)."""
+
+    DRAINED = "Drained"
+    NEW_BOOT = "NewBoot"
+    LEASE_EXPIRED = "LeaseExpired"
+    HUMAN_ACK = "HumanAck"
+
+
+class Stage(StrEnum):
+    """How far an incident has come."""
+
+    SUSPECTED = "Suspected"
+    PROVEN = "Proven"
+    FENCED = "Fenced"
+
+
+class WatchdogKind(StrEnum):
+    """What resets the node when its agent stops petting. `External` stands outside the node (lab, kind)."""
+
+    HARDWARE = "Hardware"
+    SOFTDOG = "Softdog"
+    VIRTUAL_HARDWARE = "VirtualHardware"
+    VIRTUAL_SOFTDOG = "VirtualSoftdog"
+    EXTERNAL = "External"
+
+
+class UpdatePolicy(StrEnum):
+    """What a changed template does to a running guest."""
+
+    RECREATE = "Recreate"
+    ON_DELETE = "OnDelete"
+
+
+class StorageType(StrEnum):
+    CLAIM = "Claim"
+    LOCAL = "Local"

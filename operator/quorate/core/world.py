@@ -1,0 +1,306 @@
+"""The World: one frozen look at everything that one Cluster's decisions depend on. Time is a field of it.
+
+Views are what `kube/observe.py` (and the simulator) make of objects; lists are tuples sorted by name, so that the same
+world always gives the same plan. `now_s` is this manager's own clock and proves things; `wall` is only written down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quorate.core.quorum import ExpectedVotes
+from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
+from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.timing import TimingSpec
+from quorate.core.types import (
+    EvidenceKind,
+    GuestKey,
+    InstanceId,
+    Instant,
+    NodeName,
+    Nonce,
+    StorageType,
+    Uid,
+    UpdatePolicy,
+    Wanted,
+    WatchdogKind,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What an agent says of its node with each renewal (annotation `quorate.dev/attestation` of the Lease).
+
+    Of the Pods it was asked about, `idle` have no process left, and `gone` are unknown to the kubelet as well.
+    """
+
+    lease_uid: Uid
+    sequence: int
+    armed: bool
+    watchdog: str
+    watchdog_s: float
+    timeout_s: float
+    uptime_s: float
+    system_uuid: str
+    protocol: int
+    generation: int
+    highest_term: int = 0
+    highest_sequence: int = 0
+    shared_kernel: bool = False
+    drained: bool = False
+    idle: tuple[Uid, ...] = ()
+    gone: tuple[Uid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One holder of a Lease as this manager saw it.
+
+    When its first and its last new sequence were seen, its uptime at first sight, and the largest sequence.
+    """
+
+    holder: str
+    first_s: float
+    last_s: float
+    uptime_s: float
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A node's Lease as this manager has seen it.
+
+    `seen_s`: when this manager first saw this (holder, sequence). `moved`: it has seen that pair change, so the holder
+    was alive then; before, it has only found an object. `probed_s`: when a live GET last confirmed the version.
+    """
+
+    uid: Uid
+    resource_version: str
+    holder: str
+    attestation: Attestation | None
+    seen_s: float
+    moved: bool
+    probed_s: float | None = None
+    sightings: tuple[Sighting, ...] = ()
+
+    @property
+    def fenced(self) -> tuple[str, Nonce] | None:
+        """(incident, nonce) when a manager has taken this Lease, else None."""
+        parts = self.holder.split("/")
+        if len(parts) == 3 and parts[0] == "fenced":
+            return parts[1], Nonce(parts[2])
+        return None
+
+    @property
+    def nonce(self) -> Nonce | None:
+        """The boot that holds the Lease, None while nobody or a manager does."""
+        return Nonce(self.holder) if self.holder and self.fenced is None else None
+
+    def sighting(self, holder: str) -> Sighting | None:
+        return next((s for s in self.sightings if s.holder == holder), None)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeNode:
+    """The core/v1 Node of the same name. `ready` is the kubelet's word, None when it never spoke."""
+
+    name: NodeName
+    uid: Uid
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    ready: bool | None = None
+
+    @property
+    def control_plane(self) -> bool:
+        return any(
+            taint.key == "node-role.kubernetes.io/control-plane" and taint.effect == "NoSchedule"
+            for taint in self.taints
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A member: its CR, the Kubernetes node of that name (None: gone) and its Lease (None: missing)."""
+
+    name: NodeName
+    uid: Uid
+    cluster_name: str
+    votes: int = 1
+    status: NodeStatus = field(default_factory=NodeStatus)
+    generation: int = 0
+    resource_version: str = ""
+    confirm: str = ""
+    deleting: bool = False
+    held: bool = False
+    kube: KubeNode | None = None
+    beat: Beat | None = None
+    lease_missing_s: float | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container of a Pod. `state` is waiting, running, terminated or unknown.
+
+    `started`: this version says that it was started once (running, terminated, or restarted).
+    """
+
+    name: str
+    init: bool = False
+    state: str = "unknown"
+    started: bool = False
+    exit_code: int | None = None
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A guest's Pod. `containers` holds one entry for each one declared, reported or not.
+
+    `node` is the one it was made for; `bound`: it has been assigned to it.
+    """
+
+    uid: Uid
+    resource_version: str
+    node: NodeName
+    owner: Uid | None
+    instance: InstanceId | None
+    nonce: Nonce | None
+    template_hash: str = ""
+    bound: bool = True
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    ready: bool = False
+    deleting: bool = False
+    held: bool = False
+    foreign_finalizers: tuple[str, ...] = ()
+    containers: tuple[ContainerView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What placement must know of a pod template. `problem` names a field that cannot be honoured, and the remedy."""
+
+    hash: str
+    node_selector: tuple[tuple[str, str], ...] = ()
+    node_terms: tuple[NodeTerm, ...] | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    storage: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    template: Template
+    cluster_name: str = ""
+    wanted: Wanted = Wanted.STARTED
+    max_restart: int = 1
+    max_relocate: int = 1
+    start_timeout_s: float = 300.0
+    update_policy: UpdatePolicy = UpdatePolicy.RECREATE
+    mounts: tuple[Mount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the API server said to a dry run of a template: accepted, or refused in its own words."""
+
+    template_hash: str
+    accepted: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server would not make the Pod of this instance. `permanent`: it never will (the template is invalid)."""
+
+    instance: InstanceId
+    permanent: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestView:
+    key: GuestKey
+    uid: Uid
+    spec: GuestSpec
+    status: GuestStatus = field(default_factory=GuestStatus)
+    generation: int = 0
+    resource_version: str = ""
+    command: str = ""
+    deleting: bool = False
+    held: bool = False
+    pod: PodView | None = None
+    verdict: Verdict | None = None
+    refusal: Refusal | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageView:
+    """A Storage. `used_by` lists the sids of every guest that names it, of all Clusters."""
+
+    name: str
+    uid: Uid
+    type: StorageType
+    nodes: Selector | None = None
+    namespaces: tuple[str, ...] = ()
+    claim: tuple[str, str] | None = None
+    path: str = ""
+    disabled: bool = False
+    status: StorageStatus = field(default_factory=StorageStatus)
+    generation: int = 0
+    resource_version: str = ""
+    deleting: bool = False
+    held: bool = False
+    used_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    node_selector: Selector | None = None
+    expected_votes: ExpectedVotes | None = None
+    timing: TimingSpec = field(default_factory=TimingSpec)
+    accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
+    accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    name: str
+    uid: Uid
+    spec: ClusterSpec = field(default_factory=ClusterSpec)
+    status: ClusterStatus = field(default_factory=ClusterStatus)
+    generation: int = 0
+    resource_version: str = ""
+    deleting: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything `plan()` may know.
+
+    `entropy` is drawn by the shell for each World (the one source of new ids). `term` is this leader's; 0: not leading.
+    `kube_nodes` are all Kubernetes nodes; `claimed` says which of them belong to other Clusters.
+    """
+
+    now_s: float
+    wall: Instant
+    entropy: str
+    term: int
+    manager: str
+    cluster: ClusterView
+    nodes: tuple[NodeView, ...] = ()
+    guests: tuple[GuestView, ...] = ()
+    storages: tuple[StorageView, ...] = ()
+    kube_nodes: tuple[KubeNode, ...] = ()
+    claimed: tuple[tuple[NodeName, str], ...] = ()
+    api_servers: int = 0

@@ -1,0 +1,149 @@
+"""Objects -> views: templates, and objects that cannot be understood."""
+
+import pytest
+
+from quorate.api import parse
+
+
+def haresource(pod=None, **spec):
+    pod = pod if pod is not None else {"containers": [{"name": "web", "image": "nginx:1.29"}]}
+    return {
+        "apiVersion": "quorate.dev/v1alpha1",
+        "kind": "HAResource",
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7", "generation": 2},
+        "spec": {"guest": {"container": {"spec": pod}}, **spec},
+    }
+
+
+def test_a_guest():
+    view = parse.guest(haresource(maxRestart=3, startTimeout="90s", state="Stopped"))
+    assert view.key.sid == "ct:shop/web"
+    assert (view.spec.max_restart, view.spec.start_timeout_s, view.spec.wanted) == (3, 90, "Stopped")
+    assert (view.resource_version, view.generation, view.deleting, view.held) == ("7", 2, False, False)
+
+
+def test_the_hash_covers_all_that_makes_the_pod_another_one():
+    plain = parse.guest(haresource()).spec.template.hash
+    assert parse.guest(haresource(comment="new words", maxRestart=9)).spec.template.hash == plain
+    assert parse.guest(haresource({"containers": [{"name": "web", "image": "nginx:1.30"}]})).spec.template.hash != plain
+    assert parse.guest(haresource(storage=[{"name": "nfs", "path": "/data"}])).spec.template.hash != plain
+    labelled = haresource()
+    labelled["spec"]["guest"]["container"]["metadata"] = {"labels": {"a": "b"}}
+    assert parse.guest(labelled).spec.template.hash != plain
+
+
+def test_the_order_of_keys_does_not_make_a_template_another_one():
+    one = haresource({"containers": [{"name": "web", "image": "i"}], "hostname": "h"})
+    two = haresource({"hostname": "h", "containers": [{"image": "i", "name": "web"}]})
+    assert parse.guest(one).spec.template.hash == parse.guest(two).spec.template.hash
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ({"nodeName": "n1"}, "nodeName is set: Quorate chooses the node"),
+        ({"schedulerName": "mine"}, "schedulerName is set"),
+        ({"restartPolicy": "Always"}, "restartPolicy is Always: a rebooted kubelet would start it behind"),
+        (
+            {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}},
+            "affinity.podAntiAffinity is required: it is not honoured here",
+        ),
+    ],
+)
+def test_fields_that_cannot_be_honoured_are_named_with_their_remedy(field, words):
+    problem = parse.guest(haresource({"containers": [], **field})).spec.template.problem
+    assert problem.startswith("spec.guest.container.spec.")
+    assert words in problem
+
+
+def test_what_placement_must_know():
+    pod = {
+        "containers": [],
+        "nodeSelector": {"b": "2", "a": "1"},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "x", "value": "y", "effect": "NoSchedule"}],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}],
+                            "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}],
+                        }
+                    ]
+                }
+            }
+        },
+    }
+    template = parse.guest(haresource(pod)).spec.template
+    assert template.node_selector == (("a", "1"), ("b", "2"))
+    assert str(template.node_terms[0]) == "zone=a, metadata.name=n1"
+    assert [one.operator for one in template.tolerations] == ["Exists", "Equal"]
+
+
+@pytest.mark.parametrize("pod", [{"tolerations": 7}, {"affinity": []}, {"nodeSelector": "ssd"}, {"containers": "web"}])
+def test_what_is_no_pod_spec_is_left_to_the_api_server_to_refuse(pod):
+    assert parse.guest(haresource(pod)).spec.template.hash
+
+
+def test_a_spec_that_cannot_be_read_names_object_field_and_finding():
+    with pytest.raises(parse.UnreadableError, match=r"HAResource shop/web: spec.maxRestart: .* found 'many'"):
+        parse.guest(haresource(maxRestart="many"))
+
+
+def test_a_status_that_cannot_be_read_is_an_error_too():
+    broken = {**haresource(), "status": {"state": "Flying"}}
+    with pytest.raises(parse.UnreadableError, match="nothing is done with this object"):
+        parse.guest(broken)
+
+
+def test_a_cluster_and_its_timing():
+    view = parse.cluster(
+        {
+            "kind": "Cluster",
+            "metadata": {"name": "prod", "uid": "u"},
+            "spec": {
+                "nodeSelector": {
+                    "matchLabels": {"ha": "yes"},
+                    "matchExpressions": [{"key": "x", "operator": "Exists"}],
+                },
+                "quorum": {"expectedVotes": {"votes": 1, "reason": "r", "generation": 4}},
+                "timing": {"profile": "Custom", "custom": {"renewEvery": "1s", "timeout": "1500ms", "watchdog": "5s"}},
+                "fencing": {"acceptedWatchdogs": ["External"]},
+            },
+        }
+    )
+    assert str(view.spec.node_selector) == "ha=yes, x"
+    assert view.spec.expected_votes.generation == 4
+    assert view.spec.timing.custom.timeout_s == 1.5
+    assert view.spec.accepted_watchdogs == ("External",)
+
+
+def test_an_empty_cluster_has_the_defaults():
+    spec = parse.cluster({"kind": "Cluster", "metadata": {"name": "prod"}, "spec": {}}).spec
+    assert spec.node_selector is None
+    assert spec.timing.profile == "Auto"
+    assert spec.accepted_watchdogs == ("Hardware", "Softdog")
+
+
+def test_nodes_and_storages():
+    node = parse.node(
+        {
+            "kind": "Node",
+            "metadata": {
+                "name": "n1",
+                "annotations": {"quorate.dev/fence-confirm": "i/n/anna"},
+                "finalizers": ["quorate.dev/member"],
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "spec": {"clusterName": "prod", "votes": 0},
+        }
+    )
+    assert (node.votes, node.confirm, node.held, node.deleting) == (0, "i/n/anna", True, True)
+    storage = parse.storage(
+        {
+            "kind": "Storage",
+            "metadata": {"name": "s"},
+            "spec": {"type": "Claim", "claim": {"namespace": "shop", "name": "data"}, "allowedNamespaces": ["shop"]},
+        }
+    )
+    assert (storage.claim, storage.namespaces) == (("shop", "data"), ("shop",))

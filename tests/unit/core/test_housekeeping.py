@@ -1,0 +1,113 @@
+"""Storages, and guests whose Cluster cannot be told."""
+
+from dataclasses import replace
+
+import pytest
+
+from quorate.core.actions import SetFinalizer
+from quorate.core.housekeeping import Household, resolve_cluster, tidy
+from quorate.core.selectors import Requirement, Selector, Taint
+from quorate.core.types import StorageType, Uid
+from quorate.core.world import StorageView
+from tests.unit.core.worlds import WALL, guest, node
+
+CLAIM = StorageView("shared", Uid("s"), StorageType.CLAIM, claim=("default", "data"), resource_version="1")
+
+
+def house(**changes):
+    nodes = [node(name).kube for name in ("n1", "n2", "n3")]
+    found = {"wall": WALL, "clusters": ("prod",), "storages": (), "guests": (), "kube_nodes": tuple(nodes)}
+    return Household(**{**found, "claims": frozenset({("default", "data")}), **changes})
+
+
+def written(made):
+    return {write.ref.name: write.status for write in tidy(made).statuses}
+
+
+def unassigned(**spec):
+    one = guest(pod=None, spec=spec)
+    return replace(one, status=type(one.status)())
+
+
+@pytest.mark.parametrize(
+    ("spec", "clusters", "expected"),
+    [
+        ({}, ("prod",), "prod"),
+        ({"cluster_name": "lab"}, ("lab", "prod"), "lab"),
+        ({}, (), None),
+        ({}, ("lab", "prod"), None),
+        ({"cluster_name": "tset"}, ("lab", "test"), None),
+    ],
+)
+def test_which_cluster_a_guest_belongs_to(spec, clusters, expected):
+    found, problem = resolve_cluster(unassigned(**spec), clusters)
+    assert found == expected
+    assert bool(problem) == (expected is None)
+
+
+def test_once_told_it_stays():
+    assert resolve_cluster(guest(spec={"cluster_name": "lab"}), ("lab", "prod"))[0] == "prod"
+
+
+def test_a_guest_without_a_cluster_is_told_what_to_do():
+    found = written(house(clusters=("lab", "test"), guests=(unassigned(cluster_name="tset"),)))["web"]
+    assert (
+        found.message
+        == "spec.clusterName: no Cluster is named 'tset' (known: lab, test): name one of them or create it"
+    )
+    assert next(one.status for one in found.conditions if one.type == "Stalled") == "True"
+
+
+def test_one_that_never_ran_can_be_deleted_all_the_same():
+    orphan = replace(unassigned(), deleting=True)
+    actions = tidy(house(clusters=(), guests=(orphan,))).actions
+    assert actions == (SetFinalizer(orphan.key.ref, "quorate.dev/instance", present=False),)
+
+
+def test_a_storage_says_where_it_is_and_who_uses_it():
+    local = StorageView(
+        "scratch",
+        Uid("l"),
+        StorageType.LOCAL,
+        nodes=Selector((Requirement("ssd", "Exists"),)),
+        path="/srv",
+        used_by=("ct:default/web",),
+    )
+    labelled = replace(node("n1").kube, labels={"ssd": "yes"})
+    control = replace(node("n4").kube, taints=(Taint("node-role.kubernetes.io/control-plane", "NoSchedule"),))
+    made = house(storages=(local,), kube_nodes=(labelled, node("n2").kube, control))
+    found = written(made)["scratch"]
+    assert (found.nodes, found.shared, found.state, found.message) == ("1/2", False, "Available", "used by 1 guest")
+
+
+def test_one_in_use_is_held_and_its_deletion_waits_and_says_for_whom():
+    used = replace(CLAIM, used_by=("ct:default/web",))
+    assert [action.present for action in tidy(house(storages=(used,))).actions] == [True]
+    deleting = replace(used, deleting=True, held=True)
+    made = house(storages=(deleting,))
+    assert tidy(made).actions == ()
+    assert written(made)["shared"].message == "waits to be deleted: in use by ct:default/web"
+
+
+def test_when_nobody_uses_it_any_more_it_goes():
+    deleting = replace(CLAIM, deleting=True, held=True)
+    assert [action.present for action in tidy(house(storages=(deleting,))).actions] == [False]
+
+
+def test_a_missing_claim_names_the_claim():
+    found = written(house(storages=(CLAIM,), claims=frozenset()))["shared"]
+    assert found.state == "Missing"
+    assert "PersistentVolumeClaim default/data (spec.claim) does not exist: create it" in found.message
+
+
+def test_a_tidy_house_is_left_alone():
+    once = tidy(house(storages=(CLAIM,)))
+    settled = replace(CLAIM, status=once.statuses[0].status)
+    assert tidy(house(storages=(settled,))).statuses == ()
+
+
+def test_a_thousand_users_are_counted_not_listed():
+    crowd = replace(CLAIM, used_by=tuple(f"ct:default/g{i}" for i in range(1000)), held=True)
+    found = written(house(storages=(crowd,)))["shared"]
+    assert len(found.used_by) == 51
+    assert found.used_by[-1] == "and 950 more"
