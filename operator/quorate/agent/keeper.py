@@ -1,0 +1,133 @@
+"""The agent's first process: holds the open watchdog, never pets it, and starts the loop again at once when it dies.
+
+So a loop that crashes costs a fraction of a second and not a CrashLoopBackOff: the device stays open, its countdown goes
+on, and the next loop renews first and pets after. If the loop stays dead, nothing pets, and the node is reset.
+"""
+
+import array
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+log = logging.getLogger(__name__)
+KEEPER_VARIABLE: Final = "QUORATE_KEEPER"
+DEVICE_VARIABLE: Final = "QUORATE_DEVICE"
+SHORT_LIFE_S: Final = 1.0
+UNUSABLE: Final = 78
+"""Exit code of a loop that was started with what cannot work: nothing is gained by trying again at once."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success."""
+
+    arguments: Sequence[str]
+    device: int | None = None
+    timeout_s: float = 0.0
+    stopping: bool = False
+    _child: subprocess.Popen[bytes] | None = None
+    _ours: socket.socket = field(init=False)
+    _theirs: socket.socket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.settimeout(0.2)
+
+    def run(self) -> int:
+        """Keep the loop alive; its exit code once it has left by itself."""
+        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGINT, self._pass_on)
+        while True:
+            began = time.monotonic()
+            self._child = self._start()
+            if self.stopping:
+                self._child.terminate()
+            code = self._follow(self._child)
+            if code == 0 or (self.device is None and (self.stopping or code == UNUSABLE)):
+                return max(code, 0)
+            log.error("the loop ended with %s: starting it again", code)
+            if time.monotonic() - began < SHORT_LIFE_S:
+                time.sleep(0.2)  # it dies at once: leave the processor to others, and the watchdog to its countdown
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = dict(os.environ, **{KEEPER_VARIABLE: str(self._theirs.fileno())})
+        descriptors = [self._theirs.fileno()]
+        if self.device is not None:
+            environment[DEVICE_VARIABLE] = json.dumps({"descriptor": self.device, "timeout_s": self.timeout_s})
+            descriptors.append(self.device)
+        command = [sys.executable, "-m", "quorate.agent.loop_main", *self.arguments]
+        return subprocess.Popen(command, env=environment, pass_fds=descriptors)
+
+    def _follow(self, child: subprocess.Popen[bytes]) -> int:
+        """Take the device when it is opened, let it go when it is closed, until the loop ends."""
+        while True:
+            self._listen()
+            code = child.poll()
+            if code is not None:
+                self._listen()  # what it said last
+                return code
+
+    def _listen(self) -> None:
+        try:
+            message, ancillary, _, _ = self._ours.recvmsg(4096, socket.CMSG_SPACE(4))
+        except TimeoutError:
+            return
+        if not message:
+            return
+        self._let_go()
+        said = json.loads(message)
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self.device = array.array("i", data[: len(data) - len(data) % 4])[0]
+                self.timeout_s = float(said["timeout_s"])
+
+    def _let_go(self) -> None:
+        if self.device is not None:
+            os.close(self.device)
+            self.device = None
+
+    def _pass_on(self, *_: object) -> None:
+        self.stopping = True
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+
+
+class KeeperLink:
+    """The loop's end of the wire to its keeper."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
+
+    def hold(self, descriptor: int, timeout_s: float) -> None:
+        """Hold this open device, too."""
+        if self._socket is not None:
+            said = json.dumps({"timeout_s": timeout_s}).encode()
+            self._socket.sendmsg([said], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
+
+    def drop(self) -> None:
+        """It was closed: let go of it."""
+        if self._socket is not None:
+            self._socket.send(b"{}")
+
+
+def link() -> KeeperLink:
+    """The wire that this process inherited; without a keeper, nowhere."""
+    number = os.environ.get(KEEPER_VARIABLE)
+    return KeeperLink(int(number) if number else None)
+
+
+def inherited() -> tuple[int, float] | None:
+    """The open device that the keeper held for us: descriptor and time-out."""
+    text = os.environ.get(DEVICE_VARIABLE)
+    if not text:
+        return None
+    said = json.loads(text)
+    return int(said["descriptor"]), float(said["timeout_s"])

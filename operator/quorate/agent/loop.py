@@ -1,0 +1,248 @@
+"""The loop that renews and pets: small, and nothing else happens in its thread.
+
+    renew (time-out d) -> pet only if the renewal is confirmed and younger than d -> look at the clock again: too late,
+    reset at once
+
+It decides by `core/selffence.py`. What it must remember over its own death (the Lease was held in this boot, the largest
+sequence) is in a file under /run, which a reboot empties; the open watchdog is held by the keeper as well.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from quorate.agent.api import Refused, Unanswered
+from quorate.agent.boot import Boot
+from quorate.agent.lease import NodeLease, Outcome, Renewal
+from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
+from quorate.agent.runtime import Runtime
+from quorate.agent.watchdog import Watchdog, WatchdogError
+from quorate.core import selffence
+from quorate.core.selffence import Device, Guard, Step
+from quorate.core.timing import Timing
+from quorate.core.types import PROTOCOL, Nonce, Uid
+from quorate.core.world import Attestation
+
+log = logging.getLogger(__name__)
+AFTER_FAILURE_S = 0.1
+"""After a renewal that got no answer the next one follows at once: on another address and a new connection."""
+
+
+class Holder(Protocol):
+    """Whoever keeps the open device when this process dies."""
+
+    def hold(self, descriptor: int, timeout_s: float) -> None: ...
+
+    def drop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Leave:
+    """How the agent goes: when it was told to, how long it may take, and whether the host itself is going down."""
+
+    told_s: float
+    grace_s: float
+    host_is_going: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Loop:
+    """One agent. `run` returns when it has left; it never returns from a reset."""
+
+    boot: Boot
+    lease: NodeLease
+    watchdog: Watchdog | None
+    runtime: Runtime
+    orders: OrdersReader
+    holder: Holder
+    mark: Path
+    clock: Callable[[], float]
+    device: Device = field(default_factory=Device)
+    timing: Timing = UNTIL_TOLD
+    leave: Leave | None = None
+    wake: threading.Event = field(default_factory=threading.Event)
+    _said: str = ""
+
+    def run(self) -> None:
+        """Renew and pet until told to leave and free to go."""
+        while True:
+            began_s = self.clock()
+            renewal = self.cycle()
+            if self._gone(renewal):
+                return
+            if renewal.outcome is Outcome.FAILED:
+                self.wake.clear()
+                time.sleep(AFTER_FAILURE_S)
+                continue
+            self.wake.wait(max(0.05, self.timing.renew_s - (self.clock() - began_s)))
+            self.wake.clear()
+
+    def cycle(self) -> Renewal:
+        """One renewal and what follows from it for the watchdog."""
+        orders = self.orders.current
+        here = self._guests_here()
+        wanted = self._wants_armed(here)
+        ordered = orders.timing or self.timing
+        drained = self._drained(here)
+
+        def attest(lease_uid: Uid, sequence: int) -> Attestation:
+            return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
+
+        danger = self.device.open or bool(here)
+        renewal = self.lease.renew(attest, self.timing, danger=danger, member=orders.member)
+        if renewal.outcome is Outcome.RESET:
+            self._reset(renewal.why)
+        if renewal.outcome is Outcome.RENEWED and renewal.started_s is not None and renewal.said is not None:
+            self._remember()
+            if selffence.may_pet(renewal.started_s, self.clock(), self.timing):
+                self._tend(renewal.started_s, renewal.said, ordered, wanted=wanted)
+            else:
+                renewal = Renewal(Outcome.FAILED, why=f"confirmed only after {self.timing.timeout_s:g}s")
+        self._say(renewal)
+        return renewal
+
+    # -- what is attested -------------------------------------------------------------------------------------------
+
+    def _guests_here(self) -> frozenset[Uid]:
+        """Guest Pods with a process on this node, asked of the processes themselves."""
+        return self.runtime.running() & self.orders.guests
+
+    def _wants_armed(self, here: frozenset[Uid]) -> bool:
+        if self.watchdog is None or self._out_of_time():
+            return False
+        return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
+
+    def _drained(self, here: frozenset[Uid]) -> bool:
+        """Attest "none run here"? On the way down of the host only: an agent that is merely replaced comes back."""
+        if self.leave is None or here or not self.leave.host_is_going():
+            return False
+        try:
+            listed = list_guests(self.lease.api, self.lease.node, self.timing.timeout_s)
+        except (Unanswered, Refused) as error:
+            log.warning("guests could not be listed, so it is not attested that none run: %s", error)
+            return False
+        return not (self.runtime.running() & listed)
+
+    def _out_of_time(self) -> bool:
+        """Told to leave, the host stays, and 2d are left: somebody took the agent away. Disarm rather than be killed."""
+        leave = self.leave
+        if leave is None or leave.host_is_going():
+            return False
+        return self.clock() - leave.told_s >= leave.grace_s - 2 * self.timing.timeout_s - self.timing.renew_s
+
+    def _attest(self, lease_uid: Uid, sequence: int, *, wanted: bool, ordered: Timing, drained: bool) -> Attestation:
+        orders = self.orders.current
+        asks = frozenset(orders.asks)
+        running = self.runtime.running() if asks else frozenset()
+        known = self.runtime.known() if asks else frozenset()
+        return Attestation(
+            lease_uid=lease_uid,
+            sequence=sequence,
+            armed=selffence.attested_armed(self.device, wanted),
+            watchdog=self.watchdog.kind if self.watchdog is not None else "",
+            watchdog_s=selffence.attested_watchdog_s(self.device, wanted, ordered),
+            timeout_s=max(self.timing.timeout_s, ordered.timeout_s),
+            uptime_s=round(self.boot.uptime_s(), 3),
+            system_uuid=self.boot.system_uuid,
+            protocol=PROTOCOL,
+            generation=orders.generation,
+            highest_term=orders.highest_term,
+            highest_sequence=sequence,
+            shared_kernel=self.boot.shared_kernel,
+            drained=drained,
+            idle=tuple(sorted(asks - running)),
+            gone=tuple(sorted(asks - running - known)),
+        )
+
+    # -- the device -------------------------------------------------------------------------------------------------
+
+    def _tend(self, started_s: float, said: Attestation, ordered: Timing, *, wanted: bool) -> None:
+        """After a confirmed renewal: pet, open, set or close. Then the clock once more."""
+        self.device = Device(self.device.open, self.device.timeout_s, attested_disarmed=not said.armed)
+        if self.watchdog is not None:
+            try:
+                self._step(self.watchdog, selffence.after_renewal(self.device, wanted, ordered), ordered)
+            except WatchdogError as error:
+                log.error("%s", error)
+                self.device = Device()
+        if self.device.open and selffence.must_reset(started_s, self.clock(), self.timing):
+            self._reset("this process stalled between a renewal and its pet")
+        self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
+
+    def _step(self, watchdog: Watchdog, step: Step, ordered: Timing) -> None:
+        match step:
+            case Step.PET:
+                watchdog.pet()
+            case Step.OPEN:
+                self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s))
+                self._hand_over(watchdog)
+                log.info("watchdog armed: %s, %gs", watchdog.kind, self.device.timeout_s)
+                self.wake.set()  # attest it at once: a guest may be waiting for it
+            case Step.SET:
+                self.device = Device(open=True, timeout_s=watchdog.set_timeout(ordered.watchdog_s))
+                self._hand_over(watchdog)
+                log.info("watchdog set to %gs", self.device.timeout_s)
+            case Step.CLOSE:
+                watchdog.close()
+                self.holder.drop()
+                self.device = Device()
+                log.info("watchdog disarmed")
+
+    def _hand_over(self, watchdog: Watchdog) -> None:
+        descriptor = watchdog.descriptor()
+        if descriptor is not None:
+            self.holder.hold(descriptor, self.device.timeout_s)
+
+    def _reset(self, why: str) -> NoReturn:
+        """Reset the node before anything else. If even that fails, the watchdog is not petted any more."""
+        log.critical("resetting this node: %s", why)
+        while True:
+            try:
+                if self.watchdog is not None:
+                    self.watchdog.reset()
+            except WatchdogError as error:
+                log.critical("%s", error)
+            time.sleep(1.0)
+
+    # -- leaving and remembering ------------------------------------------------------------------------------------
+
+    def _gone(self, renewal: Renewal) -> bool:
+        """Told to leave: gone when the device is closed and that was attested."""
+        if self.leave is None or self.device.open:
+            return False
+        if renewal.outcome in {Outcome.IDLE, Outcome.LOST}:
+            return True
+        said = renewal.said
+        return renewal.outcome is Outcome.RENEWED and said is not None and not said.armed
+
+    def _remember(self) -> None:
+        """Written after the first success of this boot and every time: a new loop must not take what it has lost."""
+        guard = self.lease.guard
+        record = {"nonce": guard.nonce, "held": guard.held, "sequence": guard.sequence}
+        temporary = self.mark.with_suffix(".new")
+        temporary.write_text(json.dumps(record))
+        temporary.replace(self.mark)
+
+    def _say(self, renewal: Renewal) -> None:
+        text = renewal.outcome.value + (f": {renewal.why}" if renewal.why else "")
+        if text != self._said:
+            self._said = text
+            level = logging.INFO if renewal.outcome in {Outcome.RENEWED, Outcome.IDLE} else logging.WARNING
+            log.log(level, "Lease %s", text)
+
+
+def remembered(mark: Path, nonce: Nonce) -> Guard:
+    """What an earlier agent of this boot left; a mark of another boot counts for nothing."""
+    try:
+        record = json.loads(mark.read_text())
+        if record["nonce"] == nonce:
+            return Guard(nonce, held=bool(record["held"]), sequence=int(record["sequence"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(error, FileNotFoundError):
+            log.warning("mark %s cannot be read (%s): the Lease counts as never held", mark, error)
+    return Guard(nonce)

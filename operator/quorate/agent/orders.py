@@ -1,0 +1,120 @@
+"""What the manager asks of this node, and which guests are here: read beside the heartbeat, never in its way.
+
+A thread of its own asks every r seconds with a connection of its own. When it gets no answer the last orders stand.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from quorate.agent.api import Api, Refused, Unanswered
+from quorate.core.selffence import Orders
+from quorate.core.timing import PROFILES, Profile, Timing, parse_duration
+from quorate.core.types import GROUP, GUEST_LABEL, VERSION, Uid
+
+log = logging.getLogger(__name__)
+ADDRESSES_EVERY_S: Final = 30.0
+UNTIL_TOLD: Final = PROFILES[Profile.RELAXED]
+"""The pace before the first orders: an agent that has no orders guards nothing."""
+
+
+def parse(node: dict[str, Any]) -> Orders:
+    """The orders in a Node's status. Raises ValueError when they make no sense."""
+    status = node.get("status") or {}
+    arming, orders = status.get("arming") or {}, status.get("orders")
+    timing = None
+    if orders:
+        timing = Timing(
+            parse_duration(orders["renewEvery"]), parse_duration(orders["timeout"]), parse_duration(orders["watchdog"])
+        )
+        problems = timing.problems()
+        if problems:
+            raise ValueError("; ".join(problems))
+    return Orders(
+        member=True,
+        generation=int(arming.get("generation", 0)),
+        armed=bool(arming.get("wanted", False)),
+        timing=timing,
+        asks=tuple(Uid(uid) for uid in status.get("asks") or ()),
+        highest_term=int(status.get("term", 0)),
+    )
+
+
+def list_guests(api: Api, node: str, timeout_s: float) -> frozenset[Uid]:
+    """The uids of the guest Pods that are bound to a node. Raises Unanswered, Refused."""
+    query = {"labelSelector": GUEST_LABEL, "fieldSelector": f"spec.nodeName={node}"}
+    listed = api.request("GET", "/api/v1/pods", timeout_s=timeout_s, query=query)
+    return frozenset(Uid(pod["metadata"]["uid"]) for pod in listed.get("items", []))
+
+
+@dataclass(slots=True)
+class OrdersReader:
+    """Keeps `current` and `guests` fresh; calls `changed` when there is something new."""
+
+    api: Api
+    node: str
+    changed: Callable[[], None]
+    addresses_file: Path | None = None
+    current: Orders = field(default_factory=Orders)
+    guests: frozenset[Uid] = frozenset()
+    servers: tuple[str, ...] = ()
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="orders", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        next_addresses = 0.0
+        waited = 0.0
+        while not self._stop.is_set():
+            pause = (self.current.timing or UNTIL_TOLD).renew_s if self.current.member else 2.0
+            try:
+                self.read()
+                if self.addresses_file is not None and waited >= next_addresses:
+                    self._read_addresses()
+                    next_addresses = waited + ADDRESSES_EVERY_S
+            except Unanswered as error:
+                log.info("orders: %s", error)
+            except (Refused, ValueError, KeyError, TypeError) as error:
+                log.warning("orders of Node %s cannot be followed, the last ones stand: %s", self.node, error)
+            self._stop.wait(pause)
+            waited += pause
+
+    def read(self) -> None:
+        """Ask once. Raises Unanswered, Refused, ValueError."""
+        timeout_s = (self.current.timing or UNTIL_TOLD).timeout_s
+        try:
+            found = parse(self.api.request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s=timeout_s))
+        except Refused as error:
+            if error.code != 404:
+                raise
+            found = Orders()  # not a member, or no longer
+        guests = list_guests(self.api, self.node, timeout_s)
+        if found != self.current or guests != self.guests:
+            self.current, self.guests = found, guests
+            self.changed()
+
+    def _read_addresses(self) -> None:
+        """The API servers' own addresses, kept in a file for the next start."""
+        query = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
+        path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+        listed = self.api.request("GET", path, timeout_s=UNTIL_TOLD.timeout_s, query=query)
+        servers = []
+        for found in listed.get("items", []):
+            port = next((port["port"] for port in found.get("ports") or [] if port.get("name") in {"https", ""}), 443)
+            for endpoint in found.get("endpoints") or []:
+                servers += [
+                    f"https://{f'[{address}]' if ':' in address else address}:{port}"
+                    for address in endpoint.get("addresses") or []
+                ]
+        if servers and tuple(servers) != self.servers:
+            self.servers = tuple(servers)
+            if self.addresses_file is not None:
+                self.addresses_file.write_text("\n".join(servers) + "\n")
+            self.changed()

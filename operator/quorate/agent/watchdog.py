@@ -1,0 +1,137 @@
+"""The watchdog behind one small interface. `External` is the stand-in outside the node that lab and kind use.
+
+The device stays open when a process that holds it dies, as long as another one (the keeper) holds it too: an open device
+is one file descriptor that can be handed over.
+"""
+
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from quorate.core.types import WatchdogKind
+
+ANSWER_S: Final = 0.5
+"""A stand-in that does not answer a pet within this time is a device that failed."""
+
+
+class WatchdogError(Exception):
+    """The device is busy, absent, or did not do what was asked; the message says which and what to look at."""
+
+
+class Watchdog(Protocol):
+    """A device that resets the node unless it is petted. Opening and setting count as pets."""
+
+    kind: WatchdogKind
+
+    def open(self, timeout_s: float) -> float:
+        """Arm it; the time-out as read back, in seconds."""
+        ...
+
+    def set_timeout(self, timeout_s: float) -> float:
+        """Change the time-out of an open device; as read back."""
+        ...
+
+    def pet(self) -> None: ...
+
+    def close(self) -> None:
+        """Disarm (magic close)."""
+        ...
+
+    def reset(self) -> None:
+        """Reset the node now. Returns only if that failed."""
+        ...
+
+    def descriptor(self) -> int | None:
+        """The open device, to be held by the keeper as well."""
+        ...
+
+
+@dataclass(slots=True)
+class External:
+    """A watchdog outside the node, petted through a Unix socket, one JSON object a line. It kills the node."""
+
+    path: Path
+    node: str
+    kind: WatchdogKind = WatchdogKind.EXTERNAL
+    _socket: socket.socket | None = None
+    _buffer: bytes = b""
+
+    @classmethod
+    def inherited(cls, path: Path, node: str, descriptor: int) -> "External":
+        """One that an earlier loop opened and the keeper held."""
+        made = cls(path, node)
+        made._socket = socket.socket(fileno=descriptor)
+        made._socket.settimeout(ANSWER_S)
+        return made
+
+    def open(self, timeout_s: float) -> float:
+        if self._socket is None:
+            self._connect()
+        return float(self._ask({"op": "open", "node": self.node, "timeout_s": timeout_s})["timeout_s"])
+
+    def set_timeout(self, timeout_s: float) -> float:
+        return float(self._ask({"op": "set", "timeout_s": timeout_s})["timeout_s"])
+
+    def pet(self) -> None:
+        self._ask({"op": "pet"})
+
+    def close(self) -> None:
+        self._ask({"op": "close"})
+        self._drop()
+
+    def reset(self) -> None:
+        if self._socket is None:
+            self._connect()
+        self._ask({"op": "reset", "node": self.node})
+
+    def descriptor(self) -> int | None:
+        return self._socket.fileno() if self._socket is not None else None
+
+    def _connect(self) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(self.path))
+        except OSError as error:
+            connection.close()
+            raise WatchdogError(f"watchdog {self.path}: {error}: is the stand-in running?") from error
+        self._socket, self._buffer = connection, b""
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One question, one answer. A device that fails is dropped: it is not open any more as far as we know."""
+        if self._socket is None:
+            raise WatchdogError(f"watchdog {self.path}: not open")
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            while b"\n" not in self._buffer:
+                received = self._socket.recv(4096)
+                if not received:
+                    raise WatchdogError(f"watchdog {self.path}: the stand-in closed the connection")
+                self._buffer += received
+        except OSError as error:
+            self._drop()
+            raise WatchdogError(f"watchdog {self.path}: {request['op']}: {error}") from error
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer = json.loads(line)
+        if not answer.get("ok"):
+            raise WatchdogError(f"watchdog {self.path}: {request['op']}: {answer.get('error', 'refused')}")
+        return dict(answer)
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def named(spec: str, node: str, inherited: int | None = None) -> Watchdog | None:
+    """The device of `--watchdog`: `external:SOCKET`, or `none`. Raises ValueError."""
+    driver, _, rest = spec.partition(":")
+    match driver:
+        case "none":
+            return None
+        case "external" if rest:
+            path = Path(rest)
+            return External.inherited(path, node, inherited) if inherited is not None else External(path, node)
+    raise ValueError(f"--watchdog {spec!r}: use external:SOCKET or none")

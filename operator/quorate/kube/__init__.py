@@ -1,0 +1,1 @@
+"""The imperative shell: observe, tick, act. The only room that knows kopf and the Kubernetes client."""

@@ -1,0 +1,174 @@
+"""Carry out a Plan: statuses first, by compare-and-swap; then each deed under its own precondition. It decides nothing.
+
+A deed is left out when a status it depends on could not be written, or when this manager may no longer act. Whatever
+comes back from the API server goes into the store at once. What a deed runs into (a refused template, a name that is
+taken, a right that is missing) is put where the next plan sees it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from quorate.api.wire import to_wire
+from quorate.core.actions import (
+    Action,
+    CheckTemplate,
+    CreateLease,
+    CreatePod,
+    Enroll,
+    Note,
+    Plan,
+    ProbeLease,
+    RemovePod,
+    SetFinalizer,
+    SetTaint,
+    StatusWrite,
+    StopPod,
+    TakeLease,
+)
+from quorate.core.types import Ref
+from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
+from quorate.kube.deeds import Deeds
+from quorate.kube.resources import OURS, path_of
+from quorate.kube.store import Store
+
+log = logging.getLogger(__name__)
+PARALLEL: Final = 8
+"""Objects worked on at the same time: a node with a hundred guests must not be recovered one call after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a plan went: `again` when something was in the way that a new look may resolve."""
+
+    calls: int
+    again: bool
+
+
+class Actor:
+    """Carries out plans as long as `may_act` says so (leader, with a Lease that is valid now)."""
+
+    def __init__(self, api: Api, store: Store, deeds: Deeds, may_act: Callable[[], bool]) -> None:
+        self.api = api
+        self.store = store
+        self.deeds = deeds
+        self.may_act = may_act
+        self._slots = asyncio.Semaphore(PARALLEL)
+
+    async def carry_out(self, plan: Plan) -> Done:
+        written = await self._together(self._write(write) for write in plan.statuses)
+        failed = {write.ref for write, good in zip(plan.statuses, written, strict=True) if not good}
+        groups: dict[Ref, list[Action]] = {}
+        for action in plan.actions:
+            groups.setdefault(action.subject, []).append(action)
+        went = await self._together(self._group(actions, failed) for actions in groups.values())
+        for note in plan.notes:
+            if note.ref not in failed:
+                await self._note(note)
+        return Done(len(plan.statuses) + len(plan.actions), bool(failed) or not all(went))
+
+    async def _together(self, work: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
+        async def one(coroutine: Coroutine[Any, Any, bool]) -> bool:
+            async with self._slots:
+                return await coroutine
+
+        return list(await asyncio.gather(*(one(coroutine) for coroutine in work)))
+
+    async def _write(self, write: StatusWrite) -> bool:
+        """Replace one status, if the object is still the version that was judged."""
+        if not self.may_act():
+            return False
+        resource, key = OURS[write.ref.kind], (write.ref.namespace, write.ref.name)
+        metadata = {"name": write.ref.name, "resourceVersion": write.resource_version}
+        if write.ref.namespace:
+            metadata["namespace"] = write.ref.namespace
+        known = self.store.raw[resource].get(key, {})
+        body = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": metadata,
+            "spec": known.get("spec", {}),
+            "status": to_wire(write.status),
+        }
+        try:
+            self.store.put(resource, await self.api.replace(path_of(write.ref, "status"), body))
+        except (Conflict, NotFound):
+            await self._look_again(write.ref)
+            return False
+        except Transient as error:
+            log.warning("status of %s not written: %s", write.ref, error)
+            return False
+        except ApiError as error:
+            self._trouble(write.ref, f"its status cannot be written: {error.words or error}")
+            return False
+        return True
+
+    async def _look_again(self, ref: Ref) -> None:
+        """Somebody was faster: fetch what is there now, so that the next plan starts from it."""
+        resource, key = OURS[ref.kind], (ref.namespace, ref.name)
+        try:
+            self.store.put(resource, await self.api.get(path_of(ref)))
+        except NotFound:
+            known = self.store.raw[resource].get(key)
+            if known is not None:
+                self.store.gone(resource, key, known["metadata"].get("uid", ""))
+        except ApiError as error:
+            log.warning("%s could not be read again: %s", ref, error)
+
+    async def _group(self, actions: list[Action], failed: set[Ref]) -> bool:
+        """The deeds on one object, in order; the first that fails ends the group."""
+        for action in actions:
+            if any(ref in failed for ref in action.after) or not self.may_act():
+                return False
+            try:
+                await self._do(action)
+            except (Conflict, NotFound) as error:
+                log.info("%s: %s", type(action).__name__, error)
+                await self._look_again(action.subject)
+                return False
+            except Transient as error:
+                log.warning("%s: %s", type(action).__name__, error)
+                return False
+            except ApiError as error:
+                self._trouble(action.subject, f"{type(action).__name__} failed: {error.words or error}")
+                return False
+        if actions:
+            self.store.trouble(OURS[actions[0].subject.kind], (actions[0].subject.namespace, actions[0].subject.name))
+        return True
+
+    async def _do(self, action: Action) -> None:
+        deeds = self.deeds
+        match action:
+            case Enroll():
+                await deeds.enroll(action)
+            case CreateLease():
+                await deeds.create_lease(action)
+            case ProbeLease():
+                await deeds.probe_lease(action)
+            case TakeLease():
+                await deeds.take_lease(action)
+            case SetTaint():
+                await deeds.set_taint(action)
+            case SetFinalizer():
+                await deeds.set_finalizer(action)
+            case CheckTemplate():
+                await deeds.check_template(action)
+            case CreatePod():
+                await deeds.create_pod(action)
+            case StopPod():
+                await deeds.stop_pod(action)
+            case RemovePod():
+                await deeds.remove_pod(action)
+
+    def _trouble(self, ref: Ref, text: str) -> None:
+        """It will not work as it is: said on the object itself, in the API server's own words."""
+        log.error("%s: %s", ref, text)
+        self.store.trouble(OURS[ref.kind], (ref.namespace, ref.name), text)
+
+    async def _note(self, note: Note) -> None:
+        try:
+            await self.deeds.event(note)
+        except ApiError as error:
+            log.warning("event %s on %s not written: %s", note.reason, note.ref, error)

@@ -1,0 +1,212 @@
+"""The only way to the API server: dicts in, dicts out, each call with a time-out, retried while it can help.
+
+One place maps HTTP to what a caller can do about it: `Transient` (the same call may work in a moment; it is retried here,
+within the budget), `Conflict` (somebody was faster: look again), `NotFound`, `Permanent` (it will not work as it is).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay, wait_random_exponential
+
+Json = dict[str, Any]
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+TIMEOUT_S: Final = 3.0
+"""One try. Longer than any healthy answer, shorter than a leader's Lease."""
+BUDGET_S: Final = 4.0
+"""All tries of one call together: within the heartbeat budget, so that a plan is never carried out when it is stale."""
+_TRANSIENT_CODES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class ApiError(Exception):
+    """The API server refused or did not answer. `words` are its own."""
+
+    def __init__(self, call: str, code: int, reason: str, words: str) -> None:
+        super().__init__(f"{call}: {code or 'no answer'} {reason}: {words}")
+        self.code = code
+        self.reason = reason
+        self.words = words
+
+
+class Transient(ApiError):  # noqa: N818 - what it is, not that it is an error, is what callers choose by
+    """May work in a moment. `retry_after_s`: the server's own wish."""
+
+    retry_after_s: float | None = None
+
+
+class Conflict(ApiError):  # noqa: N818
+    """Another version, another uid, or a name that is taken."""
+
+
+class NotFound(ApiError):  # noqa: N818
+    """There is no such object, or no such kind."""
+
+
+class Permanent(ApiError):  # noqa: N818
+    """It will not work as it is: invalid, forbidden, unauthorised."""
+
+
+class LoginError(Exception):
+    """No way to the API server is configured; the message says where was looked and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to reach and to convince the API server."""
+
+    configuration: Configuration
+    source: str
+
+
+async def login(kubeconfig: str | None = None, context: str | None = None) -> Login:
+    """From a kubeconfig, or in a Pod from its ServiceAccount. Raises LoginError."""
+    configuration = Configuration()
+    configuration.retries = None
+    path = kubeconfig or os.environ.get("KUBECONFIG")
+    if path is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise LoginError(f"ServiceAccount of this Pod: {error}: mount its token, or set --kubeconfig") from error
+        return Login(configuration, "the Pod's ServiceAccount")
+    try:
+        await load_kube_config(
+            config_file=path, context=context, client_configuration=configuration, persist_config=False
+        )
+    except (ConfigException, OSError, ValueError, TypeError) as error:
+        where = path or "~/.kube/config"
+        raise LoginError(f"kubeconfig {where}: {error}: set --kubeconfig or KUBECONFIG to a readable file") from error
+    return Login(configuration, path or "~/.kube/config")
+
+
+def _wait(state: RetryCallState) -> float:
+    """The server's Retry-After when it gave one, else a growing random pause."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(error, Transient) and error.retry_after_s is not None:
+        return error.retry_after_s
+    return float(wait_random_exponential(multiplier=0.1, max=1.0)(state))
+
+
+class Api:
+    """A connection to the API server."""
+
+    def __init__(self, where: Login, *, timeout_s: float = TIMEOUT_S, budget_s: float = BUDGET_S) -> None:
+        self.login = where
+        self._client = ApiClient(where.configuration)
+        self._timeout_s = timeout_s
+        self._budget_s = budget_s
+        self.calls = 0
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        return await self.request("GET", path, query=query)
+
+    async def create(self, path: str, body: Json, query: Mapping[str, str] | None = None) -> Json:
+        return await self.request("POST", path, body, query=query)
+
+    async def replace(self, path: str, body: Json) -> Json:
+        return await self.request("PUT", path, body)
+
+    async def merge(self, path: str, body: Json) -> Json:
+        return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+    async def patch(self, path: str, operations: list[Json]) -> Json:
+        return await self.request("PATCH", path, operations, content_type=JSON_PATCH)
+
+    async def delete(
+        self, path: str, *, uid: str, resource_version: str | None = None, grace_s: int | None = None
+    ) -> Json:
+        """Delete exactly the object that was judged: preconditions on uid and, if given, version."""
+        preconditions = {"uid": uid}
+        if resource_version is not None:
+            preconditions["resourceVersion"] = resource_version
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if grace_s is not None:
+            body["gracePeriodSeconds"] = grace_s
+        return await self.request("DELETE", path, body)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        budget_s: float | None = None,
+    ) -> Json:
+        """One call, retried while it is Transient and the budget lasts. Raises ApiError.
+
+        A repeated write is safe because every write of ours carries a precondition or a fixed name: the second one
+        conflicts with the first, and the caller looks again.
+        """
+        budget = self._budget_s if budget_s is None else budget_s
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient), stop=stop_before_delay(budget), wait=_wait, reraise=True
+        ):
+            with attempt:
+                left = budget - (attempt.retry_state.seconds_since_start or 0.0)
+                return await self._once(method, path, body, query, content_type, min(self._timeout_s, left))
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json] | None,
+        query: Mapping[str, str] | None,
+        content_type: str,
+        timeout_s: float,
+    ) -> Json:
+        call = f"{method} {path}"
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "quorate-manager"}
+        options = dict(query or {})
+        if method in {"POST", "PUT", "PATCH"}:
+            options.setdefault("fieldManager", "quorate-manager")
+        url = self.login.configuration.host + path + (f"?{urlencode(options)}" if options else "")
+        self.calls += 1
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            response = await self._client.call_api(
+                method, url, headers, body, _request_timeout=aiohttp.ClientTimeout(total=timeout_s)
+            )
+            data = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            words = str(error) or type(error).__name__
+            raise Transient(call, 0, "Unreachable", f"{self.login.configuration.host}: {words}") from error
+        parsed = _parse(data)
+        if response.status < 400:
+            return parsed
+        raise _refusal(call, response.status, parsed, response.headers.get("Retry-After"))
+
+
+def _parse(data: bytes) -> Json:
+    try:
+        found = json.loads(data) if data else {}
+    except ValueError:
+        return {"message": data[:200].decode(errors="replace")}
+    return found if isinstance(found, dict) else {"message": str(found)}
+
+
+def _refusal(call: str, code: int, status: Json, retry_after: str | None) -> ApiError:
+    reason, words = status.get("reason") or "", status.get("message") or ""
+    if code == 404:
+        return NotFound(call, code, reason, words)
+    if code in {409, 410}:
+        return Conflict(call, code, reason, words)
+    if code in _TRANSIENT_CODES:
+        error = Transient(call, code, reason, words)
+        if retry_after is not None and retry_after.isdigit():
+            error.retry_after_s = float(retry_after)
+        return error
+    return Permanent(call, code, reason, words)

@@ -1,0 +1,311 @@
+"""The deeds, one method each: what an action of the plan means in API calls. Each is safe to repeat.
+
+Where a deed cannot be undone it begins with a live GET and ends in a call with a precondition. Answers go to the store.
+"""
+
+import time
+from typing import Any, Final
+
+from quorate.core.actions import (
+    CheckTemplate,
+    CreateLease,
+    CreatePod,
+    Enroll,
+    Note,
+    ProbeLease,
+    RemovePod,
+    SetFinalizer,
+    SetTaint,
+    StopPod,
+    TakeLease,
+)
+from quorate.core.types import (
+    AGENT_NAMESPACE,
+    ATTESTATION_ANNOTATION,
+    FENCE_TAINT,
+    INSTANCE_FINALIZER,
+    NodeName,
+    Uid,
+)
+from quorate.core.world import Refusal, StorageView, Verdict
+from quorate.kube.client import Api, Conflict, NotFound, Permanent
+from quorate.kube.guests.pod import Gate, bind, claims_of, render, template_of
+from quorate.kube.resources import (
+    CLAIMS,
+    CLUSTERS,
+    EVENTS,
+    KUBE_NODES,
+    LEASES,
+    NODES,
+    OURS,
+    PODS,
+    path_of,
+)
+from quorate.kube.revisions import Revisions
+from quorate.kube.store import Store
+
+Json = dict[str, Any]
+QUOTA_WORDS: Final = "exceeded quota"
+"""A dry run refused for want of room says nothing against the template: the guest itself may fill the quota now."""
+
+
+class Deeds:
+    """What the actions do, for one Cluster. `identity` names this manager in Events."""
+
+    def __init__(self, api: Api, store: Store, gate: Gate, cluster: str, identity: str) -> None:
+        self.api = api
+        self.store = store
+        self.gate = gate
+        self.cluster = cluster
+        self.identity = identity
+        self.revisions = Revisions(api)
+
+    # -- nodes ------------------------------------------------------------------------------------------------------
+
+    async def enroll(self, action: Enroll) -> None:
+        """Make the Node CR; it goes with its Cluster."""
+        owner = self.store.raw[CLUSTERS].get(("", action.cluster))
+        metadata: Json = {"name": action.node}
+        if owner is not None:
+            metadata["ownerReferences"] = [_owner(CLUSTERS.api_version, "Cluster", owner)]
+        body = {
+            "apiVersion": NODES.api_version,
+            "kind": NODES.kind,
+            "metadata": metadata,
+            "spec": {"clusterName": action.cluster},
+        }
+        self.store.put(NODES, await self.api.create(NODES.path(), body))
+
+    async def create_lease(self, action: CreateLease) -> None:
+        """An empty Lease, which the node's agent will take."""
+        body = _lease(action.node, "")
+        node = self.store.raw[NODES].get(("", action.node))
+        if node is not None:
+            body["metadata"]["ownerReferences"] = [_owner(NODES.api_version, "Node", node)]
+        try:
+            self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
+        except Conflict:
+            await self.probe_lease(ProbeLease(action.node))
+
+    async def probe_lease(self, action: ProbeLease) -> None:
+        """Read the Lease from the API server itself. What counts is when the question was asked."""
+        began_s = self.store.clock()
+        try:
+            raw = await self.api.get(LEASES.path(action.node, AGENT_NAMESPACE))
+        except NotFound:
+            self.store.probed(action.node, began_s, None)
+            return
+        self.store.probed(action.node, began_s, raw)
+
+    async def take_lease(self, action: TakeLease) -> None:
+        """Take the Lease away, by compare-and-swap on exactly the version that was judged."""
+        holder = f"fenced/{action.incident}/{action.nonce}"
+        path = LEASES.path(action.node, AGENT_NAMESPACE)
+        if action.resource_version is None:
+            body = _lease(action.node, holder)
+            self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
+            return
+        known = self.store.raw[LEASES].get((AGENT_NAMESPACE, action.node), {})
+        kept = (known.get("metadata", {}).get("annotations") or {}).get(ATTESTATION_ANNOTATION, "")
+        body = _lease(action.node, holder)
+        body["metadata"] |= {
+            "uid": action.uid,
+            "resourceVersion": action.resource_version,
+            "annotations": {ATTESTATION_ANNOTATION: kept},
+            "ownerReferences": known.get("metadata", {}).get("ownerReferences", []),
+        }
+        try:
+            self.store.put(LEASES, await self.api.replace(path, body))
+        except Conflict:
+            await self.probe_lease(ProbeLease(action.node))
+            raise
+
+    async def set_taint(self, action: SetTaint) -> None:
+        """Our NoSchedule taint on or off. Taints are one list: replaced only if it is still the one that was read."""
+        path = KUBE_NODES.path(action.node)
+        node = await self.api.get(path)
+        taints = (node.get("spec") or {}).get("taints")
+        wanted = [taint for taint in taints or [] if taint.get("key") != FENCE_TAINT]
+        if action.incident is not None:
+            wanted.append({"key": FENCE_TAINT, "value": action.incident, "effect": "NoSchedule"})
+        if wanted != (taints or []):
+            test: list[Json] = [{"op": "test", "path": "/spec/taints", "value": taints}] if taints else []
+            version = node["metadata"]["resourceVersion"]
+            test.append({"op": "test", "path": "/metadata/resourceVersion", "value": version})
+            try:
+                node = await self.api.patch(path, [*test, {"op": "add", "path": "/spec/taints", "value": wanted}])
+            except Permanent as error:
+                if error.code == 422:  # a `test` that failed: somebody else changed the taints
+                    raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
+                raise
+        self.store.put(KUBE_NODES, node)
+
+    # -- our own objects --------------------------------------------------------------------------------------------
+
+    async def set_finalizer(self, action: SetFinalizer) -> None:
+        """Our finalizer on or off; others' are left alone."""
+        resource, ref = OURS[action.subject.kind], action.subject
+        try:
+            raw = await self.api.get(path_of(ref))
+        except NotFound:
+            if action.present:
+                raise
+            return
+        present = raw["metadata"].get("finalizers") or []
+        wanted = [one for one in present if one != action.finalizer]
+        if action.present:
+            wanted.append(action.finalizer)
+        if wanted != present:
+            version = raw["metadata"]["resourceVersion"]
+            patch = {"metadata": {"finalizers": wanted, "resourceVersion": version}}
+            raw = await self.api.merge(path_of(ref), patch)
+        if raw["metadata"].get("deletionTimestamp") and not wanted:
+            self.store.gone(resource, (ref.namespace, ref.name), raw["metadata"]["uid"])
+        else:
+            self.store.put(resource, raw)
+
+    # -- guests -----------------------------------------------------------------------------------------------------
+
+    async def check_template(self, action: CheckTemplate) -> None:
+        """A dry run of the Pod; a template that passes is kept as a revision, for when a later one does not."""
+        guest = self.store.guest_raw(action.guest)
+        if guest is None:
+            return
+        uid, template = Uid(guest["metadata"]["uid"]), template_of(guest)
+        pod = render(guest, template, self._storages(), self.gate, self.cluster)
+        del pod["metadata"]["name"]
+        pod["metadata"]["generateName"] = f"{action.guest.name[:40]}-"
+        try:
+            await self.api.create(PODS.path(namespace=action.guest.namespace), pod, query={"dryRun": "All"})
+        except Permanent as error:
+            if QUOTA_WORDS not in error.words:
+                self.store.judge(uid, Verdict(action.template_hash, accepted=False, message=error.words))
+                return
+        await self.revisions.keep(guest, action.template_hash, template)
+        self.store.judge(uid, Verdict(action.template_hash, accepted=True))
+
+    async def create_pod(self, action: CreatePod) -> None:
+        """Start the instance that the status names. A Pod that stands there already is looked at, not replaced."""
+        guest, instance = self.store.guest_raw(action.guest), action.instance
+        if guest is None:
+            return
+        template = await self.revisions.find(guest, instance.template_hash)
+        pod = render(guest, template, self._storages(), self.gate, self.cluster)
+        scheduler = await self._unbound(action.guest.namespace, claims_of(pod))
+        pod = bind(pod, instance, shared_kernel=self._shares_kernel(instance.node), scheduler=scheduler)
+        try:
+            made = await self.api.create(PODS.path(namespace=action.guest.namespace), pod)
+        except Conflict:
+            made = await self.api.get(PODS.path(action.guest.name, action.guest.namespace))
+        except Permanent as error:
+            permanent = error.code in {400, 422}
+            self.store.refuse(Refusal(instance.id, permanent, error.words))
+            return
+        self.store.put(PODS, made)
+
+    async def stop_pod(self, action: StopPod) -> None:
+        """Delete gracefully. Our finalizer keeps the object until it has stopped as a fact."""
+        path = PODS.path(action.guest.name, action.guest.namespace)
+        self.store.put(PODS, await self.api.delete(path, uid=action.uid, resource_version=action.resource_version))
+
+    async def remove_pod(self, action: RemovePod) -> None:
+        """The instance has stopped: delete exactly that Pod, take our finalizer off, see it gone."""
+        path = PODS.path(action.guest.name, action.guest.namespace)
+        try:
+            raw = await self.api.get(path)
+            if raw["metadata"]["uid"] != action.uid:
+                raise NotFound(f"GET {path}", 404, "NotFound", "another Pod has this name now")
+            if raw["metadata"]["resourceVersion"] != action.resource_version:
+                self.store.put(PODS, raw)
+                raise Conflict(f"GET {path}", 409, "Conflict", "the Pod has changed since it was judged")
+            if not raw["metadata"].get("deletionTimestamp") or action.forced:
+                raw = await self.api.delete(
+                    path,
+                    uid=action.uid,
+                    resource_version=action.resource_version,
+                    grace_s=0 if action.forced else None,
+                )
+            if raw.get("kind") != "Status":  # a Status says that nothing is left
+                await self._let_go(path, raw)
+            left = await self.api.get(path)
+        except NotFound:
+            self.store.gone(PODS, (action.guest.namespace, action.guest.name), action.uid)
+            return
+        if left["metadata"]["uid"] != action.uid:
+            self.store.gone(PODS, (action.guest.namespace, action.guest.name), action.uid)
+        self.store.put(PODS, left)
+
+    async def _let_go(self, path: str, raw: Json) -> None:
+        present = raw["metadata"].get("finalizers") or []
+        wanted = [one for one in present if one != INSTANCE_FINALIZER]
+        if wanted != present:
+            metadata = raw["metadata"]
+            patch = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "finalizers": wanted}
+            await self.api.merge(path, {"metadata": patch})
+
+    def _storages(self) -> dict[str, StorageView]:
+        return {view.name: view for view in self.store.storages(())}
+
+    def _shares_kernel(self, node: NodeName) -> bool:
+        """What the agent attested; until then the careful answer, which asks the agent."""
+        beat = self.store.beats.get(node)
+        return beat is None or beat.attestation is None or beat.attestation.shared_kernel
+
+    async def _unbound(self, namespace: str, claims: list[str]) -> bool:
+        """Is there a claim that only the scheduler can bind, where the guest goes?"""
+        for name in claims:
+            try:
+                claim = await self.api.get(CLAIMS.path(name, namespace))
+            except NotFound:
+                return True
+            if (claim.get("status") or {}).get("phase") != "Bound":
+                return True
+        return False
+
+    # -- words ------------------------------------------------------------------------------------------------------
+
+    async def event(self, note: Note) -> None:
+        """An Event on one of our objects; those about cluster-scoped ones live in namespace default."""
+        resource, ref = OURS[note.ref.kind], note.ref
+        namespace = ref.namespace or "default"
+        known = self.store.raw[resource].get((ref.namespace, ref.name), {})
+        regarding = {"apiVersion": resource.api_version, "kind": resource.kind, "name": ref.name}
+        if ref.namespace:
+            regarding["namespace"] = ref.namespace
+        if known:
+            regarding["uid"] = known["metadata"].get("uid", "")
+        body = {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"name": f"{ref.name[:200]}.{time.time_ns():x}", "namespace": namespace},
+            "eventTime": _now(),
+            "reportingController": "quorate.dev/manager",
+            "reportingInstance": self.identity[:128],
+            "action": note.reason,
+            "reason": note.reason,
+            "note": note.message[:1024],
+            "type": "Warning" if note.warning else "Normal",
+            "regarding": regarding,
+        }
+        await self.api.create(EVENTS.path(namespace=namespace), body)
+
+
+def _now() -> str:
+    """A MicroTime, UTC."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
+
+
+def _owner(api_version: str, kind: str, raw: Json) -> Json:
+    metadata = raw["metadata"]
+    return {"apiVersion": api_version, "kind": kind, "name": metadata["name"], "uid": metadata["uid"]}
+
+
+def _lease(node: NodeName, holder: str) -> Json:
+    spec = {"holderIdentity": holder} if holder else {}
+    return {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {"name": node, "namespace": AGENT_NAMESPACE},
+        "spec": spec,
+    }

@@ -1,0 +1,1 @@
+"""How a guest becomes Kubernetes objects, one module for each kind of guest."""

@@ -1,0 +1,43 @@
+"""/healthz and /readyz: is the loop making progress, has the store synced. Neither depends on the API server.
+
+A manager that cannot reach the API server is not ill, and restarting it would only lose its timers.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from quorate.kube.store import Store
+
+STUCK_AFTER_S: Final = 60.0
+"""Longer than any sleep of a loop and any plan it carries out."""
+
+
+def application(store: Store, oldest_progress_s: Callable[[], float]) -> web.Application:
+    """`oldest_progress_s`: when the loop that is furthest behind ended its last round, on the store's clock."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        behind_s = store.clock() - oldest_progress_s()
+        if behind_s > STUCK_AFTER_S:
+            return web.Response(status=503, text=f"a loop has made no progress for {behind_s:.0f}s\n")
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if not store.synced:
+            return web.Response(status=503, text="not everything has been listed yet\n")
+        return web.Response(text="ok\n")
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
+
+
+async def serve(app: web.Application, listen: str) -> web.AppRunner:
+    """Listen on HOST:PORT. Raises OSError when it is taken."""
+    host, _, port = listen.rpartition(":")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host.strip("[]") or None, int(port)).start()
+    return runner

@@ -1,0 +1,168 @@
+"""`quorate manager`: one replica. All replicas observe; for each Cluster the one that holds its Lease plans and acts."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from pythonjsonlogger.json import JsonFormatter
+
+from quorate import __version__
+from quorate.kube import health
+from quorate.kube.act import Actor
+from quorate.kube.client import Api, LoginError, login
+from quorate.kube.deeds import Deeds
+from quorate.kube.guests.pod import Gate
+from quorate.kube.leader import Elector
+from quorate.kube.observe import keep_sweeping, watch
+from quorate.kube.store import Store
+from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
+
+log = logging.getLogger(__name__)
+HOUSE = "manager"
+"""The Lease of whoever tidies what belongs to no Cluster; a Cluster's own is `manager-<cluster>`."""
+
+
+class Manager:
+    """One replica: the store, an elector and a ticker for each Cluster, and those for the house."""
+
+    def __init__(self, api: Api, identity: str, gate: Gate) -> None:
+        self.api = api
+        self.identity = identity
+        self.gate = gate
+        self.store = Store(self._changed)
+        self.tickers: dict[str, Ticker] = {}
+        self.stop = asyncio.Event()
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self._clusters_changed = asyncio.Event()
+
+    def _changed(self) -> None:
+        for ticker in self.tickers.values():
+            ticker.wake.set()
+        self._clusters_changed.set()
+
+    async def run(self, listen: str) -> None:
+        """Observe and act until `stop` is set; then give the Leases back."""
+        runner = await health.serve(health.application(self.store, self._oldest_progress), listen)
+        watching = asyncio.create_task(watch(self.store, self.api, self.stop))
+        sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
+        keeping = asyncio.create_task(self._keep_tickers())
+        try:
+            await self.stop.wait()
+        finally:
+            for task in (sweeping, keeping):
+                task.cancel()
+            electors = [ticker.elector for ticker in self.tickers.values()]
+            for name in list(self._tasks):
+                await self._end(name)
+            await asyncio.gather(*(elector.release() for elector in electors))
+            with suppress(asyncio.CancelledError, TimeoutError):
+                await asyncio.wait_for(watching, 5)
+            await runner.cleanup()
+            await self.api.close()
+
+    def _oldest_progress(self) -> float:
+        return min((ticker.progress_s for ticker in self.tickers.values()), default=self.store.clock())
+
+    async def _keep_tickers(self) -> None:
+        """A ticker for each Cluster there is, no more and no fewer."""
+        self._begin(HOUSE, cluster="")
+        while True:
+            await self._clusters_changed.wait()
+            self._clusters_changed.clear()
+            wanted = {f"{HOUSE}-{view.name}": view.name for view in self.store.clusters()}
+            for name in set(self.tickers) - set(wanted) - {HOUSE}:
+                await self._end(name)
+            for name, cluster in wanted.items():
+                if name not in self.tickers:
+                    self._begin(name, cluster)
+
+    def _begin(self, name: str, cluster: str) -> None:
+        elector = Elector(self.api, name, self.identity, highest_term(self.store, cluster), self._changed)
+        deeds = Deeds(self.api, self.store, self.gate, cluster, self.identity)
+        actor = Actor(self.api, self.store, deeds, elector.valid)
+        if cluster:
+            ticker: Ticker = ClusterTicker(elector, actor, self.store, cluster)
+        else:
+            ticker = HouseTicker(elector, actor, self.store, self.api)
+        self.tickers[name] = ticker
+        self._tasks[name] = [asyncio.create_task(elector.run()), asyncio.create_task(ticker.run())]
+
+    async def _end(self, name: str) -> None:
+        self.tickers.pop(name, None)
+        for task in self._tasks.pop(name, ()):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="quorate manager", description="Run one replica of the manager: observe, and act where it leads."
+    )
+    parser.add_argument("--kubeconfig", help="path of a kubeconfig (default: $KUBECONFIG, or the Pod's ServiceAccount)")
+    parser.add_argument("--context", help="context of the kubeconfig")
+    parser.add_argument(
+        "--identity",
+        default=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+        help="name of this replica (default: $POD_NAME, or host and process)",
+    )
+    parser.add_argument("--listen", default="0.0.0.0:8080", help="HOST:PORT of /healthz and /readyz")
+    parser.add_argument(
+        "--gate-image",
+        default=os.environ.get("QUORATE_IMAGE", "quorate/operator:dev"),
+        help="image of the start gate: the agent's own (default: $QUORATE_IMAGE)",
+    )
+    parser.add_argument("--agent-port", type=int, default=9471, help="port on which agents answer the start gate")
+    parser.add_argument("--log-format", choices=("json", "text"), default="json")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
+    return parser.parse_args(argv)
+
+
+def _log(style: str, level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    if style == "json":
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=names))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    try:
+        where = await login(arguments.kubeconfig, arguments.context)
+    except LoginError as error:
+        log.error("%s", error)
+        return 64
+    gate = Gate(arguments.gate_image, arguments.agent_port)
+    manager = Manager(Api(where), arguments.identity, gate)
+    loop = asyncio.get_running_loop()
+
+    def claim_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, manager.stop.set)
+
+    claim_signals()
+    loop.call_later(1.0, claim_signals)  # kopf takes the signals for itself when it starts
+    log.info("quorate %s, manager %s, API server by %s", __version__, arguments.identity, where.source)
+    await manager.run(arguments.listen)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit code."""
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    _log(arguments.log_format, arguments.log_level)
+    return asyncio.run(_serve(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Where objects live in the API: one `Resource` for each kind that the manager touches."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from quorate.core.types import GROUP, VERSION, Kind, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind's place. `group` is empty for core/v1."""
+
+    group: str
+    version: str
+    plural: str
+    namespaced: bool
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, name: str = "", namespace: str = "", subresource: str = "") -> str:
+        """The URL path of one object, or (no name) of the collection."""
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/" + "/".join(parts)
+
+
+CLUSTERS: Final = Resource(GROUP, VERSION, "clusters", namespaced=False, kind="Cluster")
+NODES: Final = Resource(GROUP, VERSION, "nodes", namespaced=False, kind="Node")
+HARESOURCES: Final = Resource(GROUP, VERSION, "haresources", namespaced=True, kind="HAResource")
+STORAGES: Final = Resource(GROUP, VERSION, "storages", namespaced=False, kind="Storage")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", namespaced=True, kind="Lease")
+PODS: Final = Resource("", "v1", "pods", namespaced=True, kind="Pod")
+KUBE_NODES: Final = Resource("", "v1", "nodes", namespaced=False, kind="Node")
+CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", namespaced=True, kind="PersistentVolumeClaim")
+NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False, kind="Namespace")
+ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True, kind="EndpointSlice")
+REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", namespaced=True, kind="ControllerRevision")
+EVENTS: Final = Resource("events.k8s.io", "v1", "events", namespaced=True, kind="Event")
+
+OURS: Final[dict[Kind, Resource]] = {
+    Kind.CLUSTER: CLUSTERS,
+    Kind.NODE: NODES,
+    Kind.HARESOURCE: HARESOURCES,
+    Kind.STORAGE: STORAGES,
+}
+
+
+def path_of(ref: Ref, subresource: str = "") -> str:
+    """The URL path of one of our objects."""
+    return OURS[ref.kind].path(ref.name, ref.namespace, subresource)

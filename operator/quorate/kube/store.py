@@ -1,0 +1,247 @@
+"""What this manager has seen: raw objects by kind, their views, and each node's beats. Fed by watches, lists and answers.
+
+An answer to a write of ours comes in here at once, so that the next plan reads its own writes and not what a watch still
+has on its way. An older version never replaces a newer one, and what was deleted does not come back with a late event;
+a full list (`sweep`) is the last word on what exists.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from time import monotonic
+from typing import Any, Final
+
+from quorate.api import parse
+from quorate.core import beats
+from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Uid
+from quorate.core.world import (
+    Beat,
+    ClusterView,
+    GuestView,
+    KubeNode,
+    NodeView,
+    PodView,
+    Refusal,
+    StorageView,
+    Verdict,
+)
+from quorate.kube import views
+from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES, Resource
+
+Raw = dict[str, Any]
+Key = tuple[str, str]
+"""(namespace, name)"""
+WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
+REMEMBERED_DELETIONS: Final = 4096
+
+_PARSERS: Final[dict[Resource, Callable[[Raw], Any]]] = {
+    CLUSTERS: parse.cluster,
+    NODES: parse.node,
+    HARESOURCES: parse.guest,
+    STORAGES: parse.storage,
+    PODS: views.pod,
+    KUBE_NODES: views.kube_node,
+}
+
+
+def key_of(raw: Raw) -> Key:
+    metadata = raw["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _version(raw: Raw) -> int:
+    text = raw["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdigit() else 0
+
+
+class Store:
+    """All that was seen. `changed` is called with every change that a round may want to know of."""
+
+    def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = monotonic) -> None:
+        self._changed = changed
+        self.clock = clock
+        self.raw: dict[Resource, dict[Key, Raw]] = {resource: {} for resource in WATCHED}
+        self._views: dict[Resource, dict[Key, Any]] = {resource: {} for resource in WATCHED}
+        self._deleted: dict[str, None] = {}
+        self.beats: dict[NodeName, Beat] = {}
+        self.missing: dict[NodeName, float] = {}
+        self.attentive: dict[str, frozenset[NodeName]] = {}
+        self.verdicts: dict[Uid, Verdict] = {}
+        self.refusals: dict[InstanceId, Refusal] = {}
+        self.troubles: dict[tuple[Resource, Key], str] = {}
+        self._obstacles: dict[tuple[Resource, Key], str] = {}
+        self.api_servers = 0
+        self.synced = False
+
+    # -- feeding ----------------------------------------------------------------------------------------------------
+
+    def put(self, resource: Resource, raw: Raw) -> None:
+        """A version of an object."""
+        key, uid = key_of(raw), raw["metadata"].get("uid", "")
+        before = self.raw[resource].get(key)
+        if uid in self._deleted:
+            return
+        if before is not None and before["metadata"].get("uid") == uid and _version(before) >= _version(raw):
+            return
+        self.raw[resource][key] = raw
+        if resource is LEASES:
+            self._lease(NodeName(key[1]), raw)
+            return
+        self._parse(resource, key, raw)
+        if resource is NODES and self.synced and (AGENT_NAMESPACE, key[1]) not in self.raw[LEASES]:
+            self.missing.setdefault(NodeName(key[1]), self.clock())
+        self._changed()
+
+    def gone(self, resource: Resource, key: Key, uid: str) -> None:
+        """An object with that uid has been deleted."""
+        if uid:
+            self._deleted[uid] = None
+            if len(self._deleted) > REMEMBERED_DELETIONS:
+                del self._deleted[next(iter(self._deleted))]
+        before = self.raw[resource].get(key)
+        if before is None or (uid and before["metadata"].get("uid") != uid):
+            return
+        self._forget(resource, key)
+        self._changed()
+
+    def sweep(self, resource: Resource, listed: Iterable[Raw], version: int) -> None:
+        """A complete list, as of that version: what it lacks is gone, unless it is newer than the list."""
+        kept = set()
+        for raw in listed:
+            kept.add(key_of(raw))
+            self.put(resource, raw)
+        for key, raw in list(self.raw[resource].items()):
+            if key not in kept and _version(raw) <= version:
+                self.gone(resource, key, raw["metadata"].get("uid", ""))
+        if resource is LEASES:
+            now_s = self.clock()
+            for _, name in list(self._views[NODES]):
+                if (AGENT_NAMESPACE, name) not in self.raw[LEASES]:
+                    self.missing.setdefault(NodeName(name), now_s)
+
+    def probed(self, name: NodeName, began_s: float, raw: Raw | None) -> None:
+        """A live GET of a node's Lease that began then: the object, or None when there is none."""
+        if raw is None:
+            known = self.raw[LEASES].get((AGENT_NAMESPACE, name))
+            if known is not None:
+                self.gone(LEASES, (AGENT_NAMESPACE, name), known["metadata"].get("uid", ""))
+            self.missing.setdefault(name, began_s)
+            return
+        self.put(LEASES, raw)
+        beat = self.beats.get(name)
+        if beat is not None and beat.resource_version == raw["metadata"].get("resourceVersion"):
+            self.beats[name] = beats.probed(beat, began_s)
+
+    def trouble(self, resource: Resource, key: Key, text: str = "") -> None:
+        """A deed on this object cannot be done as it is (empty: it was done). The next plan says so on the object."""
+        if text:
+            self._obstacles[resource, key] = text
+        else:
+            self._obstacles.pop((resource, key), None)
+
+    def found_api_servers(self, count: int) -> None:
+        """How many addresses the API server has: what profile Auto goes by."""
+        if count != self.api_servers:
+            self.api_servers = count
+            self._changed()
+
+    def open_gate(self) -> None:
+        """Everything was listed once: the store speaks of the whole cluster now."""
+        if not self.synced:
+            self.synced = True
+            self._changed()
+
+    def judge(self, uid: Uid, verdict: Verdict) -> None:
+        """What the API server said to a dry run."""
+        self.verdicts[uid] = verdict
+        self._changed()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The API server would not make the Pod of an instance."""
+        self.refusals = {refusal.instance: refusal, **dict(list(self.refusals.items())[:REMEMBERED_DELETIONS])}
+        self._changed()
+
+    def _lease(self, name: NodeName, raw: Raw) -> None:
+        """Most renewals say only "still there": they move the clock and wake nobody."""
+        before = self.beats.get(name)
+        after = views.lease(before, raw, self.clock())
+        self.beats[name] = after
+        was_missing = self.missing.pop(name, None) is not None
+        if was_missing or any(name in names for names in self.attentive.values()) or views.material(before, after):
+            self._changed()
+
+    def _parse(self, resource: Resource, key: Key, raw: Raw) -> None:
+        """The view of an object. One that cannot be read keeps its last readable form, with the trouble said."""
+        try:
+            view = _PARSERS[resource](raw)
+        except parse.UnreadableError as error:
+            self.troubles[resource, key] = str(error)
+            before = self._views[resource].get(key)
+            if isinstance(before, GuestView | NodeView):
+                version = raw["metadata"].get("resourceVersion", "")
+                self._views[resource][key] = replace(before, trouble=str(error), resource_version=version)
+            return
+        self.troubles.pop((resource, key), None)
+        self._views[resource][key] = view
+
+    def _forget(self, resource: Resource, key: Key) -> None:
+        raw = self.raw[resource].pop(key)
+        self._views[resource].pop(key, None)
+        self.troubles.pop((resource, key), None)
+        self._obstacles.pop((resource, key), None)
+        if resource is LEASES:
+            self.missing.setdefault(NodeName(key[1]), self.clock())
+        elif resource is HARESOURCES:
+            self.verdicts.pop(Uid(raw["metadata"].get("uid", "")), None)
+        elif resource is NODES:
+            self.missing.pop(NodeName(key[1]), None)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def clusters(self) -> list[ClusterView]:
+        return [self._views[CLUSTERS][key] for key in sorted(self._views[CLUSTERS])]
+
+    def nodes(self) -> list[NodeView]:
+        """Members, with their Kubernetes node and their beats."""
+        return [self._node(self._views[NODES][key]) for key in sorted(self._views[NODES])]
+
+    def _node(self, view: NodeView) -> NodeView:
+        name = view.name
+        present = (AGENT_NAMESPACE, name) in self.raw[LEASES]
+        return replace(
+            view,
+            kube=self._views[KUBE_NODES].get(("", name)),
+            beat=self.beats.get(name) if present else None,
+            lease_missing_s=None if present else self.missing.get(name),
+            trouble=view.trouble or self._obstacles.get((NODES, ("", name)), ""),
+        )
+
+    def guests(self) -> list[GuestView]:
+        """Guests, with their Pods and what the API server said about their templates."""
+        pods: dict[Key, PodView] = self._views[PODS]
+        found = []
+        for key in sorted(self._views[HARESOURCES]):
+            view: GuestView = self._views[HARESOURCES][key]
+            pod, verdict = pods.get(key), self.verdicts.get(view.uid)
+            instance = view.status.instance
+            refusal = self.refusals.get(instance.id) if instance is not None else None
+            trouble = view.trouble or self._obstacles.get((HARESOURCES, key), "")
+            if pod is not None or verdict is not None or refusal is not None or trouble:
+                view = replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble)
+            found.append(view)
+        return found
+
+    def kube_nodes(self) -> list[KubeNode]:
+        return [self._views[KUBE_NODES][key] for key in sorted(self._views[KUBE_NODES])]
+
+    def storages(self, guests: Iterable[GuestView]) -> list[StorageView]:
+        """Storages, with the sids of the guests that name them."""
+        users: dict[str, list[str]] = {}
+        for guest in guests:
+            for mount in guest.spec.mounts:
+                users.setdefault(mount.storage, []).append(guest.key.sid)
+        return [
+            replace(view, used_by=tuple(users.get(view.name, ()))) for _, view in sorted(self._views[STORAGES].items())
+        ]
+
+    def guest_raw(self, key: GuestKey) -> Raw | None:
+        return self.raw[HARESOURCES].get((key.namespace, key.name))

@@ -1,0 +1,199 @@
+"""The tick: wait until something changed or a time has come, build the World, plan, act, say one sentence.
+
+One task for each Cluster, and one for what belongs to none. No planning before the whole store has synced, and none by a
+replica that does not lead.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from quorate.core.actions import Plan
+from quorate.core.housekeeping import Household, resolve_cluster, tidy
+from quorate.core.invariants import check
+from quorate.core.plan import plan
+from quorate.core.types import Instant, NodeState
+from quorate.core.world import GuestView, World
+from quorate.kube.act import Actor
+from quorate.kube.client import Api, ApiError, NotFound
+from quorate.kube.leader import Elector
+from quorate.kube.resources import CLAIMS, OURS
+from quorate.kube.store import Store
+
+log = logging.getLogger(__name__)
+COALESCE_S: Final = 0.01
+"""Changes come in bursts (a write, its watch event, a kubelet's answer): one round for all of them."""
+LONGEST_SLEEP_S: Final = 10.0
+AGAIN_S: Final = 0.5
+
+
+class Ticker(ABC):
+    """One loop. `progress_s` is when its last round ended, for /healthz."""
+
+    def __init__(self, elector: Elector, actor: Actor, store: Store) -> None:
+        self.elector = elector
+        self.actor = actor
+        self.store = store
+        self.wake = asyncio.Event()
+        self.progress_s = store.clock()
+        self.rounds = 0
+        self._sentence = ""
+
+    async def run(self) -> None:
+        """Round after round until cancelled. A bug in one round is logged and the next one comes."""
+        pause_s = 0.0
+        while True:
+            await self._sleep(pause_s)
+            pause_s = LONGEST_SLEEP_S
+            if self.store.synced and self.elector.valid():
+                try:
+                    pause_s = await self.round()
+                except Exception:  # the loop is what everything depends on: it never ends by itself
+                    log.exception("a round failed: the next one begins in %ss", AGAIN_S)
+                    pause_s = AGAIN_S
+            self.progress_s = self.store.clock()
+            self.rounds += 1
+
+    async def _sleep(self, pause_s: float) -> None:
+        if pause_s > 0:
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self.wake.wait()
+            except TimeoutError:
+                return
+            await asyncio.sleep(COALESCE_S)
+        self.wake.clear()
+
+    async def round(self) -> float:
+        """One round; how long to sleep at most after it, in seconds."""
+        made = await self.decide()
+        done = await self.actor.carry_out(made)
+        if made.sentence != self._sentence:
+            self._sentence = made.sentence
+            log.info("%s: %s", self.elector.name, made.sentence, extra={"term": self.elector.term})
+        if done.again:
+            return AGAIN_S
+        if made.wake_at_s is None:
+            return LONGEST_SLEEP_S
+        return min(LONGEST_SLEEP_S, max(0.01, made.wake_at_s - self.store.clock()))
+
+    @abstractmethod
+    async def decide(self) -> Plan:
+        """What to do now."""
+
+
+class ClusterTicker(Ticker):
+    """Plans one Cluster."""
+
+    def __init__(self, elector: Elector, actor: Actor, store: Store, cluster: str) -> None:
+        super().__init__(elector, actor, store)
+        self.cluster = cluster
+
+    async def decide(self) -> Plan:
+        world = build_world(self.store, self.cluster, self.elector.term, self.elector.identity)
+        if world is None:
+            return Plan(sentence=f"Cluster {self.cluster} is gone")
+        made = plan(world)
+        self.store.attentive[self.cluster] = frozenset(
+            node.name for node in world.nodes if node.status.state is not NodeState.ONLINE
+        )
+        return self._without_breaches(world, made)
+
+    def _without_breaches(self, world: World, made: Plan) -> Plan:
+        """A plan that would break an invariant is a bug: the objects it concerns are set aside, the rest goes on."""
+        breaches = check(world, made)
+        if not breaches:
+            return made
+        for breach in breaches:
+            text = (
+                f"set aside because of a bug in Quorate, please report it: invariant {breach.invariant}: {breach.text}"
+            )
+            log.error("%s: %s", breach.subject, text)
+            self.store.trouble(OURS[breach.subject.kind], (breach.subject.namespace, breach.subject.name), text)
+        bad = {breach.subject for breach in breaches}
+        kept = tuple(action for action in made.actions if action.subject not in bad)
+        return replace(made, actions=kept)
+
+
+class HouseTicker(Ticker):
+    """Tidies what belongs to no single Cluster."""
+
+    def __init__(self, elector: Elector, actor: Actor, store: Store, api: Api) -> None:
+        super().__init__(elector, actor, store)
+        self.api = api
+
+    async def decide(self) -> Plan:
+        guests = tuple(self.store.guests())
+        storages = tuple(self.store.storages(guests))
+        claims = await self._existing({view.claim for view in storages if view.claim is not None})
+        house = Household(
+            wall=_wall(),
+            clusters=tuple(view.name for view in self.store.clusters()),
+            storages=storages,
+            guests=guests,
+            kube_nodes=tuple(self.store.kube_nodes()),
+            claims=claims,
+        )
+        return tidy(house)
+
+    async def _existing(self, claims: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        found = set()
+        for namespace, name in claims:
+            try:
+                await self.api.get(CLAIMS.path(name, namespace))
+            except NotFound:
+                continue
+            except ApiError as error:
+                log.info("claim %s/%s: %s", namespace, name, error)
+            found.add((namespace, name))
+        return frozenset(found)
+
+
+def build_world(store: Store, cluster: str, term: int, manager: str) -> World | None:
+    """Everything that one Cluster's decisions depend on; None when it is gone."""
+    clusters = store.clusters()
+    view = next((one for one in clusters if one.name == cluster), None)
+    if view is None:
+        return None
+    names = [one.name for one in clusters]
+    everyone = store.guests()
+    nodes = store.nodes()
+    return World(
+        now_s=store.clock(),
+        wall=_wall(),
+        entropy=secrets.token_hex(16),
+        term=term,
+        manager=manager,
+        cluster=view,
+        nodes=tuple(node for node in nodes if node.cluster_name == cluster),
+        guests=tuple(guest for guest in everyone if _belongs(guest, cluster, names)),
+        storages=tuple(store.storages(everyone)),
+        kube_nodes=tuple(store.kube_nodes()),
+        claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),
+        api_servers=store.api_servers,
+    )
+
+
+def _belongs(guest: GuestView, cluster: str, names: list[str]) -> bool:
+    return resolve_cluster(guest, names)[0] == cluster
+
+
+def highest_term(store: Store, cluster: str) -> Callable[[], int]:
+    """The largest term in any status of a Cluster, its nodes and its guests: a new leader's is larger."""
+
+    def floor() -> int:
+        terms = [view.status.term for view in store.clusters() if view.name == cluster]
+        terms += [node.status.term for node in store.nodes() if node.cluster_name == cluster]
+        terms += [guest.status.term for guest in store.guests() if guest.status.cluster_name == cluster]
+        return max(terms, default=0)
+
+    return floor
+
+
+def _wall() -> Instant:
+    return Instant(time.time_ns() // 1_000_000)
