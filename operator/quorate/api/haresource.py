@@ -125,6 +125,8 @@ class CommandModel(Model):
     """Its verb."""
     result: Text
     """In words."""
+    accepted: bool
+    """Whether it was carried out."""
 
 
 class TerminationModel(Model):

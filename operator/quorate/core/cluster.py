@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 
 from quorate.core.actions import Note
 from quorate.core.conditions import Finding, merge, summary
-from quorate.core.draft import clock
 from quorate.core.liveness import Pulse
 from quorate.core.members import Enrolment, effective_votes
 from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, judge_override
 from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, TimingStatus, VotesStatus
 from quorate.core.timing import Resolved, resolve, seconds
-from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage
+from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage, clock
 from quorate.core.world import World
 
 
@@ -97,8 +96,10 @@ def _timing_status(resolved: Resolved) -> TimingStatus:
 
 
 def _fencing(nodes: Mapping[NodeName, NodeStatus]) -> str:
-    armed = sum(1 for status in nodes.values() if status.watchdog is not None and status.watchdog.armed)
-    return f"Armed {armed}/{len(nodes)}" if armed else "Standby"
+    """How many of the nodes that are online hold an armed watchdog; none needs to while no guest runs."""
+    online = [status for status in nodes.values() if status.state is NodeState.ONLINE]
+    armed = sum(1 for status in online if status.watchdog is not None and status.watchdog.armed)
+    return f"Armed {armed}/{len(online)}" if armed else "Standby"
 
 
 def _nodes_text(nodes: Mapping[NodeName, NodeStatus]) -> str:

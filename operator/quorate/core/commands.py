@@ -11,6 +11,8 @@ from quorate.core.status import CommandResult
 from quorate.core.types import GuestState, NodeName
 
 VERBS = ("relocate NODE", "reset")
+ALREADY = "already"
+"""How a result ends when nothing had to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ def carry_out(draft: Draft) -> GuestState | None:
             result, state = _reset(draft)
         case other:
             result, state = f"unknown command {other!r}: use one of {', '.join(VERBS)}", None
-    draft.status = replace(draft.status, last_command=CommandResult(command.id, command.verb, result))
-    draft.note("CommandDone" if state else "CommandRefused", f"{command.verb}: {result}", warning=state is None)
+    accepted = state is not None or result.endswith(ALREADY)
+    draft.status = replace(draft.status, last_command=CommandResult(command.id, command.verb, result, accepted))
+    draft.note("CommandDone" if accepted else "CommandRefused", f"{command.verb}: {result}", warning=not accepted)
     return state
 
 
@@ -58,7 +61,7 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
         return f"refused: a guest is relocated while it is Started, it is {draft.status.state}", None
     source = draft.instance.node
     if source == target:
-        return f"it is on {target} already", None
+        return f"it is on {target} {ALREADY}", None
     reason = rejection(
         draft.guest.spec, candidates[target], draft.room.storages, draft.world.cluster.spec.accepted_watchdogs
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from quorate.core.actions import Action, Note
 from quorate.core.place import Candidate
@@ -14,11 +13,6 @@ from quorate.core.world import GuestView, PodView, StorageView, World
 
 class IllegalMoveError(Exception):
     """A move that the state table does not have. A bug: the guest is left as it was and quarantined."""
-
-
-def clock(moment: Instant) -> str:
-    """A moment as people read it, UTC."""
-    return datetime.fromtimestamp(moment / 1000, tz=UTC).strftime("%H:%M:%S")
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from quorate.core import commands, tries
 from quorate.core.actions import SetFinalizer
-from quorate.core.draft import Draft, IllegalMoveError, Room, clock
+from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.moves import move
@@ -18,7 +18,7 @@ from quorate.core.place import choose
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
-from quorate.core.types import INSTANCE_FINALIZER, GuestState, UpdatePolicy, Wanted
+from quorate.core.types import INSTANCE_FINALIZER, GuestState, UpdatePolicy, Wanted, clock
 from quorate.core.world import GuestView
 
 S = GuestState

@@ -6,11 +6,11 @@ from typing import Final
 
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.conditions import Finding, merge, summary
-from quorate.core.draft import Draft, Room, clock, places
+from quorate.core.draft import Draft, Room, places
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.status import Arming, Condition, NodeStatus, Orders
 from quorate.core.timing import Timing
-from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage
+from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage, clock
 from quorate.core.world import NodeView, World
 
 GONE_KEEPS_VOTE_MS: Final = 3_600_000

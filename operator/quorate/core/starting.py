@@ -10,13 +10,13 @@ from hashlib import sha256
 
 from quorate.core import tries
 from quorate.core.actions import CreatePod, SetFinalizer, StopPod
-from quorate.core.draft import Draft, clock
+from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
 from quorate.core.moves import move
 from quorate.core.place import choose, rejection
 from quorate.core.status import Instance, Termination
 from quorate.core.templates import reject, template_ready
-from quorate.core.types import INSTANCE_FINALIZER, GuestState, InstanceId, Instant, NodeName, Wanted
+from quorate.core.types import INSTANCE_FINALIZER, GuestState, InstanceId, Instant, NodeName, Wanted, clock
 
 S = GuestState
 

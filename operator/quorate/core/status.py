@@ -153,6 +153,7 @@ class CommandResult:
     id: str
     verb: str
     result: str
+    accepted: bool
 
 
 @dataclass(frozen=True, slots=True)

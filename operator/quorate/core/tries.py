@@ -40,7 +40,7 @@ def after_end(draft: Draft, ended: Instance) -> GuestState:
     draft.status = replace(status, next_try=None)
     tried = ", ".join(dict.fromkeys(failed))
     draft.say(
-        f"{why}; {spec.max_restart} restarts and {spec.max_relocate} relocations are used up (tried: {tried}): "
+        f"{why}; maxRestart {spec.max_restart} and maxRelocate {spec.max_relocate} are used up (tried: {tried}): "
         "hands off until spec.state is Disabled or the command reset is given"
     )
     draft.note("GuestError", draft.status.message, warning=True)
@@ -62,7 +62,8 @@ def clear_when_stable(draft: Draft) -> None:
 def text(draft: Draft) -> str:
     """Restarts and relocations used, for the printer column: "1/1 0/1"."""
     status, spec = draft.status, draft.guest.spec
-    return f"{status.restarts}/{spec.max_restart} {len(status.failed_nodes)}/{spec.max_relocate}"
+    relocations = min(len(status.failed_nodes), spec.max_relocate)
+    return f"{status.restarts}/{spec.max_restart} {relocations}/{spec.max_relocate}"
 
 
 def _cause(draft: Draft) -> str:

@@ -4,6 +4,7 @@ Nothing here knows how Kubernetes spells a thing on the wire; `api/` does.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, StrEnum
 from typing import Final, NewType
 
@@ -18,6 +19,12 @@ IncidentId = NewType("IncidentId", str)
 Uid = NewType("Uid", str)
 Instant = NewType("Instant", int)
 """Wall clock, milliseconds since the epoch: what is written into a status. Never used to prove anything."""
+
+
+def clock(moment: Instant) -> str:
+    """A moment as people read it, UTC."""
+    return datetime.fromtimestamp(moment / 1000, tz=UTC).strftime("%H:%M:%S")
+
 
 GROUP: Final = "quorate.dev"
 VERSION: Final = "v1alpha1"

@@ -12,7 +12,7 @@ from quorate.api.haresource import HAResourceStatusModel
 from quorate.api.node import NodeStatusModel
 from quorate.api.storage import StorageStatusModel
 from quorate.api.wire import format_instant, from_wire, parse_instant, to_wire
-from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Orders, StorageStatus
 from quorate.core.types import Instant
 
 PAIRS = [
@@ -77,3 +77,14 @@ def test_what_cannot_be_read_names_the_field_and_the_value():
 
 def test_fields_of_a_newer_version_are_ignored():
     assert from_wire(GuestStatus, {"state": "Started", "colour": "blue"}).state == "Started"
+
+
+def test_what_must_be_there_is_written_even_when_it_is_empty():
+    condition = Condition("Ready", "True", "Started", "", Instant(0), 1)
+    assert from_wire(Condition, to_wire(condition)) == condition
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 14.7, 86400.0, 1e6, 1234567.5])
+def test_durations_are_read_back_however_long(seconds):
+    orders = Orders(seconds, 1.5, 5)
+    assert from_wire(Orders, to_wire(orders)) == orders

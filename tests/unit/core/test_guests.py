@@ -197,7 +197,7 @@ class TestEndsAndTries:
     def test_then_error(self):
         status, _ = run(self.ended(restarts=1, failed_nodes=(NodeName("n2"),)))
         assert status.state is S.ERROR
-        assert "1 restarts and 1 relocations are used up (tried: n2, n1)" in status.message
+        assert "maxRestart 1 and maxRelocate 1 are used up (tried: n2, n1)" in status.message
 
     def test_no_tries_at_all_when_none_are_allowed(self):
         one = replace(self.ended(), spec=GuestSpec(Template("t1"), max_restart=0, max_relocate=0))

@@ -1,0 +1,134 @@
+"""Renewing the Lease: what counts as success, and what a boot does with a Lease that is not as it left it."""
+
+import pytest
+
+from quorate.agent.lease import NodeLease, Outcome
+from quorate.api import attestation
+from quorate.core.selffence import Guard
+from quorate.core.timing import PROFILES, Profile
+from quorate.core.types import Nonce
+from tests.unit.agent.fakes import Clock, FakeApi
+from tests.unit.core.worlds import said
+
+FAST = PROFILES[Profile.FAST]
+
+
+def attest(uid, sequence):
+    return said("n1", sequence, lease_uid=uid)
+
+
+@pytest.fixture
+def api():
+    return FakeApi()
+
+
+@pytest.fixture
+def lease(api):
+    return NodeLease(api, "n1", Guard(Nonce("me")), Clock())
+
+
+def renew(lease, *, danger=False, member=True):
+    return lease.renew(attest, FAST, danger=danger, member=member)
+
+
+def attested(api):
+    return attestation.decode(api.lease["metadata"]["annotations"]["quorate.dev/attestation"])
+
+
+def test_a_renewal_is_one_put_and_what_others_wrote_stays(api, lease):
+    assert renew(lease).outcome is Outcome.RENEWED
+    api.calls.clear()
+    assert renew(lease).outcome is Outcome.RENEWED
+    assert api.calls == ["PUT"]
+    assert api.holder == "me"
+    assert api.lease["metadata"]["labels"] == {"a": "b"}
+    assert attested(api).sequence == 2
+    assert attested(api).lease_uid == api.lease["metadata"]["uid"]
+    assert lease.guard.held
+
+
+def test_no_answer_is_a_failed_renewal(api, lease):
+    api.silent = True
+    assert renew(lease).outcome is Outcome.FAILED
+
+
+def test_a_put_that_commits_late_is_looked_at_and_renewed_again(api, lease):
+    renew(lease)
+    api.next_put = api.commits_but_does_not_answer
+    assert renew(lease).outcome is Outcome.FAILED
+    late = attested(api).sequence
+    found = renew(lease)
+    assert found.outcome is Outcome.RENEWED
+    assert attested(api).sequence > late
+
+
+def test_age_counts_from_before_the_put_that_was_confirmed(api, lease):
+    renew(lease)
+
+    def somebody_labels_it(body):
+        lease.clock.now_s += 1.0
+        api.take("me")
+
+    api.next_put = somebody_labels_it
+    began = lease.clock.now_s
+    assert renew(lease).started_s == began + 1.0
+
+
+def test_sequences_grow_over_renewals_that_failed(api, lease):
+    renew(lease)
+    api.silent = True
+    renew(lease)
+    renew(lease)
+    api.silent = False
+    renew(lease)
+    assert attested(api).sequence == 4
+
+
+def test_a_boot_that_never_held_it_takes_it_from_the_boot_before(api, lease):
+    api.take("fenced/i/the boot before")
+    assert renew(lease).outcome is Outcome.RENEWED
+    assert api.holder == "me"
+
+
+def test_a_boot_that_finds_itself_fenced_resets(api, lease):
+    renew(lease)
+    api.take("fenced/i/me")
+    assert renew(lease).outcome is Outcome.RESET
+    assert api.holder == "fenced/i/me"
+
+
+@pytest.mark.parametrize(("danger", "outcome"), [(True, Outcome.RESET), (False, Outcome.LOST)])
+def test_a_boot_that_has_held_it_never_takes_it_back(api, lease, danger, outcome):
+    renew(lease)
+    api.take("a clone")
+    assert renew(lease, danger=danger).outcome is outcome
+    assert renew(lease, danger=danger).outcome is outcome
+    assert api.holder == "a clone"
+
+
+def test_a_deleted_lease_is_made_again_by_a_member(api, lease):
+    renew(lease)
+    api.lease = None
+    assert renew(lease).outcome is Outcome.RENEWED
+    assert attested(api).sequence == 3 or attested(api).sequence == 2
+    assert attested(api).lease_uid == api.lease["metadata"]["uid"]
+
+
+def test_by_nobody_else(api, lease):
+    api.lease = None
+    assert renew(lease, member=False).outcome is Outcome.IDLE
+    assert api.lease is None
+
+
+@pytest.mark.parametrize("namespace", [None, {"metadata": {"deletionTimestamp": "now"}}])
+def test_nor_in_a_namespace_that_is_being_deleted(api, lease, namespace):
+    renew(lease)
+    api.lease, api.namespace = None, namespace
+    assert renew(lease, danger=True).outcome is Outcome.LOST
+
+
+def test_an_answer_that_names_another_boot_is_no_success(api, lease):
+    renew(lease)
+    honest = api.put
+    api.put = lambda body: honest({**body, "spec": {"holderIdentity": "another"}})
+    assert renew(lease).outcome is Outcome.FAILED

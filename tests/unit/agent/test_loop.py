@@ -1,0 +1,290 @@
+"""The loop: pets only on a fresh renewal, arms and disarms in the order that is safe, leaves without a lie."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from quorate.agent.boot import Boot
+from quorate.agent.lease import NodeLease, Outcome
+from quorate.agent.loop import Leave, Loop, remembered
+from quorate.agent.orders import OrdersReader
+from quorate.api import attestation
+from quorate.core.selffence import Device, Guard, Orders
+from quorate.core.timing import PROFILES, Profile
+from quorate.core.types import Nonce, Uid
+from tests.unit.agent.fakes import Clock, FakeApi, FakeWatchdog
+
+FAST, RELAXED = PROFILES[Profile.FAST], PROFILES[Profile.RELAXED]
+ARM = Orders(member=True, generation=4, armed=True, timing=FAST)
+STAND_DOWN = Orders(member=True, generation=5, armed=False, timing=FAST)
+
+
+class Resetting(Exception):
+    """The node is being reset."""
+
+
+class FakeRuntime:
+    def __init__(self) -> None:
+        self.here: set[str] = set()
+        self.records: set[str] = set()
+
+    def running(self):
+        return frozenset(Uid(uid) for uid in self.here)
+
+    def known(self):
+        return frozenset(Uid(uid) for uid in self.here | self.records)
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.held = False
+
+    def hold(self, descriptor, timeout_s):
+        self.held = True
+
+    def drop(self):
+        self.held = False
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def api():
+    return FakeApi()
+
+
+@pytest.fixture
+def loop(clock, api, tmp_path, monkeypatch):
+    made = Loop(
+        boot=Boot(Nonce("me"), 0.0, "machine", shared_kernel=True),
+        lease=NodeLease(api, "n1", Guard(Nonce("me")), clock),
+        watchdog=FakeWatchdog(),
+        runtime=FakeRuntime(),
+        orders=OrdersReader(api, "n1", lambda: None),
+        holder=Holder(),
+        mark=tmp_path / "agent.json",
+        clock=clock,
+        timing=FAST,
+    )
+
+    def reset(self, why):
+        self.watchdog.told.append("reset")
+        raise Resetting(why)
+
+    monkeypatch.setattr(Loop, "_reset", reset)
+    return made
+
+
+def said(api):
+    return attestation.decode(api.lease["metadata"]["annotations"]["quorate.dev/attestation"])
+
+
+def armed(loop):
+    loop.orders.current = ARM
+    loop.cycle()
+    loop.cycle()
+    loop.watchdog.told.clear()
+    return loop
+
+
+def test_it_renews_first_opens_after_and_attests_armed_only_then(loop, api):
+    loop.orders.current = ARM
+    loop.cycle()
+    assert loop.watchdog.told == ["open 5"]
+    assert (said(api).armed, said(api).watchdog_s) == (False, 5)
+    loop.cycle()
+    assert (said(api).armed, said(api).generation) == (True, 4)
+    assert loop.watchdog.told == ["open 5", "pet"]
+
+
+def test_nothing_is_armed_unasked(loop, api):
+    loop.orders.current = STAND_DOWN
+    loop.cycle()
+    assert loop.watchdog.told == []
+    assert not said(api).armed
+
+
+def test_a_failed_renewal_does_not_pet(loop, api):
+    armed(loop)
+    api.silent = True
+    assert loop.cycle().outcome is Outcome.FAILED
+    assert loop.watchdog.told == []
+
+
+def test_a_renewal_confirmed_after_d_does_not_pet(loop, api, clock):
+    armed(loop)
+
+    def slow(body):
+        clock.now_s += FAST.timeout_s + 0.01
+
+    api.next_put = slow
+    assert loop.cycle().outcome is Outcome.FAILED
+    assert loop.watchdog.told == []
+
+
+def test_a_stall_between_check_and_pet_resets_at_once(loop, clock):
+    armed(loop)
+    pet = loop.watchdog.pet
+
+    def stalled():
+        clock.now_s += FAST.timeout_s + 0.01
+        pet()
+
+    loop.watchdog.pet = stalled
+    with pytest.raises(Resetting, match="stalled"):
+        loop.cycle()
+
+
+def test_finding_itself_fenced_it_resets_before_anything_else(loop, api):
+    armed(loop)
+    api.take("fenced/i/me")
+    with pytest.raises(Resetting, match="fenced/i/me"):
+        loop.cycle()
+    assert loop.watchdog.told == ["reset"]
+
+
+def test_disarming_is_attested_before_the_device_is_closed(loop, api):
+    armed(loop)
+    loop.orders.current = STAND_DOWN
+    seen = []
+    close = loop.watchdog.close
+    loop.watchdog.close = lambda: (seen.append(said(api).armed), close())
+    loop.cycle()
+    assert seen == [False]
+    assert not loop.device.open
+
+
+def test_it_is_not_disarmed_under_a_running_guest(loop, api):
+    armed(loop)
+    loop.runtime.here = {"pod-1"}
+    loop.orders.guests = frozenset({Uid("pod-1")})
+    loop.orders.current = STAND_DOWN
+    loop.cycle()
+    assert said(api).armed
+    assert loop.watchdog.told == ["pet"]
+
+
+def test_a_longer_timeout_is_attested_before_it_is_set(loop, api):
+    armed(loop)
+    loop.orders.current = replace(ARM, timing=RELAXED)
+    seen = []
+    change = loop.watchdog.set_timeout
+    loop.watchdog.set_timeout = lambda timeout_s: (seen.append(said(api).watchdog_s), change(timeout_s))[1]
+    loop.cycle()
+    assert seen == [30]
+    assert said(api).timeout_s == 5
+
+
+def test_a_shorter_one_is_set_before_it_is_attested(loop, api):
+    loop.orders.current = replace(ARM, timing=RELAXED)
+    loop.cycle()
+    loop.cycle()
+    loop.orders.current = ARM
+    loop.cycle()
+    assert said(api).watchdog_s == 30
+    assert loop.watchdog.told[-1] == "set 5"
+    loop.cycle()
+    assert (said(api).watchdog_s, said(api).timeout_s) == (5, 1.5)
+
+
+def test_a_device_that_fails_is_no_longer_attested(loop, api):
+    armed(loop)
+    loop.watchdog.fails = True
+    loop.cycle()
+    loop.cycle()
+    assert not said(api).armed
+
+
+def test_what_was_asked_about_is_attested_by_looking_at_the_processes(loop, api):
+    loop.runtime.here, loop.runtime.records = {"runs"}, {"known"}
+    loop.orders.current = replace(STAND_DOWN, asks=(Uid("runs"), Uid("known"), Uid("gone")))
+    loop.cycle()
+    assert said(api).idle == ("gone", "known")
+    assert said(api).gone == ("gone",)
+
+
+def test_a_new_loop_goes_on_with_the_device_that_the_keeper_held(loop, api):
+    loop.device = Device(open=True, timeout_s=5)
+    loop.orders.current = ARM
+    loop.cycle()
+    assert said(api).armed
+    assert loop.watchdog.told == ["pet"]
+
+
+def test_it_remembers_that_it_has_held_the_lease_in_this_boot(loop):
+    assert remembered(loop.mark, Nonce("me")) == Guard(Nonce("me"))
+    loop.cycle()
+    loop.orders.current = ARM
+    loop.cycle()
+    found = remembered(loop.mark, Nonce("me"))
+    assert found.held
+    assert found.sequence == 2
+    assert remembered(loop.mark, Nonce("another boot")) == Guard(Nonce("another boot"))
+    loop.mark.write_text("{")
+    assert not remembered(loop.mark, Nonce("me")).held
+
+
+class TestLeaving:
+    def leaving(self, loop, clock, *, host_is_going, grace_s=30.0):
+        loop.leave = Leave(clock.now_s, grace_s, lambda: host_is_going)
+
+    def test_with_guests_it_stays_armed(self, loop, api, clock):
+        armed(loop)
+        loop.runtime.here, api.pods = {"pod-1"}, ["pod-1"]
+        loop.orders.guests = frozenset({Uid("pod-1")})
+        self.leaving(loop, clock, host_is_going=True)
+        assert not loop._gone(loop.cycle())
+        assert said(api).armed
+        clock.now_s += 29
+        assert not loop._gone(loop.cycle())
+
+    def test_when_the_host_goes_down_and_none_runs_it_attests_drained(self, loop, api, clock):
+        armed(loop)
+        self.leaving(loop, clock, host_is_going=True)
+        assert loop._gone(loop.cycle())
+        assert said(api).drained
+        assert loop.watchdog.told == ["close"]
+
+    def test_a_guest_that_the_orders_did_not_know_yet_keeps_it_from_attesting_that(self, loop, api, clock):
+        armed(loop)
+        loop.runtime.here, api.pods = {"new"}, ["new"]
+        self.leaving(loop, clock, host_is_going=True)
+        loop.cycle()
+        assert not said(api).drained
+
+    def test_an_agent_that_is_merely_replaced_never_attests_drained(self, loop, api, clock):
+        armed(loop)
+        self.leaving(loop, clock, host_is_going=False)
+        assert loop._gone(loop.cycle())
+        assert not said(api).drained
+
+    def test_taken_away_under_guests_it_disarms_before_it_is_killed(self, loop, api, clock):
+        armed(loop)
+        loop.runtime.here, api.pods = {"pod-1"}, ["pod-1"]
+        loop.orders.guests = frozenset({Uid("pod-1")})
+        self.leaving(loop, clock, host_is_going=False)
+        assert not loop._gone(loop.cycle())
+        clock.now_s += 27
+        assert loop._gone(loop.cycle())
+        assert not said(api).armed
+        assert not said(api).drained
+        assert loop.watchdog.told[-1] == "close"
+
+    def test_without_an_answer_it_stays(self, loop, api, clock):
+        armed(loop)
+        self.leaving(loop, clock, host_is_going=True)
+        api.silent = True
+        assert not loop._gone(loop.cycle())
+        assert loop.device.open
+
+    def test_run_ends_when_it_has_left(self, loop, clock):
+        loop.orders.current = STAND_DOWN
+        self.leaving(loop, clock, host_is_going=True)
+        runner = threading.Thread(target=loop.run)
+        runner.start()
+        runner.join(timeout=10)
+        assert not runner.is_alive()

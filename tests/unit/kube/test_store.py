@@ -1,0 +1,249 @@
+"""The store: the newest version wins, what was deleted stays deleted, a list is the last word, most beats wake nobody."""
+
+import pytest
+
+from quorate.api import attestation
+from quorate.core.types import GuestKey, InstanceId, NodeName, Uid
+from quorate.core.world import Refusal, Verdict
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES
+from quorate.kube.store import Store
+from tests.unit.core.worlds import said
+
+
+class Woken:
+    def __init__(self):
+        self.times = 0
+        self.now_s = 100.0
+
+    def __call__(self):
+        self.times += 1
+
+
+@pytest.fixture
+def woken():
+    return Woken()
+
+
+@pytest.fixture
+def store(woken):
+    return Store(woken, clock=lambda: woken.now_s)
+
+
+def guest(version=1, uid="g1", name="web", **spec):
+    container = {"spec": {"containers": [{"name": "web", "image": "i"}]}}
+    return {
+        "kind": "HAResource",
+        "metadata": {"namespace": "default", "name": name, "uid": uid, "resourceVersion": str(version)},
+        "spec": {"guest": {"container": container}, **spec},
+    }
+
+
+def member(version=1, name="n1"):
+    metadata = {"name": name, "uid": f"node-{name}", "resourceVersion": str(version)}
+    return {"kind": "Node", "metadata": metadata, "spec": {"clusterName": "prod"}}
+
+
+def lease(sequence, version=None, holder="boot", uid="lease-n1", **changes):
+    text = attestation.encode(said("n1", sequence, **changes))
+    return {
+        "metadata": {
+            "namespace": "quorate-agents",
+            "name": "n1",
+            "uid": uid,
+            "resourceVersion": str(version or sequence),
+            "annotations": {"quorate.dev/attestation": text},
+        },
+        "spec": {"holderIdentity": holder},
+    }
+
+
+def names(store):
+    return [view.key.name for view in store.guests()]
+
+
+class TestVersions:
+    def test_an_older_version_never_replaces_a_newer_one(self, store):
+        store.put(HARESOURCES, guest(5, maxRestart=5))
+        store.put(HARESOURCES, guest(4, maxRestart=4))
+        assert store.guests()[0].spec.max_restart == 5
+
+    def test_another_object_under_the_name_does_whatever_its_version(self, store):
+        store.put(HARESOURCES, guest(5))
+        store.put(HARESOURCES, guest(3, uid="g2"))
+        assert store.guests()[0].uid == "g2"
+
+    def test_what_was_deleted_does_not_come_back_with_a_late_event(self, store):
+        store.put(HARESOURCES, guest(5))
+        store.gone(HARESOURCES, ("default", "web"), "g1")
+        store.put(HARESOURCES, guest(6))
+        assert names(store) == []
+
+    def test_a_deletion_of_an_earlier_object_does_not_hit_its_successor(self, store):
+        store.put(HARESOURCES, guest(9, uid="g2"))
+        store.gone(HARESOURCES, ("default", "web"), "g1")
+        assert names(store) == ["web"]
+
+    def test_a_list_is_the_last_word_on_what_exists(self, store):
+        store.put(HARESOURCES, guest(5))
+        store.put(HARESOURCES, guest(6, uid="g2", name="db"))
+        store.sweep(HARESOURCES, [guest(6, uid="g2", name="db")], version=10)
+        assert names(store) == ["db"]
+
+    def test_but_not_on_what_is_newer_than_the_list(self, store):
+        store.put(HARESOURCES, guest(12))
+        store.sweep(HARESOURCES, [], version=10)
+        assert names(store) == ["web"]
+
+
+class TestWaking:
+    def test_a_heartbeat_that_says_only_still_there_wakes_nobody(self, store, woken):
+        store.put(LEASES, lease(1))
+        store.put(LEASES, lease(2))
+        before = woken.times
+        woken.now_s += 1
+        store.put(LEASES, lease(3))
+        assert woken.times == before
+        assert store.beats["n1"].seen_s == 101.0
+
+    @pytest.mark.parametrize(
+        "news", [{"armed": False}, {"generation": 9}, {"drained": True}, {"idle": (Uid("x"),)}, {"gone": (Uid("x"),)}]
+    )
+    def test_one_that_says_more_does(self, store, woken, news):
+        store.put(LEASES, lease(1))
+        store.put(LEASES, lease(2))
+        before = woken.times
+        store.put(LEASES, lease(3, **news))
+        assert woken.times == before + 1
+
+    def test_one_of_a_node_that_is_waited_for_does(self, store, woken):
+        store.put(LEASES, lease(1))
+        store.put(LEASES, lease(2))
+        store.attentive["prod"] = frozenset({NodeName("n1")})
+        before = woken.times
+        store.put(LEASES, lease(3))
+        assert woken.times == before + 1
+
+    def test_the_same_version_again_wakes_nobody(self, store, woken):
+        store.put(HARESOURCES, guest(5))
+        before = woken.times
+        store.put(HARESOURCES, guest(5))
+        assert woken.times == before
+
+
+class TestLeases:
+    def test_a_member_has_its_beat_and_its_kubernetes_node(self, store):
+        store.put(NODES, member())
+        store.put(
+            KUBE_NODES,
+            {"metadata": {"name": "n1", "uid": "k"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+        )
+        store.put(LEASES, lease(1))
+        (view,) = store.nodes()
+        assert view.beat.holder == "boot"
+        assert view.kube.ready
+
+    def test_a_deleted_lease_is_missing_from_then_on_and_its_history_is_kept(self, store, woken):
+        store.put(NODES, member())
+        store.put(LEASES, lease(1))
+        woken.now_s = 150.0
+        store.gone(LEASES, ("quorate-agents", "n1"), "lease-n1")
+        (view,) = store.nodes()
+        assert (view.beat, view.lease_missing_s) == (None, 150.0)
+        store.put(LEASES, lease(2, uid="lease-2", lease_uid="lease-2"))
+        (view,) = store.nodes()
+        assert view.lease_missing_s is None
+        assert view.beat.sighting("boot").first_s == 100.0
+
+    def test_a_member_without_a_lease_is_noticed_only_once_all_was_listed(self, store):
+        store.put(NODES, member())
+        assert store.nodes()[0].lease_missing_s is None
+        store.sweep(LEASES, [], version=10)
+        assert store.nodes()[0].lease_missing_s == 100.0
+        store.open_gate()
+        store.put(NODES, member(name="n2"))
+        assert store.nodes()[1].lease_missing_s == 100.0
+
+    def test_a_probe_confirms_the_version_that_is_known(self, store, woken):
+        store.put(NODES, member())
+        store.put(LEASES, lease(1))
+        store.probed(NodeName("n1"), 120.0, lease(1))
+        assert store.beats["n1"].probed_s == 120.0
+
+    def test_a_probe_that_finds_a_newer_one_is_a_beat(self, store, woken):
+        store.put(LEASES, lease(1))
+        woken.now_s = 120.0
+        store.probed(NodeName("n1"), 119.0, lease(2))
+        assert store.beats["n1"].seen_s == 120.0
+
+    def test_a_probe_that_finds_none(self, store):
+        store.put(NODES, member())
+        store.put(LEASES, lease(1))
+        store.probed(NodeName("n1"), 119.0, None)
+        assert store.nodes()[0].beat is None
+
+    def test_a_list_that_lacks_a_lease_the_watch_did_not_see_deleted(self, store, woken):
+        store.put(NODES, member())
+        store.put(LEASES, lease(1))
+        store.sweep(LEASES, [], version=10)
+        assert store.nodes()[0].lease_missing_s == 100.0
+
+
+class TestTroubles:
+    def test_an_object_that_cannot_be_read_keeps_its_last_form_and_says_so(self, store):
+        store.put(HARESOURCES, guest(5))
+        store.put(HARESOURCES, guest(6, maxRestart="many"))
+        (view,) = store.guests()
+        assert view.resource_version == "6"
+        assert "HAResource default/web: spec.maxRestart" in view.trouble
+        store.put(HARESOURCES, guest(7))
+        assert store.guests()[0].trouble == ""
+
+    def test_one_that_never_could_be_is_left_out_and_named(self, store):
+        store.put(HARESOURCES, guest(6, maxRestart="many"))
+        assert store.guests() == []
+        assert "spec.maxRestart" in store.troubles[HARESOURCES, ("default", "web")]
+
+    def test_a_deed_that_cannot_be_done_is_said_until_it_is_done(self, store):
+        store.put(HARESOURCES, guest())
+        store.trouble(HARESOURCES, ("default", "web"), "forbidden")
+        assert store.guests()[0].trouble == "forbidden"
+        store.trouble(HARESOURCES, ("default", "web"))
+        assert store.guests()[0].trouble == ""
+
+
+def test_verdicts_and_refusals_go_with_their_guest(store):
+    store.put(HARESOURCES, {**guest(), "status": {"instance": INSTANCE}})
+    store.judge(Uid("g1"), Verdict("t1", accepted=True))
+    store.refuse(Refusal(InstanceId("i1"), permanent=True, message="no"))
+    (view,) = store.guests()
+    assert view.verdict.accepted
+    assert view.refusal.message == "no"
+    store.gone(HARESOURCES, ("default", "web"), "g1")
+    assert store.verdicts == {}
+
+
+INSTANCE = {"id": "i1", "node": "n1", "nonce": "b", "templateHash": "t", "drawn": "2026-01-01T00:00:00Z"}
+
+
+def test_a_guest_has_its_pod(store):
+    store.put(HARESOURCES, guest())
+    store.put(PODS, {"metadata": {"namespace": "default", "name": "web", "uid": "p", "resourceVersion": "1"}})
+    assert store.guests()[0].pod.uid == "p"
+
+
+def test_a_storage_knows_who_names_it(store):
+    spec = {"type": "Local", "local": {"path": "/srv"}}
+    store.put(
+        STORAGES, {"kind": "Storage", "metadata": {"name": "s", "uid": "s", "resourceVersion": "1"}, "spec": spec}
+    )
+    store.put(HARESOURCES, guest(storage=[{"name": "s", "path": "/data"}]))
+    (view,) = store.storages(store.guests())
+    assert view.used_by == ("ct:default/web",)
+
+
+def test_the_gate_opens_once(store, woken):
+    store.open_gate()
+    before = woken.times
+    store.open_gate()
+    assert (store.synced, woken.times) == (True, before)
+    assert store.guest_raw(GuestKey("default", "none")) is None
