@@ -1,0 +1,1 @@
+"""The command line: `quorate`, and as a kubectl plugin `kubectl quorate`."""

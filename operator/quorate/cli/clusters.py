@@ -1,0 +1,117 @@
+"""`quorate cluster`: make one, and say how many votes there are when nodes are lost for good."""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from quorate.cli.ask import confirm
+from quorate.cli.errors import CliError, ConflictError, UsageError
+from quorate.cli.help import Verbs
+from quorate.cli.options import ClusterName, Yes
+from quorate.cli.output import say
+from quorate.cli.session import Session, verb
+from quorate.core.timing import PROFILES, Profile, seconds
+from quorate.core.types import GROUP, VERSION, WatchdogKind
+from quorate.kube.resources import CLUSTERS
+
+DEFAULT_WATCHDOGS: Final = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
+PROFILES_TABLE: Final = (
+    "PROFILE    guests of a dead node     the API server may be away for so long,",
+    "           are released after        then armed nodes reset themselves",
+    "auto       balanced with three or more API servers, else relaxed",
+    *(
+        f"{profile.lower():<10} {seconds(timing.release_after_s):<25} {seconds(timing.watchdog_s)}"
+        for profile, timing in PROFILES.items()
+    ),
+    "",
+    "KIND       hardware or softdog (always trusted), virtualhardware, virtualsoftdog,",
+    "           external (lab and kind)",
+)
+CREATE_EXAMPLES: Final = (
+    "quorate cluster create prod",
+    "quorate cluster create rack2 --node-selector rack=2 --profile balanced",
+    "quorate cluster create lab --accept-watchdog external",
+)
+EXPECTED_EXAMPLES: Final = ('quorate cluster expected 1 --reason "node1 and node2 burnt down"',)
+
+
+def register(app: typer.Typer, section: str) -> None:
+    group = typer.Typer(cls=Verbs, rich_markup_mode=None, no_args_is_help=True)
+    verb(group, create, table=PROFILES_TABLE, examples=CREATE_EXAMPLES)
+    verb(group, expected, examples=EXPECTED_EXAMPLES)
+    app.add_typer(
+        group, name="cluster", rich_help_panel=section, help="Make a Cluster, or change what its quorum counts with."
+    )
+
+
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the Cluster.")],
+    *,
+    profile: Annotated[
+        Profile, typer.Option(case_sensitive=False, metavar="PROFILE", help="How fast a dead node is found out.")
+    ] = Profile.AUTO,
+    node_selector: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only nodes with this label join; repeatable.")
+    ] = None,
+    accept_watchdog: Annotated[
+        list[WatchdogKind] | None,
+        typer.Option(case_sensitive=False, metavar="KIND", help="Trust this kind of watchdog as well; repeatable."),
+    ] = None,
+) -> None:
+    """Make a Cluster (pvecm create).
+
+    A Cluster is a set of nodes that vote together. Every node without a control-plane taint joins by itself, or those
+    that --node-selector names. The same as applying a Cluster object.
+    """
+    if profile is Profile.CUSTOM:
+        raise UsageError("--profile custom: times of your own have no options. Apply a Cluster with spec.timing.custom")
+    spec: dict[str, Any] = {"timing": {"profile": str(profile)}}
+    if node_selector:
+        spec["nodeSelector"] = {"matchLabels": labels(node_selector)}
+    if accept_watchdog:
+        kinds = dict.fromkeys([*DEFAULT_WATCHDOGS, *accept_watchdog])
+        spec["fencing"] = {"acceptedWatchdogs": [str(kind) for kind in kinds]}
+    body = {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Cluster", "metadata": {"name": name}, "spec": spec}
+    try:
+        session.api.create(CLUSTERS.path(), body)
+    except ConflictError as error:
+        raise CliError(
+            f"Cluster {name} exists already. See it with quorate status, change it with kubectl edit qc {name}"
+        ) from error
+    who = "every node that matches" if node_selector else "every worker node"
+    say(f"Cluster {name} is created. Next: {who} joins and votes; watch it with quorate status -w")
+
+
+def labels(pairs: list[str]) -> dict[str, str]:
+    """`KEY=VALUE`, several with commas. Raises UsageError."""
+    found = {}
+    for pair in (part for text in pairs for part in text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--node-selector: {pair!r} is not KEY=VALUE. Write for example rack=2")
+        found[key] = value
+    return found
+
+
+def expected(
+    session: Session,
+    votes: Annotated[int, typer.Argument(metavar="N", min=1, help="The number of votes to count with.")],
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept in the Cluster and its events.")],
+    cluster: ClusterName = None,
+    yes: Yes = False,
+) -> None:
+    """Say how many votes there are (pvecm expected).
+
+    For when nodes are lost for good: without a majority HA does nothing. If the missing nodes will not come back
+    soon, this lets the rest act: their guests recover here, once each node is proven dead. It is refused while a
+    real majority lives, and it ends by itself when one lives again; after that it takes a new command.
+    """
+    from quorate.cli import expected as override
+
+    found = override.look(session, cluster)
+    override.refuse(found, votes)
+    confirm(override.meaning(found, votes), f"Count Cluster {found.name} with {votes} expected votes?", yes=yes)
+    generation = override.write(session, found.name, votes, reason)
+    say(override.outcome(session, found.name, votes, generation))

@@ -1,0 +1,48 @@
+"""One-shot commands to the manager: an annotation with an id of its own, and the result that comes back in the status."""
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from quorate.api.wire import from_wire
+from quorate.cli.errors import CliError, NotFoundError
+from quorate.cli.options import Deadline
+from quorate.cli.waiting import ANSWER, wait_for
+from quorate.core.status import GuestStatus
+from quorate.core.types import COMMAND_ANNOTATION, GuestKey
+from quorate.kube.resources import HARESOURCES
+
+if TYPE_CHECKING:
+    from quorate.cli.client import Api
+
+
+def fetch(api: "Api", key: GuestKey) -> dict[str, Any]:
+    """The guest's HAResource. Raises CliError, naming the guests that there are."""
+    try:
+        return api.get(HARESOURCES.path(key.name, key.namespace))
+    except NotFoundError as error:
+        names = sorted(one["metadata"]["name"] for one in api.items(HARESOURCES.path(namespace=key.namespace)))
+        known = f"guests in {key.namespace}: {', '.join(names)}" if names else f"there is no guest in {key.namespace}"
+        raise CliError(
+            f"{key.sid} is not under HA ({known}). Add it: quorate add {key.namespace}/{key.name} --image IMAGE"
+        ) from error
+
+
+def status_of(api: "Api", key: GuestKey) -> GuestStatus:
+    return from_wire(GuestStatus, fetch(api, key).get("status"))
+
+
+def give(api: "Api", key: GuestKey, verb: str, *arguments: str) -> str:
+    """Write a command and return the manager's result. Raises CliError when it refuses."""
+    command = secrets.token_hex(4)
+    text = " ".join([command, verb, *arguments])
+    api.merge(HARESOURCES.path(key.name, key.namespace), {"metadata": {"annotations": {COMMAND_ANNOTATION: text}}})
+
+    def answered(status: GuestStatus) -> bool:
+        return status.last_command is not None and status.last_command.id == command
+
+    status = wait_for(lambda: status_of(api, key), answered, Deadline(ANSWER))
+    if status is None or status.last_command is None:
+        return f"the command is written, and no manager has answered within {ANSWER}; it is carried out when one does"
+    if not status.last_command.accepted:
+        raise CliError(f"{key.sid}: {status.last_command.result}")
+    return status.last_command.result

@@ -1,0 +1,162 @@
+"""Verbs on guests that exist: `set`, `relocate`, `reset`."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from quorate.cli.errors import CliError, UsageError
+from quorate.cli.options import Deadline, Timeout
+from quorate.cli.output import note, say
+from quorate.cli.session import Session, verb
+from quorate.cli.waiting import wait_for
+from quorate.core.types import GuestKey, GuestState, Wanted
+from quorate.kube.resources import HARESOURCES
+
+if TYPE_CHECKING:
+    from quorate.core.status import GuestStatus
+
+Guest = Annotated[str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME.")]
+State = Annotated[
+    Wanted | None, typer.Option(case_sensitive=False, help="What is asked of it; disabled also clears Error.")
+]
+Restarts = Annotated[
+    int | None, typer.Option("--max-restart", min=0, max=100, metavar="N", help="Restarts on the same node.")
+]
+Relocations = Annotated[
+    int | None, typer.Option("--max-relocate", min=0, max=100, metavar="N", help="Other nodes tried after that.")
+]
+Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Free text.")]
+NEXT: Final = {
+    Wanted.STARTED: "it is started",
+    Wanted.STOPPED: "it is stopped gracefully and stays stopped",
+    Wanted.DISABLED: "it is stopped and stays stopped, out of Error if it was there",
+    Wanted.IGNORED: "Quorate keeps its hands off it",
+}
+SET_EXAMPLES: Final = (
+    "quorate set web --state stopped",
+    "quorate set ct:shop/web --max-restart 3 --max-relocate 2",
+    'quorate set web -n shop --comment "owned by the shop team"',
+)
+RELOCATE_EXAMPLES: Final = ("quorate relocate web node2", "quorate relocate ct:shop/web node2 --wait --timeout 2m")
+RESET_EXAMPLES: Final = ("quorate reset ct:shop/web",)
+
+
+def register(app: typer.Typer, section: str) -> None:
+    verb(app, set_guest, name="set", examples=SET_EXAMPLES, section=section)
+    verb(app, relocate, examples=RELOCATE_EXAMPLES, section=section)
+    verb(app, reset, examples=RESET_EXAMPLES, section=section)
+
+
+def settings(
+    state: Wanted | None, max_restart: int | None, max_relocate: int | None, comment: str | None
+) -> dict[str, Any]:
+    """The fields of the spec that were given."""
+    found = {
+        "state": str(state) if state is not None else None,
+        "maxRestart": max_restart,
+        "maxRelocate": max_relocate,
+        "comment": comment,
+    }
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def set_guest(
+    session: Session,
+    guest: Guest,
+    *,
+    state: State = None,
+    max_restart: Restarts = None,
+    max_relocate: Relocations = None,
+    comment: Comment = None,
+) -> None:
+    """Change what is asked of a guest (ha-manager set).
+
+    A guest in Error is left alone until it is Disabled or reset: find out why it failed first (quorate status).
+    """
+    from quorate.cli.commands import fetch
+
+    wished = settings(state, max_restart, max_relocate, comment)
+    if not wished:
+        raise UsageError("nothing to set: give --state, --max-restart, --max-relocate or --comment")
+    key = session.guest(guest)
+    before = fetch(session.api, key)["spec"]
+    changes = {field: value for field, value in wished.items() if before.get(field) != value}
+    if not changes:
+        say(f"{key.sid}: it is so already, nothing was changed")
+        return
+    session.api.merge(HARESOURCES.path(key.name, key.namespace), {"spec": changes})
+    said = ", ".join(f"{field} {_shown(before.get(field))} -> {_shown(value)}" for field, value in changes.items())
+    follows = NEXT[Wanted(changes["state"])] if "state" in changes else "it counts from now on"
+    say(f"{key.sid}: {said}. Next: {follows}")
+
+
+def _shown(value: object) -> str:
+    return str(value) if value not in {None, ""} else "(none)"
+
+
+def relocate(
+    session: Session,
+    guest: Guest,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")] = False,
+    timeout: Timeout = "5m",
+) -> None:
+    """Stop a guest and start it on another node (ha-manager relocate).
+
+    What stands in the way is said before anything is written: an unknown node, one that is not online, cordoned or
+    without the guest's storage. The guest stays on its new node; nothing moves it back.
+    """
+    from quorate.cli.commands import fetch, give
+    from quorate.cli.preflight import obstacles
+
+    deadline = Deadline(timeout)
+    key = session.guest(guest)
+    raw = fetch(session.api, key)
+    status = raw.get("status") or {}
+    if status.get("state") == GuestState.STARTED and status.get("node") == node:
+        say(f"{key.sid} runs on {node} already: nothing to do")
+        return
+    found = obstacles(session.api, raw, node)
+    if found:
+        raise CliError("\n  ".join([f"{key.sid} cannot be relocated to {node}:", *found]))
+    result = give(session.api, key, "relocate", node)
+    if not wait:
+        say(f"{key.sid}: {result}. Next: it is stopped, then started on {node}; watch it with quorate status -w")
+        return
+    note(f"{key.sid}: {result}")
+    _await_arrival(session, key, node, deadline)
+
+
+def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadline) -> None:
+    """Say so when the guest runs there. Raises CliError when it ended up elsewhere, or nowhere in time."""
+    from quorate.cli.commands import status_of
+
+    def settled(status: "GuestStatus") -> bool:
+        arrived = status.state is GuestState.STARTED and status.ready and status.target is None
+        return status.state is GuestState.ERROR or arrived
+
+    status = wait_for(lambda: status_of(session.api, key), settled, deadline)
+    if status is None:
+        now = status_of(session.api, key)
+        raise CliError(
+            f"{key.sid} does not run on {node} after {deadline.timeout_s:g}s: it is {now.state}, {now.message}. "
+            "See quorate status"
+        )
+    if status.node != node or status.state is GuestState.ERROR:
+        raise CliError(f"{key.sid} did not come to run on {node}: it is {status.state}, {status.message}")
+    say(f"{key.sid} runs on {node}")
+
+
+def reset(session: Session, guest: Guest) -> None:
+    """Take a guest out of Error and try it anew, with fresh counters.
+
+    Find out first why it failed: its last words are in quorate status.
+    """
+    from quorate.cli.commands import give, status_of
+
+    key = session.guest(guest)
+    status = status_of(session.api, key)
+    if status.state is not GuestState.ERROR:
+        raise CliError(f"{key.sid}: nothing to reset, it is {status.state}")
+    say(f"{key.sid}: {give(session.api, key, 'reset')}. Next: it is started again; watch it with quorate status -w")

@@ -1,0 +1,44 @@
+"""How people name things: guests (`web`, `shop/web`, `ct:shop/web`, `web -n shop`) and the Cluster that may be left out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from quorate.cli.errors import CliError, UsageError
+from quorate.core.types import GuestKey
+
+NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def guest_key(text: str, namespace: str | None, default_namespace: str) -> GuestKey:
+    """The guest that was meant. Raises UsageError."""
+    kind, colon, rest = text.rpartition(":")
+    if colon and kind != "ct":
+        raise UsageError(f"guest {text!r}: its kind is {kind!r}, and ct (a container) is the only one. Write ct:{rest}")
+    place, slash, name = rest.rpartition("/")
+    if slash and namespace is not None and namespace != place:
+        raise UsageError(f"guest {text!r} is in namespace {place!r}, and -n says {namespace!r}. Name only one of them")
+    key = GuestKey(place if slash else namespace or default_namespace, name)
+    for part, what in ((key.namespace, "namespace"), (key.name, "name")):
+        if not NAME.fullmatch(part):
+            raise UsageError(
+                f"guest {text!r}: its {what} is {part!r}. Write NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME in small "
+                "letters, digits and -, at most 63 each"
+            )
+    return key
+
+
+def the_cluster(clusters: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:
+    """The Cluster that was named, or the only one there is. Raises CliError."""
+    names = sorted(str(one["metadata"]["name"]) for one in clusters)
+    known = ", ".join(names)
+    if not names:
+        raise CliError("there is no Cluster. Make one: quorate cluster create NAME")
+    if wanted is None:
+        if len(names) > 1:
+            raise UsageError(f"there are several Clusters ({known}). Name one of them with --cluster")
+        return clusters[0]
+    for one in clusters:
+        if one["metadata"]["name"] == wanted:
+            return one
+    raise CliError(f"no Cluster is named {wanted!r} (known: {known})")

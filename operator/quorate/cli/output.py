@@ -1,0 +1,49 @@
+"""What is printed where: results to standard output, everything that is said about them to standard error."""
+
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Format(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
+
+
+def say(sentence: str) -> None:
+    """What was done, and what happens next."""
+    print(sentence)
+
+
+def note(sentence: str) -> None:
+    """Something beside the result."""
+    print(sentence, file=sys.stderr)
+
+
+def data(value: Mapping[str, Any], form: Format) -> str:
+    """A result for programs."""
+    if form is Format.JSON:
+        return json.dumps(value, indent=2)
+    import yaml
+
+    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+
+
+def console() -> "Console":
+    """Standard output for tables. Colours and widths are rich's business, NO_COLOR included."""
+    from rich.console import Console
+
+    return Console(highlight=False)

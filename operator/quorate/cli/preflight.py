@@ -1,0 +1,87 @@
+"""What stands in the way of a relocation: judged with the planner's own filters before a command is written.
+
+The manager decides, and on newer facts. What we may not read (Kubernetes nodes, Leases) is left to it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from quorate.api import parse
+from quorate.api.wire import from_wire
+from quorate.cli.errors import CliError, ForbiddenError, NotFoundError
+from quorate.core.place import Candidate, rejection
+from quorate.core.status import ClusterStatus
+from quorate.core.types import AGENT_NAMESPACE, GuestState, NodeName
+from quorate.core.world import GuestView, NodeView
+from quorate.kube import views
+from quorate.kube.resources import CLUSTERS, KUBE_NODES, LEASES, NODES, STORAGES
+
+if TYPE_CHECKING:
+    from quorate.cli.client import Api
+
+Raw = dict[str, Any]
+
+
+def obstacles(api: "Api", raw: Raw, target: str) -> list[str]:
+    """Every reason why the guest cannot go to that node now; empty: the way is clear. Raises CliError."""
+    try:
+        guest = parse.guest(raw)
+        name = guest.status.cluster_name
+        if not name:
+            return [f"no Cluster looks after it yet: {guest.status.message or 'no manager has looked at it'}"]
+        cluster = api.get(CLUSTERS.path(name))
+        members = [one for one in api.items(NODES.path()) if one["spec"].get("clusterName") == name]
+        return [*_of_cluster(cluster), *_of_guest(guest), *_of_node(api, guest, cluster, members, target)]
+    except parse.UnreadableError as error:
+        raise CliError(str(error)) from error
+
+
+def _of_cluster(cluster: Raw) -> list[str]:
+    status = from_wire(ClusterStatus, cluster.get("status"))
+    if status.quorate:
+        return []
+    votes = status.votes
+    counted = f"{votes.live} of {votes.expected} votes, need {votes.needed}"
+    return [f"Cluster {cluster['metadata']['name']} is not quorate ({counted}): nothing is moved"]
+
+
+def _of_guest(guest: GuestView) -> list[str]:
+    state = guest.status.state
+    if state is GuestState.STARTED:
+        return []
+    return [
+        f"a guest is relocated while it is Started, it is {state}: {guest.status.message or 'it has no status yet'}"
+    ]
+
+
+def _of_node(api: "Api", guest: GuestView, cluster: Raw, members: Sequence[Raw], target: str) -> list[str]:
+    name = cluster["metadata"]["name"]
+    raw = next((one for one in members if one["metadata"]["name"] == target), None)
+    if raw is None:
+        known = ", ".join(sorted(one["metadata"]["name"] for one in members)) or "none"
+        return [f"no node of Cluster {name} is named {target!r} (its nodes: {known})"]
+    view = _observed(api, parse.node(raw))
+    if view is None:
+        return []
+    storages = {one.name: one for one in (parse.storage(found) for found in api.items(STORAGES.path()))}
+    accepted = parse.cluster(cluster).spec.accepted_watchdogs
+    reason = rejection(guest.spec, Candidate(view, view.status.state, 0), storages, accepted)
+    return [f"node {target}: {reason}"] if reason is not None else []
+
+
+def _observed(api: "Api", view: NodeView) -> NodeView | None:
+    """The node with what Kubernetes and its Lease say of it; None when we may not know."""
+    try:
+        kube = views.kube_node(api.get(KUBE_NODES.path(view.name)))
+    except NotFoundError:
+        kube = None
+    except ForbiddenError:
+        return None
+    try:
+        lease = api.get(LEASES.path(NodeName(view.name), AGENT_NAMESPACE))
+    except NotFoundError:
+        return replace(view, kube=kube)
+    except ForbiddenError:
+        return None
+    return replace(view, kube=kube, beat=views.lease(None, lease, 0.0))

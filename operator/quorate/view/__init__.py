@@ -1,0 +1,1 @@
+"""One status report for the command line, the page and JSON."""

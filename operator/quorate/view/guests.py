@@ -1,0 +1,53 @@
+"""A guest in the report: what is wished, where it is and goes, and what it waits for."""
+
+from collections.abc import Sequence
+
+from quorate.core.status import GuestStatus
+from quorate.core.types import GuestKey, GuestState, Wanted
+from quorate.view.report import GuestReport, Health
+from quorate.view.snapshot import Raw, name_of, read_status, spec_of
+
+
+def guest_report(raw: Raw) -> GuestReport:
+    status, problem = read_status(raw, GuestStatus)
+    want = "Deleted" if raw["metadata"].get("deletionTimestamp") else str(spec_of(raw).get("state", Wanted.STARTED))
+    health, why = _judge(status, problem, want)
+    return GuestReport(
+        guest=status.guest or GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw)).sid,
+        want=want,
+        state=str(status.state),
+        since=status.since,
+        ready=status.ready,
+        node=status.node or "",
+        target=status.target or "",
+        preview=status.state is GuestState.FENCE,
+        tries=status.tries,
+        why=why,
+        recovery=status.recovery,
+        health=health,
+    )
+
+
+def _judge(status: GuestStatus, problem: str, want: str) -> tuple[Health, str]:
+    """How a guest is. The manager's own word on it is the condition Ready: as wished."""
+    if problem:
+        return Health.DEGRADED, problem
+    if want == Wanted.IGNORED and status.state is GuestState.IGNORED:
+        return Health.HEALTHY, status.message
+    if status.state is GuestState.FENCE:
+        return Health.CRITICAL, status.message
+    ready = next((one for one in status.conditions if one.type == "Ready"), None)
+    if ready is None:
+        return Health.DEGRADED, status.message or "the manager has not looked at it yet"
+    if ready.status != "True":
+        return Health.DEGRADED, status.message
+    return Health.HEALTHY, "" if status.state is GuestState.STARTED else status.message
+
+
+def cluster_of(raw: Raw, clusters: Sequence[str]) -> str | None:
+    """The Cluster that looks after a guest, None if that cannot be told (the manager says why)."""
+    status, _ = read_status(raw, GuestStatus)
+    asked = status.cluster_name or str(spec_of(raw).get("clusterName") or "")
+    if asked:
+        return asked if asked in clusters else None
+    return clusters[0] if len(clusters) == 1 else None
