@@ -163,6 +163,10 @@ def _one_guest(room: Room, guest: GuestView) -> Draft:
 def _finish_guest(draft: Draft) -> None:
     """The parts of a guest's status that only describe the rest."""
     status, guest, world = draft.status, draft.guest, draft.world
+    if status is guest.status and status.observed_generation == guest.generation and not draft.stalled:
+        stalled_before = any(one.type == "Stalled" and one.status == "True" for one in status.conditions)
+        if status.conditions and not stalled_before:
+            return  # nothing moved, and it was described before: the usual case of a thousand guests
     ready, reason = _as_wished(draft)
     stalled = draft.stalled
     findings: tuple[Finding, ...] = summary(
