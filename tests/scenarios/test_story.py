@@ -81,3 +81,16 @@ def test_stop_and_start_again_on_the_same_node(toy):
     assert not toy.guests[web].held
     toy.edit_guest(web, wanted=Wanted.STARTED)
     toy.run_until(lambda: toy.running(web) == ["n1"], 10, "start")
+
+
+def test_an_ignored_guest_is_let_go_but_never_forced(toy):
+    """Its Pod was deleted by hand and its node was reset: the finalizer goes, the rest is left to the kubelet."""
+    web = toy.add_guest()
+    toy.run_until(lambda: state(toy, web) is S.STARTED, 20, "start")
+    toy.edit_guest(web, wanted=Wanted.IGNORED)
+    toy.run_until(lambda: state(toy, web) is S.IGNORED, 10, "hands off")
+    toy.delete_pod_by_hand(web)
+    toy.reset("n1")
+    toy.run(30)  # every plan on the way is held to the invariants
+    assert state(toy, web) is S.IGNORED
+    assert toy.guests[web].status.instance is None

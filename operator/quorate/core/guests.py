@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from quorate.core import commands, tries
-from quorate.core.actions import SetFinalizer
+from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
@@ -62,14 +62,17 @@ def _step(draft: Draft) -> None:
 
 
 def _let_go(draft: Draft) -> None:
-    """Somebody deleted an ignored guest's Pod, and it has stopped as a fact: our finalizer must not hold it."""
+    """Somebody deleted an ignored guest's Pod, and it has stopped as a fact: our finalizer must not hold it.
+
+    Never by force, whatever the evidence: that would be a deed of ours on a guest that is in other hands.
+    """
     instance, pod = draft.instance, draft.pod
     if instance is None or not instance.ended:
         return
     if pod is None:
         draft.set_instance(None)
-    elif pod.deleting and draft.room.quorate:
-        clear_away(draft)
+    elif pod.deleting and pod.uid == instance.uid and draft.room.quorate:
+        draft.actions.append(RemovePod(draft.guest.key, pod.uid, pod.resource_version, instance.ended))
 
 
 def _to_fence(draft: Draft) -> bool:

@@ -191,4 +191,3 @@ class TestReset:
         ended = run("reset", "web")
         assert (ended.code, ended.err) == (1, "error: ct:shop/web: nothing to reset, it is Started\n")
         assert not prod.writes
-
