@@ -1,0 +1,271 @@
+"""What the CRDs promise: unknown fields, defaults, and refusals in words that kubectl prints."""
+
+import pytest
+
+from tests.control_plane.objects import CLUSTERS, NODES, STORAGES, cluster, custom, guest, guests, node
+
+MORE = "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
+UNCHECKED = ("<nil>", "FieldValueInvalid", f"Invalid value: null: {MORE} validation")
+PROFILES = '"Auto", "Fast", "Balanced", "Relaxed", "Proxmox", "Custom"'
+EVIDENCE = ["Drained", "NewBoot", "LeaseExpired", "HumanAck"]
+FOUR_S = {"renewEvery": "2s", "timeout": "2s", "watchdog": "4s"}
+TOO_SHORT = (
+    "watchdog 4000ms is shorter than renewEvery + 2 x timeout + 1s = 2000ms + 2 x 2000ms + 1000ms: "
+    "one lost request would cost the node"
+)
+
+
+def test_the_defaults_of_a_cluster(api, unique):
+    spec = api.post(CLUSTERS, cluster(unique)).ok()["spec"]
+    assert spec["timing"] == {"profile": "Auto"}
+    assert spec["fencing"] == {"acceptedEvidence": EVIDENCE, "acceptedWatchdogs": ["Hardware", "Softdog"]}
+
+
+def test_defaults_fill_what_is_left_out_or_null(api, namespace):
+    spec = api.post(guests(namespace), guest("web", maxRestart=3, state=None)).ok()["spec"]
+    defaults = {"maxRelocate": 1, "startTimeout": "5m", "state": "Started", "updatePolicy": "Recreate"}
+    assert spec == defaults | {"maxRestart": 3, "guest": guest("web")["spec"]["guest"]}
+
+
+def test_a_status_has_no_defaults(api, unique):
+    api.post(NODES, node(unique)).ok()
+    assert api.merge(f"{NODES}/{unique}/status", {"status": {"guests": 2}}).ok()["status"] == {"guests": 2}
+
+
+def test_a_template_is_kept_as_it_is(api, namespace):
+    template = {"containers": [{"name": "a", "imagine": {"x": [1, {"y": 2.5}]}}], "anything": True}
+    made = api.post(guests(namespace), guest("web", guest={"container": {"spec": template}})).ok()
+    assert made["spec"]["guest"]["container"]["spec"] == template
+
+
+def test_unknown_fields_are_pruned_with_a_warning(api, unique):
+    answer = api.post(CLUSTERS, cluster(unique, timing={"profile": "Fast", "bar": 1}, foo=1) | {"baz": 1})
+    made = answer.ok()
+    assert ("baz" in made, "foo" in made["spec"], made["spec"]["timing"]) == (False, False, {"profile": "Fast"})
+    found = ", ".join(answer.warnings())
+    assert all(f'unknown field \\"{field}\\"' in found for field in ("baz", "spec.foo", "spec.timing.bar"))
+
+
+def test_unknown_fields_are_refused_on_request(api, unique):
+    wish = cluster(unique, timing={"bar": 1}, foo=1) | {"baz": 1}
+    words = api.post(CLUSTERS, wish, fieldValidation="Strict").refused(400, "BadRequest")
+    assert words == (
+        'Cluster in version "v1alpha1" cannot be handled as a Cluster: strict decoding error: '
+        'unknown field "baz", unknown field "spec.foo", unknown field "spec.timing.bar"'
+    )
+    api.post(CLUSTERS, cluster(unique)).ok()
+    patched = api.merge(f"{CLUSTERS}/{unique}", {"spec": {"foo": 1}}, fieldValidation="Strict")
+    assert patched.code in (400, 422)
+    assert 'strict decoding error: unknown field "spec.foo"' in patched.body["message"]
+
+
+def test_unknown_fields_in_lists_are_named(api, namespace):
+    wish = guest("web", storage=[{"name": "a", "path": "/a"}, {"name": "b", "path": "/b", "mode": "rw"}])
+    words = api.post(guests(namespace), wish, fieldValidation="Strict").refused(400, "BadRequest")
+    assert 'unknown field "spec.storage[1].mode"' in words
+
+
+@pytest.mark.parametrize(
+    ("spec", "causes"),
+    [
+        (
+            {"timing": {"profile": "Foo"}},
+            {
+                (
+                    "spec.timing.profile",
+                    "FieldValueNotSupported",
+                    f'Unsupported value: "Foo": supported values: {PROFILES}',
+                ),
+                UNCHECKED,
+            },
+        ),
+        (
+            {"quorum": {"expectedVotes": {"votes": 0, "reason": "", "generation": 1}}},
+            {
+                (
+                    "spec.quorum.expectedVotes.reason",
+                    "FieldValueInvalid",
+                    'Invalid value: "": spec.quorum.expectedVotes.reason in body should be at least 1 chars long',
+                ),
+                (
+                    "spec.quorum.expectedVotes.votes",
+                    "FieldValueInvalid",
+                    "Invalid value: 0: spec.quorum.expectedVotes.votes in body should be greater than or equal to 1",
+                ),
+            },
+        ),
+        (
+            {"quorum": {"expectedVotes": {"votes": "x", "reason": 5, "generation": None}}},
+            {
+                (
+                    "spec.quorum.expectedVotes.reason",
+                    "FieldValueTypeInvalid",
+                    'Invalid value: "integer": spec.quorum.expectedVotes.reason in body must be of type string: "integer"',
+                ),
+                (
+                    "spec.quorum.expectedVotes.votes",
+                    "FieldValueTypeInvalid",
+                    'Invalid value: "string": spec.quorum.expectedVotes.votes in body must be of type integer: "string"',
+                ),
+                ("spec.quorum.expectedVotes.generation", "FieldValueRequired", "Required value"),
+                UNCHECKED,
+            },
+        ),
+        (
+            {"fencing": {"acceptedEvidence": ["Drained", "Drained"]}},
+            {("spec.fencing.acceptedEvidence[1]", "FieldValueDuplicate", 'Duplicate value: "Drained"')},
+        ),
+        (
+            {"nodeSelector": {"matchLabels": {"a": 1}, "matchExpressions": [{"key": "x"}]}},
+            {
+                (
+                    "spec.nodeSelector.matchLabels.a",
+                    "FieldValueTypeInvalid",
+                    'Invalid value: "integer": spec.nodeSelector.matchLabels.a in body must be of type string: "integer"',
+                ),
+                ("spec.nodeSelector.matchExpressions[0].operator", "FieldValueRequired", "Required value"),
+                UNCHECKED,
+            },
+        ),
+        (
+            "x",
+            {
+                (
+                    "spec",
+                    "FieldValueTypeInvalid",
+                    'Invalid value: "string": spec in body must be of type object: "string"',
+                ),
+                UNCHECKED,
+            },
+        ),
+        (None, {("spec", "FieldValueRequired", "Required value"), UNCHECKED}),
+    ],
+)
+def test_a_wrong_cluster_is_refused_field_by_field(api, unique, spec, causes):
+    assert api.post(CLUSTERS, custom("Cluster", unique, spec)).causes() == causes
+
+
+@pytest.mark.parametrize(
+    ("spec", "causes"),
+    [
+        (
+            {"comment": "x" * 4097},
+            {("spec.comment", "FieldValueTooLong", "Too long: may not be more than 4096 bytes"), UNCHECKED},
+        ),
+        (
+            {"storage": [{"name": f"s{number}", "path": "/x"} for number in range(33)]},
+            {("spec.storage", "FieldValueTooMany", "Too many: 33: must have at most 32 items"), UNCHECKED},
+        ),
+        (
+            {"storage": [{"name": "a", "path": "/x"}, {"name": "a", "path": "/y"}]},
+            {("spec.storage[1]", "FieldValueDuplicate", 'Duplicate value: {"name":"a"}')},
+        ),
+        (
+            {"storage": [{"name": "a", "path": "x"}]},
+            {
+                (
+                    "spec.storage[0].path",
+                    "FieldValueInvalid",
+                    "Invalid value: \"x\": spec.storage[0].path in body should match '^/[^:]*$'",
+                )
+            },
+        ),
+        (
+            {"maxRestart": 101},
+            {
+                (
+                    "spec.maxRestart",
+                    "FieldValueInvalid",
+                    "Invalid value: 101: spec.maxRestart in body should be less than or equal to 100",
+                )
+            },
+        ),
+        (
+            {"guest": {"container": {}}},
+            {("spec.guest.container.spec", "FieldValueRequired", "Required value"), UNCHECKED},
+        ),
+    ],
+)
+def test_a_wrong_guest_is_refused_field_by_field(api, namespace, spec, causes):
+    assert api.post(guests(namespace), guest("web", **spec)).causes() == causes
+
+
+def test_a_wrong_status_is_refused(api, namespace):
+    api.post(guests(namespace), guest("web")).ok()
+    path = f"{guests(namespace)}/web/status"
+    time = 'Invalid value: "never": since in body must be of type date-time: "never"'
+    assert api.merge(path, {"status": {"since": "never"}}).causes() == {
+        ("status.since", "FieldValueTypeInvalid", time),
+        UNCHECKED,
+    }
+    assert api.merge(path, {"status": {"since": "2026-11-22T17:50:58.123Z"}}).code == 200
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "a",
+        "message": "",
+        "lastTransitionTime": "2026-11-22T17:50:58Z",
+    }
+    twice = api.merge(path, {"status": {"conditions": [condition, condition]}})
+    assert twice.causes() == {("status.conditions[1]", "FieldValueDuplicate", 'Duplicate value: {"type":"Ready"}')}
+
+
+def test_a_timing_that_breaks_its_inequality_is_refused_with_the_arithmetic(api, unique):
+    answer = api.post(CLUSTERS, cluster(unique, timing={"profile": "Custom", "custom": FOUR_S}))
+    assert answer.refused(422, "Invalid") == (
+        f'Cluster.quorate.dev "{unique}" is invalid: spec.timing.custom: Invalid value: "object": {TOO_SHORT}'
+    )
+    assert answer.body["details"]["kind"] == "Cluster"
+    assert answer.body["details"]["group"] == "quorate.dev"
+    assert answer.body["details"]["name"] == unique
+
+
+def test_every_broken_rule_is_told(api, unique):
+    answer = api.post(CLUSTERS, cluster(unique, timing={"profile": "Fast", "custom": FOUR_S}))
+    assert answer.causes() == {
+        (
+            "spec.timing",
+            "FieldValueInvalid",
+            'Invalid value: "object": custom belongs to profile Custom, and only to it',
+        ),
+        ("spec.timing.custom", "FieldValueInvalid", f'Invalid value: "object": {TOO_SHORT}'),
+    }
+
+
+def test_a_rule_that_cannot_be_evaluated_is_told(api, unique):
+    timing = {"profile": "Custom", "custom": FOUR_S | {"watchdog": "4"}}
+    texts = {
+        text
+        for field, _, text in api.post(CLUSTERS, cluster(unique, timing=timing)).causes()
+        if field == "spec.timing.custom"
+    }
+    assert len(texts) == 1
+    assert "evaluating rule: duration(self.watchdog) >= duration(self.renewEvery)" in texts.pop()
+
+
+def test_a_rule_can_be_about_the_name(api, unique):
+    (cause,) = api.post(CLUSTERS, cluster(unique + "x" * 40)).causes()
+    words = 'Invalid value: "object": the name of a Cluster has at most 48 characters'
+    assert cause == ("<nil>", "FieldValueInvalid", words)
+
+
+def test_what_is_immutable_stays(api, unique):
+    made = api.post(NODES, node(unique, "prod")).ok()
+    answer = api.put(f"{NODES}/{unique}", made | {"spec": {"clusterName": "other"}})
+    words = 'Invalid value: "string": clusterName is immutable'
+    assert answer.causes() == {("spec.clusterName", "FieldValueInvalid", words)}
+    assert api.merge(f"{NODES}/{unique}", {"spec": {"clusterName": "other"}}).causes() == answer.causes()
+
+
+def test_a_rule_about_a_change_is_asked_only_then(api, unique):
+    local = {"type": "Local", "local": {"path": "/srv"}}
+    api.post(STORAGES, custom("Storage", unique, local)).ok()
+    patch = {"type": "Claim", "local": None, "claim": {"namespace": "a", "name": "b"}}
+    (cause,) = api.merge(f"{STORAGES}/{unique}", {"spec": patch}).causes()
+    assert cause[::2] == ("spec", 'Invalid value: "object": type is immutable: guests\' data would be elsewhere')
+
+
+def test_a_label_value_is_checked(api, unique):
+    ((field, _, text),) = {*api.post(NODES, node(unique, labels={"a": "b c"})).causes()}
+    assert field.startswith("metadata.labels")
+    assert 'Invalid value: "b c"' in text
