@@ -6,6 +6,7 @@ is one file descriptor that can be handed over.
 
 import json
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -100,29 +101,49 @@ class External:
         self._socket, self._buffer = connection, b""
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One question, one answer. A device that fails is dropped: it is not open any more as far as we know."""
+        """One question and its answer. A device that fails is dropped: it is not open any more as far as we know.
+
+        The stand-in echoes the number of a question: an inherited connection may still hold an answer to the loop that
+        died, and that must not pass for ours.
+        """
         if self._socket is None:
             raise WatchdogError(f"watchdog {self.path}: not open")
+        number = time.monotonic_ns()
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-            while b"\n" not in self._buffer:
-                received = self._socket.recv(4096)
-                if not received:
-                    raise WatchdogError(f"watchdog {self.path}: the stand-in closed the connection")
-                self._buffer += received
+            self._socket.sendall(json.dumps({**request, "n": number}).encode() + b"\n")
+            answer = _answer_to(number, self._line())
+            while answer is None:
+                answer = _answer_to(number, self._line())
         except OSError as error:
             self._drop()
             raise WatchdogError(f"watchdog {self.path}: {request['op']}: {error}") from error
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        answer = json.loads(line)
         if not answer.get("ok"):
             raise WatchdogError(f"watchdog {self.path}: {request['op']}: {answer.get('error', 'refused')}")
-        return dict(answer)
+        return answer
+
+    def _line(self) -> bytes:
+        """The next line from the stand-in. Raises OSError, also when it has closed the connection."""
+        while b"\n" not in self._buffer:
+            received = self._socket.recv(4096) if self._socket is not None else b""
+            if not received:
+                raise ConnectionResetError("the stand-in closed the connection")
+            self._buffer += received
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
 
     def _drop(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _answer_to(number: int, line: bytes) -> dict[str, Any] | None:
+    """The answer, if this line is the one to that question: the rest of a line that a dead loop half read is none."""
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and answer.get("n") == number else None
 
 
 def named(spec: str, node: str, inherited: int | None = None) -> Watchdog | None:

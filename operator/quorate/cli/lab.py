@@ -1,0 +1,133 @@
+"""`quorate lab`: a whole cluster on this machine, with power switches and network plugs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+import typer
+
+from quorate.cli.errors import CliError, UsageError
+from quorate.cli.help import Verb, Verbs
+from quorate.cli.output import Format, Output, console, data, note, say
+
+# A help page writes the program's own name, here `quorate lab`, in place of the word `quorate` in examples.
+UP_EXAMPLES: Final = """\
+quorate up                             three nodes, two managers, an embedded API server
+quorate up --control-plane real        the same on kube-apiserver and etcd
+quorate up --name two --profile Fast   a second lab, with a Cluster already made"""
+NODE_EXAMPLES: Final = """\
+quorate node node1 power-off           pull the plug
+quorate node node2 network-off         cut it off from the API server
+quorate node node3 freeze              stop all of it, as a hypervisor might"""
+
+app = typer.Typer(
+    cls=Verbs,
+    name="lab",
+    help="Run a cluster on this machine: real manager and agents, virtual nodes to power off, cut and freeze.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Which lab: several run side by side.")]
+NAME: Final = "lab"
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What went wrong with a lab, as the program reports it."""
+    from quorate.lab.errors import LabError, MisuseError
+
+    try:
+        yield
+    except MisuseError as error:
+        raise UsageError(str(error)) from error
+    except LabError as error:
+        raise CliError(str(error)) from error
+
+
+@app.command(cls=Verb, epilog=UP_EXAMPLES)
+def up(
+    name: Name = NAME,
+    nodes: Annotated[int, typer.Option("--nodes", help="How many virtual nodes.")] = 3,
+    managers: Annotated[int, typer.Option("--managers", help="How many manager replicas.")] = 2,
+    control_plane: Annotated[
+        str,
+        typer.Option(
+            "--control-plane", help="embedded, or real: kube-apiserver and etcd, found in the cache or on PATH."
+        ),
+    ] = "embedded",
+    profile: Annotated[
+        str, typer.Option("--profile", help="Also create a Cluster named like the lab, with this timing profile.")
+    ] = "",
+) -> None:
+    """Start a lab and return when its API server answers and its nodes are Ready."""
+    with _errors():
+        from quorate.lab import client
+        from quorate.lab.options import Options
+
+        options = Options(name=name, nodes=nodes, managers=managers, control_plane=control_plane, profile=profile)
+        found = client.up(options, tell=note)
+    say(f"lab {name} is up: {nodes} nodes, {managers} managers, {control_plane} API server")
+    say(f"export KUBECONFIG={found['kubeconfig']}")
+
+
+@app.command(cls=Verb)
+def down(name: Name = NAME) -> None:
+    """End a lab and remove all of it, also when its daemon has crashed."""
+    with _errors():
+        from quorate.lab import client
+
+        killed = client.down(name)
+    rest = f" ({killed} processes that it had left behind were killed)" if killed else ""
+    say(f"lab {name} is gone{rest}")
+
+
+@app.command(cls=Verb)
+def status(name: Name = NAME, output: Output = Format.TABLE) -> None:
+    """Show a lab: nodes with power and network, processes, where its API server is."""
+    with _errors():
+        from quorate.lab import client
+
+        found = client.status(name)
+    if output is not Format.TABLE:
+        say(data(found, output))
+        return
+    _print(found)
+
+
+@app.command(cls=Verb, epilog=NODE_EXAMPLES)
+def node(
+    node_name: Annotated[str, typer.Argument(metavar="NODE")],
+    verb: Annotated[
+        str,
+        typer.Argument(metavar="VERB", help="power-off, power-on, shutdown, network-off, network-on, freeze or thaw."),
+    ],
+    name: Name = NAME,
+) -> None:
+    """Switch a node's power or network, or freeze it. It returns when that is so."""
+    with _errors():
+        from quorate.lab import client
+
+        found = client.act(name, node_name, verb)
+    say(f"{node_name}: power {found['power']}, {found['state']}, network {found['network']}, boot {found['boot']}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    out = console()
+    out.print(f"Lab {found['name']}: {found['phase']}, {found['controlPlane']} API server")
+    if found["problem"]:
+        out.print(found["problem"])
+    out.print(f"KUBECONFIG={found['kubeconfig']}", soft_wrap=True)
+    nodes = Table("NODE", "POWER", "STATE", "NETWORK", "BOOT", "ADDRESS", "PID", box=box.SIMPLE_HEAD)
+    for one in found["nodes"]:
+        cells = (one[key] for key in ("name", "power", "state", "network", "boot", "address", "pid"))
+        nodes.add_row(*("-" if cell is None else str(cell) for cell in cells))
+    out.print(nodes)
+    processes = Table("PROCESS", "STATE", "PID", "RESTARTS", box=box.SIMPLE_HEAD)
+    for one in found["processes"]:
+        state = "running" if one["pid"] is not None else f"ended with {one['exitCode']}"
+        processes.add_row(one["name"], state, str(one["pid"] or "-"), str(one["restarts"]))
+    out.print(processes)
