@@ -64,6 +64,7 @@ def test_guest_that_cannot_start_ends_in_error(toy):
     assert took > 30
     status = toy.guests[web].status
     assert status.failed_nodes == ("n1", "n2")
+    assert status.tries == "1/1 1/1"
     assert status.last_termination.exit_code == 1
     toy.run(30)
     assert state(toy, web) is S.ERROR

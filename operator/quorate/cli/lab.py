@@ -115,7 +115,8 @@ def node(
         from quorate.lab import client
 
         found = client.act(name, node_name, verb)
-    say(f"{node_name}: power {found['power']}, {found['state']}, network {found['network']}, boot {found['boot']}")
+    state = "power off" if found["power"] == "off" else f"power on, {found['state']}"
+    say(f"{node_name}: {state}, network {found['network']}, boot {found['boot']}")
 
 
 @app.command(cls=Verb, epilog=DEMO_EXAMPLES)

@@ -148,8 +148,9 @@ def _sentence(world: World, outlook: Outlook) -> str:
             continue
         until = f" no later than {clock(incident.release_by)} UTC" if incident.release_by else ", only by a person"
         if incident.stage is Stage.FENCED:
-            return f"{name} is fenced, {status.guests} guests recover"
-        return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} guests wait for it"
+            return f"{name} is fenced, {status.guests} {'guest recovers' if status.guests == 1 else 'guests recover'}"
+        waiting = "guest waits" if status.guests == 1 else "guests wait"
+        return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} {waiting} for it"
     lost = [name for name, status in outlook.nodes.items() if status.state is not NodeState.ONLINE]
     guests = _guests_text(outlook.guests)
     if lost:

@@ -113,8 +113,11 @@ class TestWait:
         assert ended.err.startswith("waiting: n1 is lost")
         assert "all as wished" in ended.out
 
-    def test_it_gives_up_with_what_is(self, run, stub):
+    def test_it_gives_up_with_what_is(self, run, stub, monkeypatch):
         fill(stub, pictures.quorum_lost())
+        looks = []
+        monkeypatch.setattr("quorate.cli.options.Deadline.pause", lambda _, seconds: looks.append(seconds))
+        monkeypatch.setattr("quorate.cli.options.Deadline.passed", property(lambda _: len(looks) == 3))
         ended = run("status", "--wait", "--timeout", "200ms")
         assert ended.code == 2
         assert "not well after 0.2s" in ended.err

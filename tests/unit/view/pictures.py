@@ -187,7 +187,7 @@ def node_lost(release_by: Instant | None = SOON) -> Snapshot:
     """n1 is silent, its guest waits for proof."""
     status = cluster_status(
         votes=VotesStatus(3, 3, 2, 2, "2/3"),
-        message="n1 is lost (no heartbeat for 8.7s): proven dead no later than 11:06:52 UTC; 1 guests wait for it",
+        message="n1 is lost (no heartbeat for 8.7s): proven dead no later than 11:06:52 UTC; 1 guest waits for it",
     )
     return replace(
         whole(),
