@@ -20,6 +20,14 @@ for session in (False, True):
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=session)
 time.sleep(600)
 """
+WITNESSED = 40
+WITNESS = f"""
+import os, subprocess, sys
+children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range({WITNESSED})]
+with open(sys.argv[1], "w", buffering=1) as saw:
+    pid, status = os.wait()
+    print(pid, file=saw)
+"""
 WRITER = """
 import signal, sys
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -45,6 +53,14 @@ async def test_kill_all_leaves_nothing_of_a_node_and_all_of_the_others(spawn: Sp
     await eventually(lambda: len(processes.scan({LAB: lab_id})) == 4)
     assert processes.kill_all({LAB: lab_id, NODE: "node1"}) == 3
     assert [process.pid for process in processes.scan({LAB: lab_id})] == [other.pid]
+
+
+async def test_a_power_cut_leaves_nobody_to_tell_of_another_death(spawn: Spawn, lab_id: str, directory: Path) -> None:
+    """What outlives a child by a moment, as a kubelet might its guests, would write it down."""
+    spawn("-c", WITNESS, str(directory / "saw"))
+    await eventually((directory / "saw").exists)
+    assert processes.cut_power({LAB: lab_id}) == 1 + WITNESSED
+    assert (directory / "saw").read_text() == ""
 
 
 async def test_kill_all_spares_the_group_of_a_stranger(spawn: Spawn, lab_id: str) -> None:

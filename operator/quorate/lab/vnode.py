@@ -184,7 +184,7 @@ class VirtualNode:
                 await self._boot()
 
     async def _destroy(self) -> None:
-        await asyncio.to_thread(processes.kill_all, self.marks)
+        await asyncio.to_thread(processes.cut_power, self.marks)
         if self._process is not None:
             await self._process.wait()
         self._process, self.frozen = None, False

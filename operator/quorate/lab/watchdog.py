@@ -244,7 +244,7 @@ async def kill_node(lab: str, node: str) -> None:
     """Kill the boot of a virtual node that runs now, not one that begins while this goes on."""
     wanted = {processes.LAB: lab, processes.NODE: node}
     for boot in {process.marks.get(processes.BOOT, "") for process in processes.scan(wanted)} - {""}:
-        await asyncio.to_thread(processes.kill_all, {**wanted, processes.BOOT: boot})
+        await asyncio.to_thread(processes.cut_power, {**wanted, processes.BOOT: boot})
 
 
 async def _run(path: Path, lab: str) -> None:
