@@ -36,6 +36,7 @@ ControlPlane = Annotated[
     str,
     typer.Option(
         "--control-plane",
+        metavar="KIND",
         help="embedded, or real: kube-apiserver and etcd, from $KUBEBUILDER_ASSETS, PATH or the cache.",
     ),
 ]
@@ -66,7 +67,10 @@ def up(
         str, typer.Option("--profile", help="Also create a Cluster named like the lab, with this timing profile.")
     ] = "",
 ) -> None:
-    """Start a lab and return when its API server answers and its nodes are Ready."""
+    """Start a lab.
+
+    It comes back when the API server answers and the nodes are Ready, and says how to reach it.
+    """
     with _errors():
         from quorate.lab import client
         from quorate.lab.options import Options
@@ -79,7 +83,7 @@ def up(
 
 @app.command(cls=Verb)
 def down(name: Name = NAME) -> None:
-    """End a lab and remove all of it, also when its daemon has crashed."""
+    """End a lab and remove all of it, also after a crash."""
     with _errors():
         from quorate.lab import client
 
@@ -90,7 +94,7 @@ def down(name: Name = NAME) -> None:
 
 @app.command(cls=Verb)
 def status(name: Name = NAME, output: Output = Format.TABLE) -> None:
-    """Show a lab: nodes with power and network, processes, where its API server is."""
+    """Show a lab: its nodes, its processes, its API server."""
     with _errors():
         from quorate.lab import client
 
@@ -127,10 +131,12 @@ def demo(
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the steps and their times there.")
     ] = None,
 ) -> int:
-    """Play the story: lose a node, lose quorum, recover by a person's word, come back whole, and fail to start.
+    """Play the story, and check every step of it.
 
-    In a lab of its own, of three nodes with the timing Fast. Every step is checked through the API and by an observer
-    that samples the processes themselves; exit code 0 only if each went as it should. It takes less than 100 seconds.
+    In a lab of its own, three nodes with the timing Fast lose one, then another: no quorum. A person says expected 1;
+    the nodes come back; the guest is moved home, and one that cannot start ends in Error. Every step is checked
+    through the API and by an observer that samples the processes themselves; exit code 0 only if each went as it
+    should. It takes less than 100 seconds.
     """
     with _errors():
         from quorate.cli.demo.play import play
