@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from quorate.core.moves import MOVES
+from quorate.view.words import state
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "operator").rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -41,6 +44,13 @@ def functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
 def test_links_between_documents_lead_somewhere(document: Path):
     targets = [document.parent / target for target in LINK.findall(document.read_text())]
     assert [str(target) for target in targets if not target.exists()] == []
+
+
+def test_the_documented_states_of_a_guest_are_those_of_the_table():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \|[^|]+\| ([^|]+) \|$", text, re.MULTILINE)
+    documented = {name: set(re.findall(r"`([a-z_]+)`", after)) for name, after in rows}
+    assert documented == {state(before): {state(one) for one in after} for before, after in MOVES.items()}
 
 
 def test_the_readme_names_commands_that_exist():

@@ -6,7 +6,7 @@
     Starting -> Error                       the restart and relocate limits are used up
     any <-> Ignored                         a person takes it out of our hands
 
-A move that the table does not have raises and changes nothing. The diagram in docs/ is drawn from `MOVES`.
+A move that the table does not have raises and changes nothing. docs/architecture.md shows the same table.
 """
 
 from dataclasses import replace
