@@ -331,7 +331,9 @@ class Toy:
         wanted: bool,
     ) -> Attestation:
         here = set(machine.processes)
-        listed = {pod.view.uid for pod in self.pods.values() if pod.view.node == machine.name}
+        # Of a Pod that is over and deleted, and that it never ran, a kubelet keeps nothing.
+        over = {pod.view.uid for pod in self.pods.values() if pod.view.phase == "Failed" and pod.view.deleting}
+        listed = {pod.view.uid for pod in self.pods.values() if pod.view.node == machine.name} - over
         return Attestation(
             lease_uid=lease.uid,
             sequence=selffence.next_sequence(guard, seen),
@@ -468,6 +470,7 @@ class Manager:
                 kube=toy.kube.get(name),
                 beat=self.beats.get(name) if name in toy.leases else None,
                 lease_missing_s=self.missing.get(name),
+                missed=self.beats.get(name) if name not in toy.leases else None,
             )
             for name, view in sorted(toy.nodes.items())
         )

@@ -153,7 +153,7 @@ class Api:
                 fields=query if method == "GET" else None,
                 body=json.dumps(body).encode() if body is not None else None,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
+                timeout=urllib3.Timeout(total=timeout_s),
             )
             found = json.loads(response.data) if response.data else {}
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -163,6 +163,8 @@ class Api:
         if response.status in {408, 429} or response.status >= 500:
             self._turn += 1
             raise Unanswered(f"{method} {path}: {response.status} {found.get('message', '')}")
+        if response.status in {401, 403}:
+            self._turn += 1  # a server that has just started refuses whom it does not know yet: another one may know
         if response.status >= 400:
             raise Refused(response.status, found if isinstance(found, dict) else {})
         return found if isinstance(found, dict) else {}

@@ -5,6 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from quorate.agent.boot import SYSTEM_UUID_FILES
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Exits with 2 and a usage message on bad arguments."""
@@ -22,7 +24,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--machine-pid", type=int, default=1, help="PID 1 of the machine; its start time names the boot"
     )
     parser.add_argument(
-        "--system-uuid-file", type=Path, default=Path("/sys/class/dmi/id/product_uuid"), help="the machine's own name"
+        "--system-uuid-file",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="the machine's own name; the first file that is there counts "
+        f"(default: {', '.join(map(str, SYSTEM_UUID_FILES))})",
     )
     parser.add_argument("--watchdog", default="none", help="external:SOCKET, or none")
     parser.add_argument(
@@ -40,6 +47,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if not arguments.node:
         parser.error("--node is missing and $NODE_NAME is not set")
+    if arguments.system_uuid_file is None:
+        arguments.system_uuid_file = list(SYSTEM_UUID_FILES)
     if arguments.shutdown_flag is None:
         arguments.shutdown_flag = [Path("/run/systemd/shutdown/scheduled"), Path("/run/nologin")]
     return arguments

@@ -6,6 +6,7 @@ the machine's PID 1, which tells boots apart where nodes share a kernel (kind, t
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Final
 from quorate.core.types import Nonce
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+SYSTEM_UUID_FILES: Final = (Path("/sys/class/dmi/id/product_uuid"), Path("/etc/machine-id"))
+"""Where a machine's own name is, the best first: what the firmware says is not copied with a disk, but not all have it."""
 FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 """The inode of the machine's first PID namespace (PROC_PID_INIT_INO): anything else shares its kernel with others."""
 
@@ -46,8 +49,11 @@ def kernel_of(nonce: str) -> str:
     return nonce.partition(".")[0]
 
 
-def read(machine_pid: int = 1, system_uuid_file: Path = Path("/sys/class/dmi/id/product_uuid")) -> Boot:
-    """This boot, by the PID 1 of the machine. Raises OSError when /proc does not show it (hostPID is missing)."""
+def read(machine_pid: int = 1, system_uuid_files: Sequence[Path] = SYSTEM_UUID_FILES) -> Boot:
+    """This boot, by the PID 1 of the machine. Raises OSError when /proc does not show it (hostPID is missing).
+
+    The machine's own name is the first that is there.
+    """
     boot_id = BOOT_ID.read_text()
     ticks = start_ticks(machine_pid)
     second = sha256(f"{boot_id.strip()}/{ticks}".encode()).hexdigest()[:8]
@@ -55,7 +61,7 @@ def read(machine_pid: int = 1, system_uuid_file: Path = Path("/sys/class/dmi/id/
     return Boot(
         nonce=Nonce(f"{kernel_part(boot_id)}.{second}"),
         started_s=ticks / os.sysconf("SC_CLK_TCK"),
-        system_uuid=_first_line(system_uuid_file),
+        system_uuid=next(filter(None, map(_content, system_uuid_files)), ""),
         shared_kernel=shared,
     )
 
@@ -66,7 +72,7 @@ def start_ticks(pid: int) -> int:
     return int(stat[stat.rindex(")") + 2 :].split()[19])
 
 
-def _first_line(path: Path) -> str:
+def _content(path: Path) -> str:
     """The machine's name for itself; empty when it has none, and then a new boot cannot be told from another machine."""
     try:
         return path.read_text().strip().lower()

@@ -21,10 +21,8 @@ ASK_EVERY_S: Final = 0.5
 def verdict(environment: Mapping[str, str]) -> bool | None:
     """Is this the boot? None: cannot tell yet."""
     expected = environment["QUORATE_NONCE"]
-    if kernel_part(BOOT_ID.read_text()) != kernel_of(expected):
-        return False
     if environment.get("QUORATE_SHARED_KERNEL", "yes") != "yes":
-        return True
+        return kernel_part(BOOT_ID.read_text()) == kernel_of(expected)
     found = ask(environment["QUORATE_HOST_IP"], environment["QUORATE_AGENT_PORT"])
     return None if found is None else found == expected
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
@@ -67,6 +67,10 @@ class Loop:
     leave: Leave | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     _said: str = ""
+    _marked: bool = False
+
+    def __post_init__(self) -> None:
+        self._marked = self.lease.guard.held
 
     def run(self) -> None:
         """Renew and pet until told to leave and free to go."""
@@ -98,12 +102,19 @@ class Loop:
         if renewal.outcome is Outcome.RESET:
             self._reset(renewal.why)
         if renewal.outcome is Outcome.RENEWED and renewal.started_s is not None and renewal.said is not None:
-            self._remember()
-            if selffence.may_pet(renewal.started_s, self.clock(), self.timing):
-                self._tend(renewal.started_s, renewal.said, ordered, wanted=wanted)
-            else:
-                renewal = Renewal(Outcome.FAILED, why=f"confirmed only after {self.timing.timeout_s:g}s")
+            renewal = self._renewed(renewal, renewal.started_s, renewal.said, ordered, wanted=wanted)
         self._say(renewal)
+        return renewal
+
+    def _renewed(
+        self, renewal: Renewal, started_s: float, said: Attestation, ordered: Timing, *, wanted: bool
+    ) -> Renewal:
+        """The API server has confirmed it. It counts as failed all the same when it may not pet."""
+        if not self._remember():
+            return Renewal(Outcome.IDLE, why=f"this boot could not be marked in {self.mark}: nothing is armed")
+        if not selffence.may_pet(started_s, self.clock(), self.timing):
+            return Renewal(Outcome.FAILED, why=f"confirmed only after {self.timing.timeout_s:g}s")
+        self._tend(started_s, said, ordered, wanted=wanted)
         return renewal
 
     # -- what is attested -------------------------------------------------------------------------------------------
@@ -115,6 +126,8 @@ class Loop:
     def _wants_armed(self, here: frozenset[Uid]) -> bool:
         if self.watchdog is None or self._out_of_time():
             return False
+        if not self.orders.known:
+            return self.device.open  # a loop that was started again: nobody has said that it may disarm
         return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
 
     def _drained(self, here: frozenset[Uid]) -> bool:
@@ -137,9 +150,7 @@ class Loop:
 
     def _attest(self, lease_uid: Uid, sequence: int, *, wanted: bool, ordered: Timing, drained: bool) -> Attestation:
         orders = self.orders.current
-        asks = frozenset(orders.asks)
-        running = self.runtime.running() if asks else frozenset()
-        known = self.runtime.known() if asks else frozenset()
+        idle, gone = self._answers(frozenset(orders.asks))
         return Attestation(
             lease_uid=lease_uid,
             sequence=sequence,
@@ -155,9 +166,20 @@ class Loop:
             highest_sequence=sequence,
             shared_kernel=self.boot.shared_kernel,
             drained=drained,
-            idle=tuple(sorted(asks - running)),
-            gone=tuple(sorted(asks - running - known)),
+            idle=tuple(sorted(idle)),
+            gone=tuple(sorted(gone)),
         )
+
+    def _answers(self, asks: frozenset[Uid]) -> tuple[frozenset[Uid], frozenset[Uid]]:
+        """Of the Pods asked about, those without a process, and those that the kubelet does not know either."""
+        if not asks:
+            return frozenset(), frozenset()
+        try:
+            idle = asks - self.runtime.running()
+            return idle, idle - self.runtime.known()
+        except OSError as error:  # no answer is a safe one; a renewal that fails for it would cost the node
+            log.error("the runtime cannot be asked about %s: %s", ", ".join(sorted(asks)), error)
+            return frozenset(), frozenset()
 
     # -- the device -------------------------------------------------------------------------------------------------
 
@@ -169,10 +191,18 @@ class Loop:
                 self._step(self.watchdog, selffence.after_renewal(self.device, wanted, ordered), ordered)
             except WatchdogError as error:
                 log.error("%s", error)
-                self.device = Device()
-        if self.device.open and selffence.must_reset(started_s, self.clock(), self.timing):
+                self._lost_device(said)
+        # One that was opened late is armed in no attestation yet, so it has bought no time that anybody counts on.
+        if self.device.open and said.armed and selffence.must_reset(started_s, self.clock(), self.timing):
             self._reset("this process stalled between a renewal and its pet")
         self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
+
+    def _lost_device(self, said: Attestation) -> None:
+        """The device failed. The keeper lets go of it, or nobody could open it again; and the Lease must not say armed."""
+        self.device = Device()
+        self.holder.drop()
+        if said.armed:
+            self.wake.set()
 
     def _step(self, watchdog: Watchdog, step: Step, ordered: Timing) -> None:
         match step:
@@ -188,8 +218,8 @@ class Loop:
                 self._hand_over(watchdog)
                 log.info("watchdog set to %gs", self.device.timeout_s)
             case Step.CLOSE:
+                self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
                 watchdog.close()
-                self.holder.drop()
                 self.device = Device()
                 log.info("watchdog disarmed")
 
@@ -220,13 +250,27 @@ class Loop:
         said = renewal.said
         return renewal.outcome is Outcome.RENEWED and said is not None and not said.armed
 
-    def _remember(self) -> None:
-        """Written after the first success of this boot and every time: a new loop must not take what it has lost."""
-        guard = self.lease.guard
-        record = {"nonce": guard.nonce, "held": guard.held, "sequence": guard.sequence}
+    def _remember(self) -> bool:
+        """Written after the first success of this boot and every time: a new loop must not take what it has lost.
+
+        False: this boot could not be marked at all, and then nothing is armed. Later on a full disk costs no node.
+        """
+        guard, timing = self.lease.guard, self.timing
+        record = {
+            "nonce": guard.nonce,
+            "held": guard.held,
+            "sequence": guard.sequence,
+            "timing": [timing.renew_s, timing.timeout_s, timing.watchdog_s],
+        }
         temporary = self.mark.with_suffix(".new")
-        temporary.write_text(json.dumps(record))
-        temporary.replace(self.mark)
+        try:
+            temporary.write_text(json.dumps(record))
+            temporary.replace(self.mark)
+        except OSError as error:
+            log.error("mark %s cannot be written: %s", self.mark, error)
+            return self._marked
+        self._marked = True
+        return True
 
     def _say(self, renewal: Renewal) -> None:
         text = renewal.outcome.value + (f": {renewal.why}" if renewal.why else "")
@@ -238,11 +282,30 @@ class Loop:
 
 def remembered(mark: Path, nonce: Nonce) -> Guard:
     """What an earlier agent of this boot left; a mark of another boot counts for nothing."""
+    record = _record(mark, nonce)
+    try:
+        return Guard(nonce, held=bool(record["held"]), sequence=int(record["sequence"])) if record else Guard(nonce)
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("mark %s makes no sense (%r): the Lease counts as never held", mark, error)
+        return Guard(nonce)
+
+
+def remembered_timing(mark: Path, nonce: Nonce) -> Timing:
+    """The times an earlier agent of this boot worked by: the device it left counts on by them."""
+    try:
+        renew_s, timeout_s, watchdog_s = _record(mark, nonce)["timing"]
+        return Timing(float(renew_s), float(timeout_s), float(watchdog_s))
+    except (ValueError, KeyError, TypeError):
+        return UNTIL_TOLD
+
+
+def _record(mark: Path, nonce: Nonce) -> dict[str, Any]:
+    """The mark in /run, empty when there is none of this boot."""
     try:
         record = json.loads(mark.read_text())
-        if record["nonce"] == nonce:
-            return Guard(nonce, held=bool(record["held"]), sequence=int(record["sequence"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if not isinstance(error, FileNotFoundError):
-            log.warning("mark %s cannot be read (%s): the Lease counts as never held", mark, error)
-    return Guard(nonce)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        log.warning("mark %s cannot be read (%s): the Lease counts as never held", mark, error)
+        return {}
+    return record if isinstance(record, dict) and record.get("nonce") == nonce else {}

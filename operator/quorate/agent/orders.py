@@ -61,6 +61,8 @@ class OrdersReader:
     current: Orders = field(default_factory=Orders)
     guests: frozenset[Uid] = frozenset()
     servers: tuple[str, ...] = ()
+    known: bool = False
+    """Have the orders been read at all? "Not asked to" must not be taken from a question that has no answer yet."""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -96,8 +98,9 @@ class OrdersReader:
                 raise
             found = Orders()  # not a member, or no longer
         guests = list_guests(self.api, self.node, timeout_s)
-        if found != self.current or guests != self.guests:
+        if not self.known or found != self.current or guests != self.guests:
             self.current, self.guests = found, guests
+            self.known = True
             self.changed()
 
     def _read_addresses(self) -> None:

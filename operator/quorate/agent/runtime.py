@@ -35,8 +35,8 @@ class CgroupRuntime:
                 continue
             try:
                 text = (directory / "cgroup").read_text()
-            except OSError:
-                continue  # it ended meanwhile
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile; anything else would hide a process that runs
             found.update(_pods_in(text))
         return frozenset(found)
 

@@ -5,6 +5,7 @@ read is an error as well, because state that is not understood must not be acted
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -111,6 +112,24 @@ def guest(raw: Raw) -> GuestView:
     )
 
 
+def without_spec(before: GuestView | NodeView, raw: Raw) -> GuestView | NodeView:
+    """An object whose spec cannot be read any more: as it was, with its newest status, version and finalizer.
+
+    What was recorded must be read again, or a plan would go on from a state that is long over. A status that cannot be
+    read either leaves everything as it was, the version as well: with that one nothing can be written over it.
+    """
+    version = raw["metadata"].get("resourceVersion", "")
+    deleting = raw["metadata"].get("deletionTimestamp") is not None
+    try:
+        if isinstance(before, GuestView):
+            status, held = _status(raw, GuestStatus), _holds(raw, INSTANCE_FINALIZER)
+            return replace(before, status=status, held=held, deleting=deleting, resource_version=version)
+        member, held = _status(raw, NodeStatus), _holds(raw, MEMBER_FINALIZER)
+        return replace(before, status=member, held=held, deleting=deleting, resource_version=version)
+    except UnreadableError:
+        return before
+
+
 def storage(raw: Raw) -> StorageView:
     """A Storage, without its users. Raises UnreadableError."""
     spec = _spec(raw, StorageSpec)
@@ -177,6 +196,12 @@ def _template_problem(pod: Raw) -> str:
             f"{where}.restartPolicy is {policy}: a rebooted kubelet would start it behind Quorate's back. Remove it "
             "(Quorate restarts the guest: spec.maxRestart)"
         )
+    for index, one in enumerate(pod.get("containers") or []):
+        if one.get("restartPolicy", "Never") != "Never" or one.get("restartPolicyRules"):
+            return (
+                f"{where}.containers[{index}] has a restartPolicy of its own: the kubelet would start it again after it "
+                "was seen to end. Remove it (Quorate restarts the guest: spec.maxRestart)"
+            )
     for kind in ("podAffinity", "podAntiAffinity"):
         if ((pod.get("affinity") or {}).get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution"):
             return f"{where}.affinity.{kind} is required: it is not honoured here; use a required node affinity"

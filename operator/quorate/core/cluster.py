@@ -133,11 +133,7 @@ def _sentence(world: World, outlook: Outlook) -> str:
     if world.cluster.deleting:
         return f"being deleted: waiting for {len(outlook.guests)} guests and open incidents to end"
     if not outlook.nodes:
-        return (
-            "no node has joined yet: nothing matches spec.nodeSelector"
-            if not outlook.enrolment.actions
-            else ("nodes are joining")
-        )
+        return _nobody_yet(outlook.enrolment)
     if quorum.answer is Answer.NOT_YET:
         return f"waiting to hear from the nodes ({quorum.sentence})"
     if quorum.answer is Answer.NO:
@@ -156,6 +152,14 @@ def _sentence(world: World, outlook: Outlook) -> str:
     if lost:
         return f"quorate ({quorum.sentence}), guests: {guests}; not online: {', '.join(lost)}"
     return f"quorate ({quorum.sentence}), guests: {guests}"
+
+
+def _nobody_yet(enrolment: Enrolment) -> str:
+    if enrolment.actions:
+        return "nodes are joining"
+    if enrolment.claimed:
+        return "no node has joined: every node that matches spec.nodeSelector is a member of another Cluster"
+    return "no node has joined yet: nothing matches spec.nodeSelector"
 
 
 def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[Condition, ...]:

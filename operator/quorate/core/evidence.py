@@ -44,6 +44,16 @@ def was_armed(node: NodeView, status: NodeStatus, spec: ClusterSpec) -> bool:
     return known is not None and known.armed and known.kind in spec.accepted_watchdogs
 
 
+def expiry_proves(node: NodeView, nonce: Nonce, spec: ClusterSpec) -> bool:
+    """Would T of silence prove that this boot was reset: was the last word of it that it is armed?
+
+    Of a missing Lease only the last version that this very manager saw counts, never what the status remembers: the
+    agent may have disarmed over its guests and the Lease have gone with it while nobody looked (a reinstallation).
+    """
+    said = _attested_by(node.beat if node.beat is not None else node.missed, nonce)
+    return said is not None and said.armed and said.watchdog in spec.accepted_watchdogs
+
+
 def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> tuple[tuple[Evidence, ...], float | None]:
     """New evidence against the incident's boot, and the manager's time at which waiting alone would bring some."""
     case = Case(world, node, pulse, incident)
@@ -84,9 +94,7 @@ def _drained(case: Case) -> _Finding:
 
 def _lease_expired(case: Case) -> _Finding:
     """T since the last new sequence. A missing Lease counts from when it was missed; a new boot's is `_new_boot`'s."""
-    if case.node.beat is not None and _attested_by(case.node.beat, case.incident.nonce) is None:
-        return None, None
-    if not was_armed(case.node, case.node.status, case.world.cluster.spec):
+    if not expiry_proves(case.node, case.incident.nonce, case.world.cluster.spec):
         return None, None
     release_at = case.pulse.release_at_s
     if release_at is None or case.world.now_s < release_at:

@@ -15,7 +15,7 @@ from quorate.core import evidence as proofs
 from quorate.core.actions import Action, Note, ProbeLease, SetTaint, TakeLease
 from quorate.core.liveness import Pulse, valid
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
-from quorate.core.types import FENCE_TAINT, Answer, EvidenceKind, IncidentId, Instant, NodeState, Stage, node_ref
+from quorate.core.types import FENCE_TAINT, Answer, EvidenceKind, IncidentId, Instant, NodeState, Nonce, Stage, node_ref
 from quorate.core.world import NodeView, World
 
 
@@ -90,12 +90,15 @@ class _Round:
     def _watch(self) -> None:
         """Adopt a boot, or open an incident for the one we know."""
         beat, status = self.node.beat, self.status
+        if status.nonce is None and (nonce := self._boot_of_guests()) is not None:
+            self._adopt(nonce)
+            return
         if beat is not None and beat.nonce is not None and valid(beat) and beat.nonce != status.nonce:
             if self.pulse.alive is Answer.YES:
                 if self._old_instances():
                     self._open("another boot of the node renews its Lease")
                 else:
-                    self._adopt()
+                    self._adopt(beat.nonce)
             return
         if status.nonce is None or not self._old_instances():
             return
@@ -110,15 +113,26 @@ class _Round:
         """Instances of the boot that the status knows, still without proof of their end."""
         return [instance for instance in self.instances if instance.nonce == self.status.nonce]
 
-    def _adopt(self) -> None:
-        """Take the boot that renews now as the node's. Only when nothing hangs on the one before."""
+    def _boot_of_guests(self) -> Nonce | None:
+        """Its Node was deleted by force and made anew: the boot that the Lease names, if guests of it are recorded here.
+
+        Nobody may renew that Lease any more; without this the loss of their node would go unnoticed.
+        """
+        beat = self.node.beat
+        if beat is None or not valid(beat):
+            return None
+        named = beat.fenced[1] if beat.fenced is not None else beat.nonce
+        return named if any(instance.nonce == named for instance in self.instances) else None
+
+    def _adopt(self, nonce: Nonce | None) -> None:
+        """Take this boot as the node's. Only when nothing hangs on the one before."""
         beat = self.node.beat
         if beat is None or beat.attestation is None:
             return
         said = beat.attestation
         if self.status.system_uuid and said.system_uuid != self.status.system_uuid:
             self._note("MachineReplaced", f"another machine renews under this name (system UUID {said.system_uuid})")
-        self.status = replace(self.status, nonce=beat.nonce, system_uuid=said.system_uuid)
+        self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid)
         self._remember_attestation()
 
     def _suspect(self) -> None:
@@ -162,7 +176,8 @@ class _Round:
 
     def _release_by(self) -> Instant | None:
         """The latest moment at which an armed node is released, on the wall clock, for people."""
-        if not proofs.was_armed(self.node, self.status, self.world.cluster.spec) or self.pulse.release_at_s is None:
+        nonce, spec = self.status.nonce, self.world.cluster.spec
+        if nonce is None or not proofs.expiry_proves(self.node, nonce, spec) or self.pulse.release_at_s is None:
             return None
         return Instant(self.world.wall + max(0, round((self.pulse.release_at_s - self.world.now_s) * 1000)))
 
@@ -179,6 +194,7 @@ class _Round:
         if incident.stage is not Stage.FENCED and self.quorate:
             self._prove()
             self._take()
+        self._take_again()
         self._gather_more()
         self._return()
 
@@ -222,6 +238,14 @@ class _Round:
         else:
             self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
 
+    def _take_again(self) -> None:
+        """The fenced boot holds a Lease again: somebody deleted the fenced one, and its guests have been released."""
+        incident, beat = self.status.incident, self.node.beat
+        if incident is None or incident.stage is not Stage.FENCED or not self.quorate:
+            return
+        if beat is not None and beat.nonce == incident.nonce:
+            self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
+
     def _return(self) -> None:
         """Close the incident once nothing hangs on the lost boot and `_taint` has taken our taint off."""
         incident = self.status.incident
@@ -229,7 +253,7 @@ class _Round:
             return
         self.status = replace(self.status, incident=None)
         self._note("NodeReturned", f"it renews in a new boot: incident {incident.id} is over")
-        self._adopt()
+        self._adopt(self.node.beat.nonce if self.node.beat is not None else None)
 
     # -- taint and state --------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from quorate.core.draft import Draft
 from quorate.core.fencing import covers
 from quorate.core.liveness import valid
 from quorate.core.status import Incident, Instance, Termination
-from quorate.core.stopped import GUESSED, Fact, from_pod, guessed
-from quorate.core.types import InstanceId, Nonce, Uid, node_ref
+from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
+from quorate.core.types import EvidenceKind, InstanceId, Nonce, Uid, node_ref
 from quorate.core.world import Attestation, PodView
 
 
@@ -54,7 +54,7 @@ def _follow_pod(draft: Draft) -> None:
     if instance.uid is not None and instance.uid != pod.uid:
         return
     began = instance.began or any(container.started for container in pod.containers)
-    started = instance.started or any(container.started for container in pod.containers if not container.init)
+    started = instance.started or _main_started(draft, pod, instance)
     if (instance.uid, instance.began, instance.started) != (pod.uid, began, started):
         draft.set_instance(replace(instance, uid=pod.uid, began=began, started=started))
 
@@ -66,7 +66,7 @@ def _adopted(pod: PodView, instance: InstanceId, draft: Draft) -> Instance:
     keep = known is None and pod.owner == guest.uid and pod.template_hash in hashes and not pod.deleting
     word = "taken over" if keep else "to be stopped first"
     draft.note("InstanceFound", f"instance {instance} was found on {pod.node}: {word}")
-    return Instance(
+    found = Instance(
         id=instance,
         node=pod.node,
         nonce=pod.nonce or Nonce(""),
@@ -74,9 +74,21 @@ def _adopted(pod: PodView, instance: InstanceId, draft: Draft) -> Instance:
         drawn=draft.world.wall,
         uid=pod.uid,
         began=any(container.started for container in pod.containers),
-        started=any(container.started for container in pod.containers if not container.init),
         stopping=not keep,
     )
+    return replace(found, started=_main_started(draft, pod, found))
+
+
+def _main_started(draft: Draft, pod: PodView, instance: Instance) -> bool:
+    """Was a main container reported started, and not only after its agent said that none runs there and left?
+
+    A Pod that was made just then may start after the agent looked: what `Drained` says is not said of it.
+    """
+    incident = draft.room.statuses[instance.node].incident if instance.node in draft.room.statuses else None
+    evidence = incident.evidence if incident is not None and incident.nonce == instance.nonce else ()
+    if _attested(draft, instance).drained or any(one.kind is EvidenceKind.DRAINED for one in evidence):
+        return False
+    return any(container.started for container in pod.containers if not container.init)
 
 
 def _recognise_end(draft: Draft) -> None:
@@ -119,6 +131,11 @@ def proof_of_end(draft: Draft) -> Fact | None:
         if pod.uid in _attested(draft, instance).idle:
             text = "the kubelet lost it and its agent attests that no process of it is left"
             return Fact(text, reason=GUESSED, message=pod.message)
+        draft.room.asks.setdefault(instance.node, set()).add(pod.uid)
+    elif fact is None and pod.deleting and declared_over(pod):
+        if pod.uid in _attested(draft, instance).gone:
+            text = f"it was declared {pod.phase}, and its agent attests that neither runtime nor kubelet knows it"
+            return Fact(text, reason=pod.reason or "PodVanished", message=pod.message, counted=False)
         draft.room.asks.setdefault(instance.node, set()).add(pod.uid)
     return fact
 

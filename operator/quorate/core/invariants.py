@@ -163,6 +163,7 @@ class _Checker:
         if incident is None or not incident.evidence or incident.id != action.incident:
             return 3, f"{node.name} would be fenced without evidence"
         said = node.beat.attestation if node.beat is not None and node.beat.nonce == incident.nonce else None
-        if said is not None and said.sequence > incident.sequence and not said.drained:
+        alive = said is not None and said.sequence > incident.sequence and not said.drained
+        if alive and node.status.incident is not None and node.status.incident.stage is not Stage.FENCED:
             return 9, f"{node.name} renewed after the incident opened"
         return None

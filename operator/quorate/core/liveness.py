@@ -57,8 +57,9 @@ def held_against(node: NodeView, profile: Timing) -> Timing:
     if node.status.watchdog is not None:
         known = node.status.watchdog
         timing = timing.widened(timeout_s=known.renewal_timeout_s, watchdog_s=known.timeout_s)
-    if node.beat is not None and node.beat.attestation is not None:
-        attested = node.beat.attestation
+    beat = node.beat if node.beat is not None else node.missed
+    if beat is not None and beat.attestation is not None:
+        attested = beat.attestation
         timing = timing.widened(timeout_s=attested.timeout_s, watchdog_s=attested.watchdog_s)
     return timing
 

@@ -18,6 +18,7 @@ from quorate.core.quorum import Quorum
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
+    INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     Answer,
     GuestState,
@@ -156,6 +157,10 @@ def _one_guest(room: Room, guest: GuestView) -> Draft:
         draft.note("GuestQuarantined", draft.stalled, warning=True)
     if guest.trouble:
         draft.stall(guest.trouble)
+    instance = draft.status.instance
+    if instance is not None and not instance.ended and not guest.held and not guest.deleting:
+        # Somebody took our finalizer off, or the instance was found: it must not be forgotten while it may run.
+        draft.actions.append(SetFinalizer(guest.key.ref, INSTANCE_FINALIZER, present=True))
     _finish_guest(draft)
     return draft
 

@@ -15,6 +15,7 @@ from quorate.core.instances import ask, clear_away
 from quorate.core.moves import move
 from quorate.core.place import choose, rejection
 from quorate.core.status import Instance, Termination
+from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready
 from quorate.core.types import INSTANCE_FINALIZER, GuestState, InstanceId, Instant, NodeName, Wanted, clock
 
@@ -117,6 +118,11 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
         return
     if pod.deleting:
         taken_away(draft)
+        return
+    if declared_over(pod) and not guessed(pod):
+        # PodGC, before its kubelet reported anything: no failed try of the guest's, but this Pod will never be Ready.
+        draft.say(f"its Pod was declared {pod.phase} ({pod.reason or 'no reason'}): it is stopped and started again")
+        draft.set_instance(replace(instance, stopping=True))
         return
     deadline = Instant(instance.drawn + round(draft.guest.spec.start_timeout_s * 1000))
     if draft.world.wall >= deadline:

@@ -9,7 +9,7 @@ kubelet fails Pods that run, and people use --force. What counts, in the last ve
    non-zero in a Failed Pod whose main container never started;
 3. the agent attests, for a uid it was asked about, that no process of it is left: either the kubelet does not know it
    any more, or its last word was that all containers have terminated, by guess (a Pod that is deleted while its image is
-   still being pulled ends like that, measured);
+   still being pulled ends like that, measured), or that it refuses a Pod which had run before;
 4. there is evidence for the node's boot.
 
 Facts 1 and 2 are here; 3 and 4 need the node and are found in `instances.py`.
@@ -93,9 +93,18 @@ def from_pod(pod: PodView, *, began: bool, started: bool) -> Fact | None:
 
 
 def guessed(pod: PodView) -> bool:
-    """Has the kubelet said that all is over, but only guessed it? Then the agent's word makes it a fact."""
+    """Has the kubelet said that all is over, but only guessed it? Then the agent's word makes it a fact.
+
+    A restarted kubelet that refuses a Pod which had run is done with it as well: a Failed Pod is never started again.
+    """
     main = [container for container in pod.containers if not container.init]
-    return bool(main) and all(container.state == "terminated" for container in main)
+    refused = pod.phase == "Failed" and pod.reason in KUBELET_REFUSALS
+    return bool(main) and (refused or all(container.state == "terminated" for container in main))
+
+
+def declared_over(pod: PodView) -> bool:
+    """Has somebody, the kubelet or PodGC, said that the Pod is over? That proves nothing, but it never becomes Ready."""
+    return pod.phase in {"Failed", "Succeeded"}
 
 
 def _observed_end(container: ContainerView) -> bool:

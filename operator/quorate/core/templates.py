@@ -34,7 +34,8 @@ def template_ready(draft: Draft) -> bool:
         draft.status = replace(status, template_hash=template.hash, rejected_template="")
         return True
     if status.template_hash:
-        draft.stall(f"the new template is rejected, the last accepted one stays in use: {verdict.message}")
+        kept = "the last accepted one stays in use"
+        draft.stall(f"the new template is rejected, {kept}; correct spec.guest.container: {verdict.message}")
         return True
     reject(draft, verdict.message, template.hash)
     return False
@@ -49,7 +50,7 @@ def _verdict(draft: Draft) -> Verdict | None:
 
 def reject(draft: Draft, words: str, template_hash: str) -> None:
     """To Error with the API server's words; a new generation of the template leads out of it again."""
-    draft.stall(f"the template is rejected: {words}")
+    draft.stall(f"the template is rejected, correct spec.guest.container: {words}")
     draft.status = replace(draft.status, rejected_template=template_hash, target=None, instance=None)
     if not draft.is_in(GuestState.ERROR):
         move(draft, GuestState.ERROR)

@@ -120,7 +120,10 @@ class KubeNode:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A member: its CR, the Kubernetes node of that name (None: gone) and its Lease (None: missing)."""
+    """A member: its CR, the Kubernetes node of that name (None: gone) and its Lease (None: missing).
+
+    `missed`: the last version that this manager saw of a Lease that is missing now.
+    """
 
     name: NodeName
     uid: Uid
@@ -135,6 +138,7 @@ class NodeView:
     kube: KubeNode | None = None
     beat: Beat | None = None
     lease_missing_s: float | None = None
+    missed: Beat | None = None
     trouble: str = ""
 
 

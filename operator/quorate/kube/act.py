@@ -134,6 +134,11 @@ class Actor:
             except ApiError as error:
                 self._trouble(action.subject, f"{type(action).__name__} failed: {error.words or error}")
                 return False
+            except Exception as bug:  # it must not cost all other objects of the Cluster their round
+                log.exception("%s on %s", type(action).__name__, action.subject)
+                text = f"{type(action).__name__} failed because of a bug in Quorate, please report it: {bug!r}"
+                self._trouble(action.subject, text)
+                return False
         if actions:
             self.store.trouble(OURS[actions[0].subject.kind], (actions[0].subject.namespace, actions[0].subject.name))
         return True

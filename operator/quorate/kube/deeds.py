@@ -29,7 +29,7 @@ from quorate.core.types import (
 )
 from quorate.core.world import Refusal, StorageView, Verdict
 from quorate.kube.client import Api, Conflict, NotFound, Permanent
-from quorate.kube.guests.pod import Gate, bind, claims_of, render, template_of
+from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
 from quorate.kube.resources import (
     CLAIMS,
     CLUSTERS,
@@ -102,8 +102,7 @@ class Deeds:
         holder = f"fenced/{action.incident}/{action.nonce}"
         path = LEASES.path(action.node, AGENT_NAMESPACE)
         if action.resource_version is None:
-            body = _lease(action.node, holder)
-            self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
+            await self._make_fenced(action.node, holder)
             return
         known = self.store.raw[LEASES].get((AGENT_NAMESPACE, action.node), {})
         kept = (known.get("metadata", {}).get("annotations") or {}).get(ATTESTATION_ANNOTATION, "")
@@ -118,6 +117,15 @@ class Deeds:
             self.store.put(LEASES, await self.api.replace(path, body))
         except Conflict:
             await self.probe_lease(ProbeLease(action.node))
+            raise
+
+    async def _make_fenced(self, node: NodeName, holder: str) -> None:
+        """A missing Lease is made as fenced. One that is there again, by its agent, is looked at first."""
+        try:
+            body = _lease(node, holder)
+            self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
+        except Conflict:
+            await self.probe_lease(ProbeLease(node))
             raise
 
     async def set_taint(self, action: SetTaint) -> None:
@@ -172,10 +180,10 @@ class Deeds:
         if guest is None:
             return
         uid, template = Uid(guest["metadata"]["uid"]), template_of(guest)
-        pod = render(guest, template, self._storages(), self.gate, self.cluster)
-        del pod["metadata"]["name"]
-        pod["metadata"]["generateName"] = f"{action.guest.name[:40]}-"
         try:
+            pod = self._render(guest, template)
+            del pod["metadata"]["name"]
+            pod["metadata"]["generateName"] = f"{action.guest.name[:40]}-"
             await self.api.create(PODS.path(namespace=action.guest.namespace), pod, query={"dryRun": "All"})
         except Permanent as error:
             if QUOTA_WORDS not in error.words:
@@ -190,13 +198,14 @@ class Deeds:
         if guest is None:
             return
         template = await self.revisions.find(guest, instance.template_hash)
-        pod = render(guest, template, self._storages(), self.gate, self.cluster)
+        pod = self._render(guest, template)
         scheduler = await self._unbound(action.guest.namespace, claims_of(pod))
         pod = bind(pod, instance, shared_kernel=self._shares_kernel(instance.node), scheduler=scheduler)
         try:
             made = await self.api.create(PODS.path(namespace=action.guest.namespace), pod)
         except Conflict:
-            made = await self.api.get(PODS.path(action.guest.name, action.guest.namespace))
+            self.store.found(PODS, await self.api.get(PODS.path(action.guest.name, action.guest.namespace)))
+            return
         except Permanent as error:
             permanent = error.code in {400, 422}
             self.store.refuse(Refusal(instance.id, permanent, error.words))
@@ -242,6 +251,13 @@ class Deeds:
             metadata = raw["metadata"]
             patch = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "finalizers": wanted}
             await self.api.merge(path, {"metadata": patch})
+
+    def _render(self, guest: Json, template: Json) -> Json:
+        """The Pod of a template that anybody may have written. Raises Permanent with what is wrong with it."""
+        try:
+            return render(guest, template, self._storages(), self.gate, self.cluster)
+        except UnrenderableError as error:
+            raise Permanent("render", 422, "Invalid", str(error)) from error
 
     def _storages(self) -> dict[str, StorageView]:
         return {view.name: view for view in self.store.storages(())}

@@ -47,9 +47,10 @@ class Manager:
         self._clusters_changed.set()
 
     async def run(self, listen: str) -> None:
-        """Observe and act until `stop` is set; then give the Leases back."""
+        """Observe and act until told to end, by `stop` or a signal; then give the Leases back."""
+        self._claim_signals()
         runner = await health.serve(health.application(self.store, self._oldest_progress), listen)
-        watching = asyncio.create_task(watch(self.store, self.api, self.stop))
+        watching = asyncio.create_task(watch(self.store, self.api, self.stop, self._claim_signals))
         sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
         keeping = asyncio.create_task(self._keep_tickers())
         try:
@@ -65,6 +66,11 @@ class Manager:
                 await asyncio.wait_for(watching, 5)
             await runner.cleanup()
             await self.api.close()
+
+    def _claim_signals(self) -> None:
+        """Told to end, we first give the Leases back; kopf, which takes the signals as well, would just end itself."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop.set)
 
     def _oldest_progress(self) -> float:
         return min((ticker.progress_s for ticker in self.tickers.values()), default=self.store.clock())
@@ -144,14 +150,6 @@ async def _serve(arguments: argparse.Namespace) -> int:
         return 64
     gate = Gate(arguments.gate_image, arguments.agent_port)
     manager = Manager(Api(where), arguments.identity, gate)
-    loop = asyncio.get_running_loop()
-
-    def claim_signals() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, manager.stop.set)
-
-    claim_signals()
-    loop.call_later(1.0, claim_signals)  # kopf takes the signals for itself when it starts
     log.info("quorate %s, manager %s, API server by %s", __version__, arguments.identity, where.source)
     await manager.run(arguments.listen)
     return 0

@@ -7,7 +7,9 @@ and every kubelet's Lease of the cluster would come in.
 import asyncio
 import base64
 import logging
+from collections.abc import Callable
 from itertools import chain, repeat
+from math import inf
 from typing import Any, Final
 
 import kopf
@@ -15,7 +17,7 @@ import kopf
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.kube.client import Api, ApiError
 from quorate.kube.resources import ENDPOINT_SLICES, LEASES, PODS, Resource
-from quorate.kube.store import WATCHED, Store, key_of
+from quorate.kube.store import WATCHED, Store, key_of, version_of
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY_S: Final = 60.0
@@ -91,7 +93,7 @@ def _handle(made: kopf.OperatorRegistry, store: Store, resource: Resource) -> No
     async def seen(*, event: Any, **_: Any) -> None:
         raw = dict(event["object"])
         if event["type"] == "DELETED":
-            store.gone(resource, key_of(raw), raw["metadata"].get("uid", ""))
+            store.gone(resource, key_of(raw), raw["metadata"].get("uid", ""), version_of(raw) or inf)
         else:
             store.put(resource, raw)
 
@@ -120,21 +122,36 @@ def _base64(data: str | bytes | None) -> bytes | None:
     return base64.b64encode(data.encode() if isinstance(data, str) else data)
 
 
-async def watch(store: Store, api: Api, stop: asyncio.Event) -> None:
-    """Run kopf until asked to stop; should it end by itself, begin anew (the sweep tells what was missed)."""
+async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[], None] = lambda: None) -> None:
+    """Run kopf until asked to stop; should it end by itself, begin anew (the sweep tells what was missed).
+
+    Whenever it begins it takes SIGTERM and SIGINT for itself; `began` is called just after that.
+    """
     while not stop.is_set():
+        ready = asyncio.Event()
+        telling = asyncio.create_task(_tell(ready, began))
         try:
             await kopf.operator(
                 registry=registry(store, api),
                 settings=settings(),
                 clusterwide=True,
                 standalone=True,
+                # Its own choice is the user's name, and in a Pod the user has none. The type is private to kopf.
+                identity="quorate-manager",  # type: ignore[arg-type]
                 stop_flag=stop,
+                ready_flag=ready,
             )
         except Exception:  # whatever ends the watching, the manager must go on watching
             log.exception("watching ended: it begins anew")
+        finally:
+            telling.cancel()
         if not stop.is_set():
             await asyncio.sleep(1.0)
+
+
+async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
+    await ready.wait()
+    began()
 
 
 async def sweep(store: Store, api: Api) -> None:

@@ -7,6 +7,7 @@ a full list (`sweep`) is the last word on what exists.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import inf
 from time import monotonic
 from typing import Any, Final
 
@@ -48,7 +49,8 @@ def key_of(raw: Raw) -> Key:
     return metadata.get("namespace", ""), metadata["name"]
 
 
-def _version(raw: Raw) -> int:
+def version_of(raw: Raw) -> int:
+    """Its resourceVersion, 0 for one that is no number."""
     text = raw["metadata"].get("resourceVersion", "")
     return int(text) if text.isdigit() else 0
 
@@ -61,7 +63,8 @@ class Store:
         self.clock = clock
         self.raw: dict[Resource, dict[Key, Raw]] = {resource: {} for resource in WATCHED}
         self._views: dict[Resource, dict[Key, Any]] = {resource: {} for resource in WATCHED}
-        self._deleted: dict[str, None] = {}
+        self._deleted: dict[str, float] = {}
+        """uid -> the version as of which it was gone."""
         self.beats: dict[NodeName, Beat] = {}
         self.missing: dict[NodeName, float] = {}
         self.attentive: dict[str, frozenset[NodeName]] = {}
@@ -78,9 +81,9 @@ class Store:
         """A version of an object."""
         key, uid = key_of(raw), raw["metadata"].get("uid", "")
         before = self.raw[resource].get(key)
-        if uid in self._deleted:
+        if version_of(raw) < self._deleted.get(uid, 0):
             return
-        if before is not None and before["metadata"].get("uid") == uid and _version(before) >= _version(raw):
+        if before is not None and before["metadata"].get("uid") == uid and version_of(before) >= version_of(raw):
             return
         self.raw[resource][key] = raw
         if resource is LEASES:
@@ -91,10 +94,15 @@ class Store:
             self.missing.setdefault(NodeName(key[1]), self.clock())
         self._changed()
 
-    def gone(self, resource: Resource, key: Key, uid: str) -> None:
-        """An object with that uid has been deleted."""
+    def found(self, resource: Resource, raw: Raw) -> None:
+        """A live GET has returned it: it exists, whatever was heard before."""
+        self._deleted.pop(raw["metadata"].get("uid", ""), None)
+        self.put(resource, raw)
+
+    def gone(self, resource: Resource, key: Key, uid: str, version: float = inf) -> None:
+        """It has been deleted, or (as of `version`) it has left what is watched because a label was taken off."""
         if uid:
-            self._deleted[uid] = None
+            self._deleted[uid] = version
             if len(self._deleted) > REMEMBERED_DELETIONS:
                 del self._deleted[next(iter(self._deleted))]
         before = self.raw[resource].get(key)
@@ -110,8 +118,8 @@ class Store:
             kept.add(key_of(raw))
             self.put(resource, raw)
         for key, raw in list(self.raw[resource].items()):
-            if key not in kept and _version(raw) <= version:
-                self.gone(resource, key, raw["metadata"].get("uid", ""))
+            if key not in kept and version_of(raw) <= version:
+                self.gone(resource, key, raw["metadata"].get("uid", ""), version)
         if resource is LEASES:
             now_s = self.clock()
             for _, name in list(self._views[NODES]):
@@ -177,8 +185,7 @@ class Store:
             self.troubles[resource, key] = str(error)
             before = self._views[resource].get(key)
             if isinstance(before, GuestView | NodeView):
-                version = raw["metadata"].get("resourceVersion", "")
-                self._views[resource][key] = replace(before, trouble=str(error), resource_version=version)
+                self._views[resource][key] = replace(parse.without_spec(before, raw), trouble=str(error))
             return
         self.troubles.pop((resource, key), None)
         self._views[resource][key] = view
@@ -212,6 +219,7 @@ class Store:
             kube=self._views[KUBE_NODES].get(("", name)),
             beat=self.beats.get(name) if present else None,
             lease_missing_s=None if present else self.missing.get(name),
+            missed=None if present else self.beats.get(name),
             trouble=view.trouble or self._obstacles.get((NODES, ("", name)), ""),
         )
 

@@ -64,7 +64,7 @@ def loop(clock, api, tmp_path, monkeypatch):
         lease=NodeLease(api, "n1", Guard(Nonce("me")), clock),
         watchdog=FakeWatchdog(),
         runtime=FakeRuntime(),
-        orders=OrdersReader(api, "n1", lambda: None),
+        orders=OrdersReader(api, "n1", lambda: None, known=True),
         holder=Holder(),
         mark=tmp_path / "agent.json",
         clock=clock,

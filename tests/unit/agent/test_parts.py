@@ -30,13 +30,15 @@ class TestBoot:
                 machine.kill()
                 machine.wait()
 
-    def test_the_machines_own_name_is_read_or_empty(self, tmp_path):
-        file = tmp_path / "uuid"
-        file.write_text("AB-CD\n")
+    def test_the_machines_own_name_is_the_first_that_is_there_or_empty(self, tmp_path):
+        firmware, installed, none = tmp_path / "uuid", tmp_path / "machine-id", tmp_path / "none"
+        firmware.write_text("AB-CD\n")
+        installed.write_text("ef\n")
         machine = subprocess.Popen(["sleep", "60"])
         try:
-            assert boot.read(machine.pid, file).system_uuid == "ab-cd"
-            assert boot.read(machine.pid, tmp_path / "none").system_uuid == ""
+            assert boot.read(machine.pid, [firmware, installed]).system_uuid == "ab-cd"
+            assert boot.read(machine.pid, [none, installed]).system_uuid == "ef"
+            assert boot.read(machine.pid, [none]).system_uuid == ""
         finally:
             machine.kill()
             machine.wait()

@@ -7,7 +7,7 @@ import pytest
 from quorate.core import evidence
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
-from quorate.core.status import Evidence
+from quorate.core.status import Evidence, WatchdogStatus
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import EvidenceKind, Nonce, Stage, WatchdogKind
 from quorate.core.world import Sighting
@@ -51,9 +51,20 @@ class TestLeaseExpired:
         assert gather(other)[0] == []
 
     def test_of_a_missing_lease_t_after_it_was_missed(self):
-        assert gather(node("n1", beat=None, lease_missing_s=NOW - T - 1))[0] == [EvidenceKind.LEASE_EXPIRED]
-        assert gather(node("n1", beat=None, lease_missing_s=NOW - T + 1))[0] == []
+        def missing(age_s, **changes):
+            return node("n1", beat=None, lease_missing_s=NOW - age_s, missed=beat("n1", 1000, **changes))
+
+        assert gather(missing(T + 1))[0] == [EvidenceKind.LEASE_EXPIRED]
+        assert gather(missing(T - 1))[0] == []
+        assert gather(missing(T + 1, armed=False))[0] == []
+        assert gather(missing(T + 1, watchdog_s=30))[0] == []
         assert gather(node("n1", beat=None))[0] == []
+
+    def test_of_a_missing_lease_that_this_manager_never_saw_nothing_follows(self):
+        assert gather(node("n1", beat=None, lease_missing_s=NOW - 1000))[0] == []
+
+    def test_without_a_moment_to_count_from_nothing_follows(self):
+        assert gather(node("n1", beat=None, missed=beat("n1", 1000))) == ([], None)
 
     def test_of_an_attestation_for_another_lease_nothing_follows(self):
         assert gather(node("n1", beat=beat("n1", 1000, lease_uid="another")))[0] == []
@@ -87,6 +98,14 @@ class TestNewBoot:
         view = self.rebooted(500, first_s=NOW - T - 1)
         unarmed = replace(view.status, watchdog=replace(view.status.watchdog, armed=False))
         assert gather(replace(view, status=unarmed))[0] == []
+
+    @pytest.mark.parametrize("watchdog", [None, WatchdogStatus("Softdog", True, 5, 1.5)])
+    def test_so_does_one_without_an_accepted_watchdog(self, watchdog):
+        view = self.rebooted(500, first_s=NOW - T - 1)
+        assert gather(replace(view, status=replace(view.status, watchdog=watchdog)))[0] == []
+
+    def test_a_lease_that_was_not_written_for_it_says_nothing(self):
+        assert gather(self.rebooted(5, lease_uid="another"))[0] == []
 
     def test_another_machine_under_the_name_releases_nothing(self):
         assert gather(self.rebooted(5, system_uuid="another"))[0] == []
@@ -125,6 +144,22 @@ class TestHumanAck:
         assert kinds == []
         assert wake_at == NOW - 9 + T
 
+    @pytest.mark.parametrize(
+        ("watchdog", "waits"),
+        [
+            (WatchdogStatus("External", True, 5, 1.5), True),
+            (WatchdogStatus("External", False, 5, 1.5), False),
+            (WatchdogStatus("Softdog", True, 5, 1.5), False),
+            (None, False),
+        ],
+    )
+    def test_where_the_lease_is_missing_the_status_says_whether_it_was_armed(self, watchdog, waits):
+        """Here the careful answer is the one that waits."""
+        view = node("n1", beat=None, lease_missing_s=NOW - 1, confirm="n1-x/n1.1/anna", status={"watchdog": watchdog})
+        kinds, wake_at = gather(view)
+        assert kinds == ([] if waits else [EvidenceKind.HUMAN_ACK])
+        assert wake_at == (NOW - 1 + T if waits else None)
+
     def test_on_an_armed_node_whose_lease_another_machine_took_it_waits_for_t_since_then(self):
         found = beat("n1", 0.1, holder="n1.2", system_uuid="another")
         young = replace(found, sightings=(Sighting("n1.2", NOW - 1, NOW, 0, 1),))
@@ -140,6 +175,10 @@ class TestCovers:
         for stage in (Stage.SUSPECTED, Stage.PROVEN):
             assert covers(incident(stage=stage, evidence=(self.proof,)), instance()) is None
         assert covers(incident(stage=Stage.FENCED, evidence=(self.proof,)), instance()) == self.proof
+
+    def test_what_never_started_is_released_by_all_but_drained(self):
+        fenced = incident(stage=Stage.FENCED, evidence=(self.proof,))
+        assert covers(fenced, instance(started=False)) == self.proof
 
     def test_only_instances_of_the_boot_that_was_lost(self):
         fenced = incident(stage=Stage.FENCED, evidence=(self.proof,))

@@ -91,7 +91,7 @@ def test_a_lease_that_was_found_taken_is_that_step_done():
 
 
 def test_a_missing_lease_is_made_as_fenced():
-    view = replace(in_incident(), beat=None, lease_missing_s=NOW - T - 1)
+    view = replace(in_incident(), beat=None, lease_missing_s=NOW - T - 1, missed=beat("n1", T + 2))
     assert actions(judge(view, instance()), TakeLease) == [TakeLease("n1", "n1-x", "n1.1", None, None)]
 
 
@@ -179,3 +179,94 @@ def test_what_a_boot_attested_is_remembered_for_when_another_one_overwrites_it()
 
 def test_a_deleted_kubernetes_node_is_gone():
     assert judge(node("n1", kube=None)).status.state is NodeState.GONE
+
+
+class TestALeaseThatProvesNothing:
+    def test_one_that_is_missing_is_no_reason_before_s(self):
+        young = replace(silent(100), beat=None, lease_missing_s=NOW - S + 1)
+        assert judge(young, instance()).status.incident is None
+        old = replace(silent(100), beat=None, lease_missing_s=NOW - S - 1)
+        assert judge(old, instance()).status.incident is not None
+
+    def test_without_a_moment_to_count_from_nothing_is_suspected(self):
+        assert judge(replace(silent(100), beat=None), instance()).status.incident is None
+
+    def test_one_that_says_nothing_is_suspected_after_s(self):
+        view = silent(S + 1)
+        for changes in ({"attestation": None}, {"holder": "n1.7", "uid": "restored"}, {"holder": "fenced/x/n1.1"}):
+            outcome = judge(replace(view, beat=replace(view.beat, **changes)), instance())
+            assert outcome.status.incident is not None, changes
+
+    def test_nor_is_it_remembered_what_was_attested_for_another(self):
+        view = silent(0.5, status={"watchdog": None})
+        assert judge(view).status.watchdog is not None
+        assert judge(replace(view, beat=replace(view.beat, uid="restored"))).status.watchdog is None
+
+    def test_nor_does_it_say_whose_guests_they_are_after_the_node_was_made_anew(self):
+        view = silent(60, status={"nonce": None})
+        assert judge(view, instance()).status.nonce == "n1.1"
+        assert judge(view).status.nonce is None
+        assert judge(replace(view, beat=replace(view.beat, uid="restored")), instance()).status.nonce is None
+        assert judge(replace(view, beat=None), instance()).status.nonce is None
+
+
+class TestOnceFenced:
+    """The Lease is taken: what was recorded stands, and only what is still missing is looked for."""
+
+    drained = Evidence(EvidenceKind.DRAINED, WALL, 50, "")
+
+    def fenced(self, *evidence, **changes):
+        case = incident(stage=Stage.FENCED, evidence=evidence)
+        found = beat("n1", 60, holder="fenced/n1-x/n1.1", armed=False)
+        status = {"state": NodeState.FENCE, "incident": case, "watchdog": None}
+        return node("n1", **{"beat": found, "status": status, "confirm": "n1-x/n1.1/anna", **changes})
+
+    def kinds(self, outcome):
+        return [one.kind for one in outcome.status.incident.evidence]
+
+    def test_more_evidence_changes_nothing_for_what_is_covered(self):
+        outcome = judge(self.fenced(PROOF), instance())
+        assert outcome.status.incident == self.fenced(PROOF).status.incident
+
+    def test_a_stronger_proof_is_added_for_what_never_started(self):
+        assert self.kinds(judge(self.fenced(self.drained), instance())) == [EvidenceKind.DRAINED]
+        late = judge(self.fenced(self.drained), instance(started=False))
+        assert self.kinds(late) == [EvidenceKind.DRAINED, EvidenceKind.HUMAN_ACK]
+        assert late.status.incident.stage is Stage.FENCED
+
+    def test_not_without_quorum(self):
+        outcome = judge(self.fenced(self.drained), instance(started=False), quorate=False)
+        assert self.kinds(outcome) == [EvidenceKind.DRAINED]
+
+    def test_while_there_is_none_it_waits(self):
+        outcome = judge(self.fenced(self.drained, confirm=""), instance(started=False))
+        assert self.kinds(outcome) == [EvidenceKind.DRAINED]
+
+    def test_a_boot_that_holds_the_lease_again_is_left_alone_without_quorum(self):
+        back = self.fenced(PROOF, beat=beat("n1", sequence=51))
+        assert actions(judge(back, instance()), TakeLease) != []
+        assert actions(judge(back, instance(), quorate=False), TakeLease) == []
+        assert actions(judge(self.fenced(PROOF, beat=None), instance()), TakeLease) == []
+
+    def test_a_new_boot_that_fell_silent_is_not_back(self):
+        silent_again = replace(beat("n1", 60, holder="n1.2"), sightings=())
+        assert judge(self.fenced(PROOF, beat=silent_again)).status.incident is not None
+
+    def test_without_a_kubernetes_node_there_is_nothing_to_taint_and_it_can_still_come_back(self):
+        assert actions(judge(self.fenced(PROOF, kube=None), instance()), SetTaint) == []
+        back = judge(self.fenced(PROOF, kube=None, beat=beat("n1", holder="n1.2")))
+        assert back.status.incident is None
+        assert back.status.nonce == "n1.2"
+
+
+def test_a_sequence_of_the_new_boot_is_not_taken_for_one_of_the_lost():
+    rebooted = node("n1", beat=beat("n1", holder="n1.2", sequence=70))
+    assert judge(rebooted, instance()).status.incident.sequence == 0
+
+
+def test_a_manager_that_has_only_found_the_lease_leaves_the_state_as_it_was_written():
+    """After a failover nothing must flap, and nothing is online that was not."""
+    found = beat("n1", moved=False)
+    for state in (NodeState.ONLINE, NodeState.UNKNOWN):
+        assert judge(node("n1", beat=found, status={"state": state})).status.state is state
+    assert judge(node("n1", beat=found, status={"state": NodeState.GONE})).status.state is NodeState.UNKNOWN

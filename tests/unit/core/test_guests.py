@@ -73,7 +73,8 @@ class TestQueuedAndStarting:
             fresh(verdict=Verdict("t1", accepted=False, message="spec.containers[0].image: Required value"))
         )
         assert status.state is S.ERROR
-        assert status.message == "the template is rejected: spec.containers[0].image: Required value"
+        words = "spec.containers[0].image: Required value"
+        assert status.message == f"the template is rejected, correct spec.guest.container: {words}"
         stalled = next(one for one in status.conditions if one.type == "Stalled")
         assert (stalled.status, stalled.message) == ("True", status.message)
 
@@ -323,7 +324,7 @@ class TestTemplates:
         one = guest(spec={"template": Template("t2")}, verdict=Verdict("t2", accepted=False, message="no"))
         status, actions = run(one)
         assert (status.state, status.template_hash, actions) == (S.STARTED, "t1", [])
-        assert "the new template is rejected, the last accepted one stays in use: no" in status.message
+        assert "the last accepted one stays in use; correct spec.guest.container: no" in status.message
 
     def test_a_recovery_uses_the_last_accepted_one(self):
         one = guest(

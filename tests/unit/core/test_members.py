@@ -71,6 +71,14 @@ class TestJoining:
         assert found.reason == "ClaimedByAnother"
         assert "n4 (Cluster lab)" in found.message
 
+    def test_a_cluster_all_of_whose_nodes_are_members_of_another_does_not_say_that_nothing_matches(self):
+        made = world(nodes=(), guests=(), kube_nodes=(kube("n1"),), claimed=((NodeName("n1"), "lab"),))
+        assert status_of(made).message.endswith(
+            "every node that matches spec.nodeSelector is a member of another Cluster"
+        )
+        nothing = world(nodes=(), guests=(), kube_nodes=())
+        assert status_of(nothing).message == "no node has joined yet: nothing matches spec.nodeSelector"
+
     def test_a_new_member_gets_a_lease_and_an_old_ones_is_its_agents_business(self):
         new = node("n4", beat=None, lease_missing_s=999.0, status={"nonce": None, "state": NodeState.UNKNOWN})
         lost = node("n5", beat=None, lease_missing_s=999.0)

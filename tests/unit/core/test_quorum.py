@@ -94,3 +94,14 @@ def test_nothing_is_judged_while_it_is_not_known_who_lives():
     assert judge_override(ExpectedVotes(1, "", 1), None, Answer.NOT_YET) is None
     active = Override(1, 1, OverrideState.ACTIVE)
     assert judge_override(ExpectedVotes(1, "", 1), active, Answer.NOT_YET) == active
+
+
+def test_going_back_to_an_older_generation_ends_the_newer_one():
+    active = Override(5, 1, OverrideState.ACTIVE)
+    ended = judge_override(ExpectedVotes(1, "an old file", 4), active, Answer.NO)
+    assert ended == Override(5, 1, OverrideState.SPENT)
+
+
+def test_what_was_refused_stays_refused_when_it_is_taken_out_of_the_spec():
+    refused = Override(1, 1, OverrideState.REFUSED)
+    assert judge_override(None, refused, Answer.NO) == refused

@@ -41,6 +41,10 @@ class Gate:
     agent_port: int
 
 
+class UnrenderableError(Exception):
+    """A template that no Pod can be made of; the message names the field and the remedy."""
+
+
 def template_of(guest: Mapping[str, Any]) -> Json:
     """What a guest's Pod is made from, as it is kept in a revision."""
     spec = guest["spec"]
@@ -54,7 +58,20 @@ def render(
     gate: Gate,
     cluster: str,
 ) -> Json:
-    """The Pod without its instance: what a dry run tries."""
+    """The Pod without its instance: what a dry run tries. Raises UnrenderableError."""
+    try:
+        return _render(guest, template, storages, gate, cluster)
+    except (AttributeError, TypeError, ValueError) as error:  # not even the shape of a PodSpec
+        raise UnrenderableError(f"spec.guest.container.spec is not a PodSpec ({error}): correct it") from error
+
+
+def _render(
+    guest: Mapping[str, Any],
+    template: Mapping[str, Any],
+    storages: Mapping[str, StorageView],
+    gate: Gate,
+    cluster: str,
+) -> Json:
     name, namespace = guest["metadata"]["name"], guest["metadata"]["namespace"]
     container = template["container"]
     metadata = container.get("metadata") or {}
@@ -106,7 +123,9 @@ def bind(pod: Json, instance: Instance, *, shared_kernel: bool, scheduler: bool)
     }
     environment = spec["initContainers"][0]["env"]
     environment.append({"name": "QUORATE_NONCE", "value": instance.nonce})
-    environment.append({"name": "QUORATE_SHARED_KERNEL", "value": "yes" if shared_kernel else "no"})
+    # A runtimeClass may bring a kernel of its own: what the container reads there is not the node's boot.
+    asks_agent = shared_kernel or bool(spec.get("runtimeClassName"))
+    environment.append({"name": "QUORATE_SHARED_KERNEL", "value": "yes" if asks_agent else "no"})
     if scheduler:
         _pin(spec, instance.node)
     else:
@@ -148,7 +167,12 @@ def _mount(spec: Json, mounts: list[Json], storages: Mapping[str, StorageView]) 
         return
     volumes = spec.setdefault("volumes", [])
     for index, mount in enumerate(mounts):
-        storage = storages[mount["name"]]
+        storage = storages.get(mount["name"])
+        if storage is None:
+            raise UnrenderableError(
+                f"the accepted template mounts Storage {mount['name']!r}, which does not exist any more: "
+                "create it again, or correct the template"
+            )
         volume: Json = {"name": f"quorate-storage-{index}"}
         if storage.type is StorageType.CLAIM and storage.claim is not None:
             volume["persistentVolumeClaim"] = {"claimName": storage.claim[1]}
