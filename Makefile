@@ -7,7 +7,7 @@ RIG ?= ../shared/kind-rig
 
 .PHONY: help
 help: ## Show what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,8 +35,31 @@ demo: $(VENV)/.run ## Play the story in a lab on this machine: lose nodes, lose 
 test: $(VENV)/.dev ## Run all tests but the ones on kind
 	@$(BIN)/python -m pytest
 
+# The rig brings up docker, images and kind where they are missing; without it they are looked for on this machine.
+E2E := $(if $(wildcard $(RIG)/kind-up),QUORATE_KIND_RIG=$(abspath $(RIG))) $(BIN)/python
+
+.PHONY: e2e
+e2e: $(VENV)/.dev ## Lose workers of a real kind cluster and see their guest recovered (docs/kind.md)
+	@$(E2E) -m pytest tests/e2e -m kind
+
+.PHONY: kind-up
+kind-up: $(VENV)/.dev ## A kind cluster with Quorate in it and the watchdog stand-in beside it
+	@$(E2E) -m tests.e2e up
+
+.PHONY: kind-down
+kind-down: $(VENV)/.dev ## Remove that cluster and its stand-in
+	@$(E2E) -m tests.e2e down
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Measure what the docs claim about time, into docs/benchmarks.md
+	@$(BIN)/python -m tests.bench
+
+.PHONY: story
+story: $(VENV)/.dev ## Type the story in a lab, into docs/story.md
+	@$(BIN)/python -m tests.story
+
 .PHONY: check
-check: $(VENV)/.dev ## Format, lint, types, import layers, generated files
+check: $(VENV)/.dev ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy

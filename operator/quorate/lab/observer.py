@@ -96,8 +96,9 @@ class Eye:
 class Observer:
     """Samples until stopped. `violations` is empty as long as no guest ran twice."""
 
-    def __init__(self, lab: str, interval_s: float = INTERVAL_S) -> None:
-        self._eye = Eye(lab)
+    def __init__(self, eye: Eye | str, interval_s: float = INTERVAL_S) -> None:
+        """`eye`: what looks; for that of a lab its id is enough."""
+        self._eye = Eye(eye) if isinstance(eye, str) else eye
         self._interval_s = interval_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)

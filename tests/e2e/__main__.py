@@ -1,0 +1,34 @@
+"""`make kind-up` and `make kind-down`: the cluster of kind-config.yaml to try Quorate in (docs/kind.md)."""
+
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.e2e.cluster import CONFIG, KindCluster, watchdog_directory
+from tests.e2e.machine import KindError, LackingError, prepare
+
+
+def main() -> int:
+    """Returns the exit code."""
+    if len(sys.argv) != 2 or sys.argv[1] not in {"up", "down"}:
+        print("usage: python -m tests.e2e up|down", file=sys.stderr)
+        return 64
+    name = yaml.safe_load(CONFIG.read_text())["name"]
+    kubeconfig = Path(os.environ.get("KUBECONFIG", "").split(os.pathsep)[0] or Path.home() / ".kube/config")
+    try:
+        cluster = KindCluster(prepare(), name, watchdog_directory(), kubeconfig)
+        cluster.down() if sys.argv[1] == "down" else cluster.up()
+    except (KindError, LackingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if sys.argv[1] == "up":
+        print(cluster.kubectl("get", "pods", "-A", "-o", "wide", "-l", "app.kubernetes.io/name=quorate"), end="")
+        print(f"The watchdog stand-in writes to {cluster.sockets}/stand-in.log.")
+        print("Next: kubectl apply -f manifests/samples/kind.yaml")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

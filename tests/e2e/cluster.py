@@ -1,0 +1,220 @@
+"""A kind cluster with Quorate in it, and the watchdog stand-in beside it: up, used, dumped, down."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.e2e import stand_in
+from tests.e2e.machine import ROOT, KindError, LackingError, Machine, run
+
+IMAGE: Final = "quorate/operator:dev"
+CONFIG: Final = ROOT / "kind-config.yaml"
+OVERLAY: Final = ROOT / "manifests/overlays/kind"
+STAND_IN: Final = stand_in.__name__
+ROLLOUT_S: Final = 180
+POLL_S: Final = 0.25
+Json = dict[str, Any]
+
+
+def watchdog_directory(config: Path = CONFIG) -> Path:
+    """Where kind-config.yaml expects the stand-in's socket on this machine."""
+    nodes = yaml.safe_load(config.read_text())["nodes"]
+    (found,) = {mount["hostPath"] for node in nodes for mount in node["extraMounts"]}
+    return Path(found)
+
+
+class KindCluster:
+    """One cluster. `sockets`: the directory on this machine that is mounted into its nodes, with the stand-in's socket."""
+
+    def __init__(self, machine: Machine, name: str, sockets: Path, kubeconfig: Path) -> None:
+        self.machine = machine
+        self.name = name
+        self.sockets = sockets
+        self.socket = sockets / "watchdog.sock"
+        self.kubeconfig = kubeconfig
+        self._environ = {"KUBECONFIG": str(kubeconfig), "KIND_CLUSTER_NAME": name}
+
+    # -- up ---------------------------------------------------------------------------------------------------------
+
+    def up(self) -> None:
+        """From nothing to a manager and agents that run. Raises KindError, LackingError (an image that cannot be had)."""
+        self.start_stand_in()
+        run("docker", "build", "--network", "host", "-f", "operator/Dockerfile", "-t", IMAGE, ".", limit_s=600)
+        self._create()
+        run(self.machine.kind, "load", "docker-image", IMAGE, "--name", self.name, limit_s=300)
+        self.kubectl("apply", "-k", str(OVERLAY))
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self.rolled_out()
+
+    def _create(self) -> None:
+        if self.name in run(self.machine.kind, "get", "clusters").split():
+            return
+        config = CONFIG.read_text().replace(str(watchdog_directory()), str(self.sockets))
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(config)
+            file.flush()
+            if self.machine.rig is not None:
+                run(self.machine.rig / "kind-up", file.name, limit_s=300, environ=self._environ)
+                return
+            create = ("create", "cluster", "--name", self.name, "--config", file.name, "--wait", "120s")
+            try:
+                run(self.machine.kind, *create, limit_s=600, environ=self._environ)
+            except KindError as error:
+                if "pull image" in str(error):
+                    raise LackingError(f"kind's node image cannot be had: load it, or set RIG ({error})") from error
+                raise
+
+    def start_stand_in(self) -> None:
+        """The watchdog, in a session of its own: it must outlive an impatient Control-C while nodes are armed."""
+        self.sockets.mkdir(parents=True, exist_ok=True)
+        self.stop_stand_in()
+        with (self.sockets / "stand-in.log").open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", STAND_IN, "--socket", str(self.socket)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (self.sockets / "stand-in.pid").write_text(f"{started.pid}\n")
+        self.eventually(
+            "the watchdog stand-in listens", lambda: self.socket.is_socket() or started.poll() is not None, 30
+        )
+        if started.poll() is not None:
+            raise KindError(f"the watchdog stand-in ended: {(self.sockets / 'stand-in.log').read_text()}")
+
+    def rolled_out(self) -> None:
+        """Manager and agents run and are ready. Raises KindError."""
+        wait = ("rollout", "status", f"--timeout={ROLLOUT_S}s")
+        self.kubectl(*wait, "-n", "quorate-agents", "daemonset/quorate-agent", limit_s=ROLLOUT_S + 10)
+        self.kubectl(*wait, "-n", "quorate-system", "deployment/quorate-manager", limit_s=ROLLOUT_S + 10)
+
+    # -- down -------------------------------------------------------------------------------------------------------
+
+    def down(self) -> None:
+        """Nothing is left of it. Raises KindError that names what is, and how to remove it."""
+        problems = []
+        for _ in range(3):
+            try:
+                # A frozen node cannot be stopped in an orderly way; removing it by force works in any state.
+                if containers := self._containers():
+                    run("docker", "rm", "--force", "--volumes", *containers)
+                run(self.machine.kind, "delete", "cluster", "--name", self.name, environ=self._environ)
+                if not self._containers():
+                    self.stop_stand_in()
+                    return
+            except KindError as error:
+                problems.append(str(error))
+            time.sleep(2)
+        raise KindError(
+            f"cluster {self.name} could not be removed, containers are left: {self._containers()}. "
+            f"Remove them: kind delete cluster --name {self.name}. What happened: {problems}"
+        )
+
+    def stop_stand_in(self) -> None:
+        """End the stand-in that this directory names, and only that."""
+        with suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            pid = int((self.sockets / "stand-in.pid").read_text())
+            if STAND_IN.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                os.kill(pid, 15)
+        (self.sockets / "stand-in.pid").unlink(missing_ok=True)
+        self.socket.unlink(missing_ok=True)
+
+    def _containers(self) -> list[str]:
+        listed = run("docker", "ps", "-aq", "--filter", f"label=io.x-k8s.kind.cluster={self.name}")
+        return listed.split()
+
+    # -- used -------------------------------------------------------------------------------------------------------
+
+    def kubectl(self, *arguments: str, limit_s: float = 90.0) -> str:
+        """What it printed. Raises KindError."""
+        return run(self.machine.kubectl, f"--kubeconfig={self.kubeconfig}", *arguments, limit_s=limit_s)
+
+    def apply(self, manifest: Json, *options: str) -> None:
+        """Raises KindError."""
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(manifest, file)
+            file.flush()
+            self.kubectl("apply", "-f", file.name, *options)
+
+    def get(self, *arguments: str) -> Json:
+        """One object, or a List. Raises KindError."""
+        found: Json = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def quorate(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Quorate's own command line, as a person runs it here. Raises KindError for any other exit code."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "quorate.cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, **self._environ, "COLUMNS": "160"},
+        )
+        if ended.returncode not in codes:
+            raise KindError(f"quorate {' '.join(arguments)}: {ended.returncode}: {ended.stdout}{ended.stderr}")
+        return ended.stdout
+
+    def nodes(self) -> dict[str, str]:
+        """The nodes that are on, and the ids of their containers."""
+        form = '{{.Label "io.x-k8s.kind.role"}} {{.Names}} {{.ID}}'
+        named = ("--filter", f"label=io.x-k8s.kind.cluster={self.name}", "--filter", "status=running")
+        rows = run("docker", "ps", "--no-trunc", "--format", form, *named).splitlines()
+        return {name: container for _, name, container in (row.split() for row in rows)}
+
+    def power_off(self, node: str) -> None:
+        """The machine loses power, and its watchdog with it."""
+        stand_in.unplug(self.socket, node)
+        run("docker", "kill", node)
+
+    def power_on(self, node: str) -> None:
+        run("docker", "start", node)
+
+    def freeze(self, node: str) -> None:
+        """The machine stands still, as a VM on a stuck hypervisor; only the watchdog outside of it goes on."""
+        run("docker", "pause", node)
+
+    def eventually(self, what: str, true: Callable[[], object], limit_s: float = 120.0) -> None:
+        """Wait until it is true; a command that fails meanwhile counts as not yet. Raises KindError."""
+        deadline = time.monotonic() + limit_s
+        last = ""
+        while time.monotonic() < deadline:
+            try:
+                if true():
+                    return
+            except KindError as error:
+                last = f" (last: {error})"
+            time.sleep(POLL_S)
+        raise KindError(f"not within {limit_s:g}s: {what}{last}")
+
+    # -- what is there when it went wrong ---------------------------------------------------------------------------
+
+    def dump(self, directory: Path) -> None:
+        """Logs and objects, whatever can still be had."""
+        kubectl = [str(self.machine.kubectl), f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s"]
+        kinds = "clusters.quorate.dev,nodes.quorate.dev,haresources.quorate.dev,storages.quorate.dev,pods,leases,nodes"
+        logs = [*kubectl, "logs", "--all-containers", "--prefix", "--tail=-1", "--max-log-requests=20"]
+        commands = {
+            "objects.yaml": [*kubectl, "get", kinds, "-A", "-o", "yaml"],
+            "pods.txt": [*kubectl, "get", "pods", "-A", "-o", "wide"],
+            "events.txt": [*kubectl, "get", "events", "-A", "--sort-by=.lastTimestamp"],
+            "agents.log": [*logs, "-n", "quorate-agents", "-l", "app.kubernetes.io/component=agent"],
+            "managers.log": [*logs, "-n", "quorate-system", "-l", "app.kubernetes.io/component=manager"],
+            "containers.txt": ["docker", "ps", "-a"],
+            "stand-in.log": ["cat", str(self.sockets / "stand-in.log")],
+        }
+        for node in self.nodes():
+            commands[f"kubelet-{node}.log"] = ["docker", "exec", node, "journalctl", "-u", "kubelet", "--no-pager"]
+        for name, command in commands.items():
+            with (directory / name).open("wb") as file, suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, stdout=file, stderr=file, timeout=30, check=False)

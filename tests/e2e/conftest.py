@@ -1,0 +1,64 @@
+"""One kind cluster for all tests here. It is removed whatever happens; when something failed, its logs are kept."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests import real
+from tests.e2e.cluster import KindCluster
+from tests.e2e.machine import KindError, LackingError, prepare
+
+NAME: Final = "quorate-e2e"
+CLUSTER: Final = pytest.StashKey[KindCluster]()
+TIMES: Final = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Iterator[KindCluster]:
+    """Quorate runs in it: managers and agents are ready, no Cluster has been made."""
+    try:
+        machine = prepare()
+    except LackingError as lacking:
+        real.cannot(str(lacking))
+    directory = Path(tempfile.mkdtemp(prefix="quorate-e2e-"))
+    made = KindCluster(machine, NAME, directory / "watchdog", directory / "kubeconfig")
+    pytestconfig.stash[CLUSTER] = made
+    try:
+        made.down()  # what a run that was killed has left
+        made.up()
+        yield made
+    except LackingError as lacking:
+        real.cannot(str(lacking))
+    finally:
+        made.down()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def took(pytestconfig: pytest.Config) -> list[str]:
+    """Lines for the end of the run: what took how long."""
+    return pytestconfig.stash.setdefault(TIMES, [])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A failure names the directory with everything that was there at that moment."""
+    report: pytest.TestReport = yield
+    cluster = item.config.stash.get(CLUSTER, None)
+    if report.failed and report.when != "teardown" and cluster is not None:
+        directory = Path(tempfile.mkdtemp(prefix="quorate-e2e-failed-"))
+        try:
+            cluster.dump(directory)
+        except (KindError, OSError) as error:
+            (directory / "dump-failed.txt").write_text(str(error))
+        report.sections.append(("kind", f"logs and objects are in {directory}"))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(TIMES, []):
+        terminalreporter.write_line(line)
