@@ -28,7 +28,7 @@ from quorate.core.plan import plan
 from quorate.core.quorum import ExpectedVotes
 from quorate.core.selectors import Taint
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
-from quorate.core.stopped import GUESSED
+from quorate.core.stopped import GUESSED, LOST
 from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import (
     FENCE_TAINT,
@@ -396,7 +396,7 @@ class Toy:
         if all(container.state == "terminated" for container in view.containers):
             return
         if any(container.started for container in view.containers):  # it ran in another boot
-            self._terminated(pod, 137, GUESSED)
+            self._terminated(pod, 255, LOST)
             return
         if view.phase in {"Failed", "Succeeded"}:
             return

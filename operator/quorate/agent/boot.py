@@ -15,8 +15,11 @@ from typing import Final
 from quorate.core.types import Nonce
 
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-SYSTEM_UUID_FILES: Final = (Path("/sys/class/dmi/id/product_uuid"), Path("/etc/machine-id"))
-"""Where a machine's own name is, the best first: what the firmware says is not copied with a disk, but not all have it."""
+SYSTEM_UUID_FILES: Final = (
+    Path("/sys/class/dmi/id/product_uuid"),
+    Path("/sys/firmware/devicetree/base/serial-number"),
+)
+"""Where the firmware tells a machine's own name. No name that lies on a disk: a copied one would pass for a new boot."""
 FIRST_PID_NAMESPACE: Final = 0xEFFFFFFC
 """The inode of the machine's first PID namespace (PROC_PID_INIT_INO): anything else shares its kernel with others."""
 
@@ -75,6 +78,6 @@ def start_ticks(pid: int) -> int:
 def _content(path: Path) -> str:
     """The machine's name for itself; empty when it has none, and then a new boot cannot be told from another machine."""
     try:
-        return path.read_text().strip().lower()
+        return path.read_text().strip(" \n\0").lower()
     except OSError:
         return ""

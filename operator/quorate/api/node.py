@@ -77,6 +77,8 @@ class ArmingModel(Model):
     """Grows with every change of mind."""
     wanted: bool
     """Whether to be armed."""
+    since: Timestamp | None = None
+    """When it was asked; a node that does not arm in time is not chosen for new starts."""
 
 
 class OrdersModel(Model):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from quorate.core.actions import Action, Note
 from quorate.core.place import Candidate
@@ -9,6 +10,10 @@ from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestState, Instant, NodeName, Uid, Wanted
 from quorate.core.world import GuestView, PodView, StorageView, World
+
+ARMING_MS: Final = 10_000
+ARMING_RENEWALS: Final = 3
+"""The agent reads its orders, attests that it is about to arm, and arms: three renewals, and some time for a slow one."""
 
 
 class IllegalMoveError(Exception):
@@ -37,8 +42,26 @@ class Room:
 
     def candidates(self) -> list[Candidate]:
         return [
-            Candidate(node, self.statuses[node.name].state, self.counts.get(node.name, 0)) for node in self.world.nodes
+            Candidate(
+                view=node,
+                state=self.statuses[node.name].state,
+                guests=self.counts.get(node.name, 0),
+                slow_to_arm=self._slow_to_arm(node.name),
+            )
+            for node in self.world.nodes
         ]
+
+    def arms_until(self, node: NodeName) -> Instant | None:
+        """When a node that was asked to arm its watchdog has had time enough for it, None while it is not asked."""
+        status = self.statuses[node]
+        if not status.arming.wanted or status.arming.since is None or status.orders is None:
+            return None
+        asked = max(status.arming.since, status.since or status.arming.since)
+        return Instant(asked + ARMING_MS + round(ARMING_RENEWALS * 1000 * status.orders.renew_every_s))
+
+    def _slow_to_arm(self, node: NodeName) -> bool:
+        until = self.arms_until(node)
+        return node not in self.armed and until is not None and self.world.wall >= until
 
     def occupy(self, status: GuestStatus, by: int) -> None:
         """Count (or with -1 uncount) a guest where it is and where it is going."""

@@ -18,7 +18,7 @@ from quorate.core.place import choose
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
-from quorate.core.types import INSTANCE_FINALIZER, GuestState, UpdatePolicy, Wanted, clock
+from quorate.core.types import INSTANCE_FINALIZER, GuestState, Nonce, UpdatePolicy, Wanted, clock
 from quorate.core.world import GuestView
 
 S = GuestState
@@ -76,8 +76,16 @@ def _let_go(draft: Draft) -> None:
 
 
 def _to_fence(draft: Draft) -> bool:
-    """Its node has an open incident for the boot it runs in: the guest waits for evidence. True if it moved."""
+    """Its node has an open incident for the boot it runs in, or is none of ours any more. True if it moved.
+
+    A guest on a node without a CR counts as in Fence without evidence: nobody watches that node's Lease.
+    """
     incident, instance = incident_of(draft), draft.instance
+    if instance is not None and not instance.ended and instance.node not in draft.room.statuses:
+        draft.status = replace(draft.status, target=None, node=instance.node)
+        draft.say(_no_node(instance))
+        move(draft, S.FENCE)
+        return True
     if incident is None or instance is None:
         return False
     if instance.ended and not (covers(incident, instance) and draft.is_in(S.STARTING, S.STARTED, S.RELOCATE)):
@@ -178,7 +186,10 @@ def _fence(draft: Draft) -> None:
         if recovery is not None and recovery.fenced is None:
             fenced = replace(recovery, fenced=draft.world.wall, evidence=instance.ended)
             draft.status = replace(draft.status, recovery=fenced)
+        draft.say(f"released: {instance.ended}")
         move(draft, S.RECOVERY if draft.want is Wanted.STARTED else S.REQUEST_STOP)
+    elif incident is None and _boot_of(draft, instance) != instance.nonce:
+        draft.say(_no_node(instance))
     elif incident is None:
         draft.status = replace(draft.status, target=None, recovery=None)
         draft.say(f"{instance.node} is back in the same boot: nothing was moved")
@@ -200,6 +211,19 @@ def _fence(draft: Draft) -> None:
             draft.status = replace(draft.status, target=target)
         until = f", at the latest {clock(incident.release_by)} UTC" if incident.release_by else ""
         draft.say(f"waiting for proof that {instance.node} is off{until}")
+
+
+def _boot_of(draft: Draft, instance: Instance) -> Nonce | None:
+    """The boot that its node is known to be in; None where it is not known, or there is no such Node."""
+    status = draft.room.statuses.get(instance.node)
+    return status.nonce if status is not None else None
+
+
+def _no_node(instance: Instance) -> str:
+    return (
+        f"{instance.node}, where it ran, has no Node in Quorate that knows the boot {instance.nonce} it ran in: nothing "
+        f"can prove that it has stopped. Bring {instance.node} back as it was, or let its kubelet report the end"
+    )
 
 
 def _recovery(draft: Draft) -> None:

@@ -34,6 +34,7 @@ def observe(draft: Draft) -> None:
         and pod.ready
         and not pod.deleting
         and not instance.ended
+        and instance.node in draft.room.statuses
         and incident_of(draft) is None
     )
     status = draft.status

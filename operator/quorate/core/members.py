@@ -99,7 +99,7 @@ def finish(
         guests = carried.get(node.name, 0)
         arming = status.arming
         if (guests > 0) != arming.wanted:
-            arming = Arming(arming.generation + 1, wanted=guests > 0)
+            arming = Arming(arming.generation + 1, wanted=guests > 0, since=world.wall)
         after = replace(
             status,
             votes=effective_votes(world, node),

@@ -17,11 +17,15 @@ MISSING = "Missing"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A member and what the plan so far says of it: its state after this round, and how many guests it carries."""
+    """A member and what the plan so far says of it: its state after this round, and how many guests it carries.
+
+    `slow_to_arm`: it was asked to arm its watchdog long ago and has not.
+    """
 
     view: NodeView
     state: NodeState
     guests: int
+    slow_to_arm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def rejection(
         return f"it is {candidate.state.lower()}"
     if view.kube is None:
         return "Kubernetes does not know it"
+    if candidate.slow_to_arm:
+        return "it was asked to arm its watchdog and has not"
     return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _watchdog(view, accepted)
 
 

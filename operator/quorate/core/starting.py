@@ -59,6 +59,9 @@ def _prepare(draft: Draft) -> None:
         return
     if target not in draft.room.armed:
         draft.say(f"waiting for {target} to arm its watchdog")
+        until = draft.room.arms_until(target)
+        if until is not None:
+            draft.wake_at(until)
         return
     node = draft.room.statuses[target]
     if node.nonce is None:

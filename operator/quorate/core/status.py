@@ -78,6 +78,7 @@ class Arming:
 
     generation: int
     wanted: bool
+    since: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

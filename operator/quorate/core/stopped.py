@@ -51,6 +51,9 @@ PLANNED_REASONS = frozenset({"Evicted", "NodeShutdown", "Preempting", "Shutdown"
 GUESSED = "ContainerStatusUnknown"
 """The kubelet lost the container and assumes its end: within one boot the process may live on."""
 
+LOST = "Unknown"
+"""containerd (with exit code 255) lost the container's task: after a reset of the node, or a guess of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -108,7 +111,7 @@ def declared_over(pod: PodView) -> bool:
 
 
 def _observed_end(container: ContainerView) -> bool:
-    return container.state == "terminated" and container.reason != GUESSED
+    return container.state == "terminated" and container.reason not in {GUESSED, LOST}
 
 
 def _ended(pod: PodView, main: list[ContainerView]) -> Fact:

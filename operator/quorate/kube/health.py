@@ -1,6 +1,6 @@
-"""/healthz and /readyz: is the loop making progress, has the store synced. Neither depends on the API server.
+"""/healthz and /readyz: does the loop make progress; has the store synced, and are changes watched.
 
-A manager that cannot reach the API server is not ill, and restarting it would only lose its timers.
+Neither asks the API server. A manager that cannot reach the API server is not ill, and restarting it would only lose its timers.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ def application(store: Store, oldest_progress_s: Callable[[], float]) -> web.App
     async def readyz(_: web.Request) -> web.Response:
         if not store.synced:
             return web.Response(status=503, text="not everything has been listed yet\n")
+        if not store.watching:
+            return web.Response(status=503, text="changes are not being watched\n")
         return web.Response(text="ok\n")
 
     app = web.Application()

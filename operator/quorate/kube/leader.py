@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 DURATION_S: Final = 4.0
 RENEW_S: Final = 1.0
 MARGIN_S: Final = 1.0
-"""A leader stops acting this much before another one may begin: more than any call in flight needs."""
+"""A leader begins nothing this shortly before another one may. What it began before may still land: hence preconditions."""
 Json = dict[str, Any]
 
 

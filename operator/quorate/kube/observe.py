@@ -127,9 +127,14 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
 
     Whenever it begins it takes SIGTERM and SIGINT for itself; `began` is called just after that.
     """
+
+    def begun() -> None:
+        store.watching = True
+        began()
+
     while not stop.is_set():
         ready = asyncio.Event()
-        telling = asyncio.create_task(_tell(ready, began))
+        telling = asyncio.create_task(_tell(ready, begun))
         try:
             await kopf.operator(
                 registry=registry(store, api),
@@ -145,6 +150,7 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
             log.exception("watching ended: it begins anew")
         finally:
             telling.cancel()
+            store.watching = False
         if not stop.is_set():
             await asyncio.sleep(1.0)
 

@@ -74,6 +74,8 @@ class Store:
         self._obstacles: dict[tuple[Resource, Key], str] = {}
         self.api_servers = 0
         self.synced = False
+        self.watching = False
+        """Changes are being told. Without it a sweep finds them, up to a minute late."""
 
     # -- feeding ----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ The cases that end in "measured" were seen on a real kubelet 1.34.
 
 import pytest
 
-from quorate.core.stopped import GUESSED, from_pod, guessed
+from quorate.core.stopped import GUESSED, LOST, from_pod, guessed
 from quorate.core.types import NodeName, Uid
 from quorate.core.world import ContainerView, PodView
 
@@ -56,8 +56,9 @@ def test_empty_container_statuses_prove_nothing():
     assert judge(pod(phase="Failed")) is None
 
 
-def test_a_kubelets_guess_proves_nothing_by_itself():
-    lost = pod(main("terminated", 137, GUESSED), phase="Failed")
+@pytest.mark.parametrize(("code", "reason"), [(137, GUESSED), (255, LOST)])
+def test_a_guess_of_kubelet_or_runtime_proves_nothing_by_itself(code, reason):
+    lost = pod(main("terminated", code, reason), phase="Failed")
     assert judge(lost) is None
     assert guessed(lost)
     assert not guessed(pod(main("running")))

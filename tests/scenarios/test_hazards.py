@@ -380,3 +380,54 @@ def test_nor_is_it_let_go_while_it_runs_after_all(toy, web):
     toy.machines["n1"].kubelet = False
     toy.run(30)
     assert toy.running(web) == ["n1"]
+
+
+def test_a_quick_reboot_is_no_failed_try(toy):
+    """Its kubelet is back first and says 255 Unknown, before the agent renews and before anybody is suspected."""
+    key = toy.add_guest(max_restart=0, max_relocate=0)
+    toy.run_until(lambda: state(toy, key) is S.STARTED, 20, "start")
+    machine = toy.machines["n1"]
+    toy.power_off("n1")
+    toy.power_on("n1")
+    machine.agent = False
+    toy.run(2)
+    assert toy.pods[key].view.containers[0].exit_code == 255
+    assert state(toy, key) is S.STARTED, "a guess of the runtime proves nothing"
+    machine.agent = True
+    toy.run_until(lambda: toy.running(key) != [], 30, "the guest runs again")
+    toy.run(20)
+    status = toy.guests[key].status
+    assert (status.state, status.tries) == (S.STARTED, "0/0 0/0")
+    assert status.last_termination.reason == "NodeLost"
+
+
+def test_a_guest_of_a_node_that_has_no_cr_is_in_fence(toy, web):
+    """Somebody took the finalizer off the Node CR and deleted it, and nothing brings it back: its guest is not fine."""
+    toy.kube.pop("n1")
+    toy.power_off("n1")
+    del toy.nodes["n1"]
+    toy.run(60)
+    status = toy.guests[web].status
+    assert status.state is S.FENCE
+    assert not status.ready
+    assert status.message.startswith("n1, where it ran, has no Node in Quorate")
+    assert toy.running(web) == []
+
+
+def test_a_guest_whose_node_cr_is_back_goes_on(toy, web):
+    """Made anew by enrolment, in the same boot: the guest never stopped."""
+    kube, before = toy.kube.pop("n1"), toy.guests[web].status.instance
+    del toy.nodes["n1"]
+    toy.run(5)
+    assert state(toy, web) is S.FENCE
+    toy.kube["n1"] = kube
+    toy.run_until(lambda: state(toy, web) is S.STARTED, 20, "back")
+    assert toy.guests[web].status.instance == before
+    assert toy.running(web) == ["n1"]
+
+
+def test_a_target_that_does_not_arm_is_given_up_for_another(toy):
+    """Its device cannot be opened. A guest that waited for it would wait for ever, with two good nodes beside it."""
+    toy.machines["n1"].giving_up = True
+    key = toy.add_guest()
+    toy.run_until(lambda: toy.running(key) == ["n2"], 90, "it starts elsewhere")
