@@ -1,6 +1,6 @@
 """/healthz and /readyz: does the loop make progress; has the store synced, and are changes watched.
 
-Neither asks the API server. A manager that cannot reach the API server is not ill, and restarting it would only lose its timers.
+Neither asks the API server: a manager that cannot reach it is not ill, and restarting it would only lose its timers.
 """
 
 from collections.abc import Callable
