@@ -431,3 +431,50 @@ def test_a_target_that_does_not_arm_is_given_up_for_another(toy):
     toy.machines["n1"].giving_up = True
     key = toy.add_guest()
     toy.run_until(lambda: toy.running(key) == ["n2"], 90, "it starts elsewhere")
+
+
+class TestTheNamespaceOfTheLeasesIsDeleted:
+    """An uninstall: agents disarm instead of resetting healthy nodes, so nobody may take their silence for a proof."""
+
+    def test_no_node_is_reset_and_nothing_moves(self, toy, web):
+        toy.uninstall()
+        toy.run(60)
+        assert {machine.boot for machine in toy.machines.values()} == {1}
+        assert not toy.machines["n1"].device.open
+        assert toy.running(web) == ["n1"]
+        assert state(toy, web) is S.FENCE
+
+    def test_once_it_is_back_all_go_on_in_the_same_boot(self, toy, web):
+        before = toy.guests[web].status.instance
+        toy.uninstall()
+        toy.run(60)
+        toy.install()
+        toy.run_until(lambda: state(toy, web) is S.STARTED, 30, "the guest is known to run")
+        toy.run(20)
+        assert toy.guests[web].status.instance == before
+        assert toy.machines["n1"].boot == 1
+        assert toy.nodes["n1"].status.watchdog.armed
+
+    @pytest.mark.parametrize("waited_s", [1, 10, 30])
+    def test_made_anew_it_proves_nothing_of_a_node_that_stays_silent(self, toy, web, waited_s):
+        toy.uninstall()
+        toy.run(waited_s)
+        toy.machines["n1"].network = False
+        toy.install()
+        toy.run(120)  # the toy sees that it runs at most once
+        assert toy.running(web) == ["n1"]
+        assert state(toy, web) is S.FENCE
+        assert toy.nodes["n1"].status.incident is not None, "a person may vouch for it"
+        toy.power_off("n1")
+        incident = toy.nodes["n1"].status.incident
+        toy.touch_node("n1", confirm=f"{incident.id}/{incident.nonce}/admin")
+        toy.run_until(lambda: toy.running(web) == ["n2"], 60, "recovery on a person's word")
+
+    def test_a_manager_that_comes_later_knows_no_more(self, toy, web):
+        toy.uninstall()
+        toy.run(10)
+        toy.machines["n1"].network = False
+        toy.install()
+        fail_over(toy)
+        toy.run(120)
+        assert toy.running(web) == ["n1"]
