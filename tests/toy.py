@@ -150,8 +150,6 @@ class Toy:
         self.watched: set[GuestKey] = set()
         self.managers: list[Manager] = []
         self.term = count(1)
-        self.namespace = Uid("namespace-1")
-        self.namespace_ends = False
 
     # -- making things ----------------------------------------------------------------------------------------------
 
@@ -218,15 +216,6 @@ class Toy:
         """A watchdog's or a person's reset: off, and on again after the firmware."""
         self.power_off(name)
         self.machines[NodeName(name)].boots_at_s = self.now_s + FIRMWARE_S
-
-    def uninstall(self) -> None:
-        """Somebody deletes the namespace of the Leases, and they go with it."""
-        self.namespace_ends = True
-        self.leases.clear()
-
-    def install(self) -> None:
-        """The namespace is made anew."""
-        self.namespace_ends, self.namespace = False, self.uid()
 
     # -- truth ------------------------------------------------------------------------------------------------------
 
@@ -311,10 +300,7 @@ class Toy:
             sequence = lease.attestation.sequence if lease.attestation is not None else 0
             seen = selffence.LeaseSeen(lease.uid, str(lease.version), lease.holder, sequence)
         danger = machine.device.open or bool(machine.processes)
-        verdict = selffence.judge(seen, guard, danger=danger, namespace_ends=self.namespace_ends)
-        if verdict is selffence.Verdict.DISARM:
-            machine.device, machine.petted_s = selffence.Device(), None
-            return
+        verdict = selffence.judge(seen, guard, danger=danger)
         if verdict is selffence.Verdict.RESET:
             self.reset(machine.name)
             return
@@ -459,15 +445,11 @@ class Manager:
         self.missing: dict[NodeName, float] = {}
         self.verdicts: dict[GuestKey, Verdict] = {}
         self.draws = count(1)
-        self.namespace = toy.namespace
         self.stopped = False
         self.plans = 0
 
     def observe(self) -> World:
         toy = self.toy
-        if self.namespace != toy.namespace:
-            self.namespace = toy.namespace
-            self.beats = {name: beat for name, beat in self.beats.items() if name in toy.leases}
         for name in toy.nodes:
             lease = toy.leases.get(name)
             if lease is None:
@@ -511,7 +493,6 @@ class Manager:
             guests=guests,
             kube_nodes=tuple(toy.kube[name] for name in sorted(toy.kube)),
             api_servers=1,
-            namespace=self.namespace,
         )
 
     def decide(self) -> Plan:
@@ -630,7 +611,7 @@ class Manager:
     def _take(self, action: TakeLease) -> bool:
         lease = self.toy.leases.get(action.node)
         if action.resource_version is None:
-            if lease is not None or self.toy.namespace_ends or action.namespace != self.toy.namespace:
+            if lease is not None:
                 raise Conflict
             lease = self.toy.leases[action.node] = Lease(self.toy.uid(), 0)
         elif lease is None or str(lease.version) != action.resource_version or lease.uid != action.uid:

@@ -15,13 +15,12 @@ import pytest
 
 from quorate.core.status import GuestStatus
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import AGENT_NAMESPACE, EvidenceKind, GuestState, NodeState, Stage
-from quorate.kube.resources import HARESOURCES, KUBE_NODES, NAMESPACES, NODES, STORAGES
+from quorate.core.types import EvidenceKind, NodeState, Stage
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, NODES, STORAGES
 from quorate.lab import processes
 from quorate.lab.options import Options
 from tests import real
 from tests.lab.scene import STORAGE, Scene, judged, own_cache, played, running
-from tests.lab.waiting import still
 
 pytestmark = pytest.mark.lab
 OTHER = {"manager-1": "manager-2", "manager-2": "manager-1"}
@@ -149,33 +148,6 @@ class TestNodes:
         scene.switch("node1", "power-off")
         await scene.until_runs("node2")
         assert scene.ran_on() == ["node1", "node2"]
-
-
-class TestTheNamespaceOfTheLeasesIsDeleted:
-    """On both API servers: the real one empties a namespace by itself, and makes none in one that ends."""
-
-    @pytest.fixture
-    async def scene(self, kind: str) -> AsyncIterator[Scene]:
-        with played(Options("own", profile="Fast", control_plane=kind)) as scene:
-            await scene.until_whole()
-            scene.share_storage()
-            yield scene
-
-    async def test_nodes_disarm_and_live_and_nothing_moves_until_it_is_back(
-        self, scene: Scene, web: GuestStatus
-    ) -> None:
-        path = NAMESPACES.path(AGENT_NAMESPACE)
-        scene.api.delete(path).ok()
-        await scene.until("the namespace to be gone", lambda: scene.api.get(path).code == 404)
-        await scene.until("web to be in Fence", lambda: scene.guest().state is GuestState.FENCE)
-        await still(lambda: scene.seen_on() == ["node1"], PROFILES[Profile.FAST].release_after_s)
-        assert scene.node("node1").incident is not None
-        scene.api.post(NAMESPACES.path(), {"metadata": {"name": AGENT_NAMESPACE}}).ok()
-        await scene.until_whole()
-        await scene.until_runs("node1")
-        scene.assert_stays(web)
-        assert [scene.machine(f"node{number}")["boot"] for number in (1, 2, 3)] == [1, 1, 1]
-        await scene.until("node1 to be armed again", lambda: _armed(scene, "node1"))
 
 
 class TestFrozenNode:

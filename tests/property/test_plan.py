@@ -170,15 +170,6 @@ class Chaos(RuleBasedStateMachine):
             self.late = (self.leader, self.leader.decide())
             self._succeed()
 
-    @rule()
-    def namespace_of_the_leases_is_deleted(self) -> None:
-        self.toy.uninstall()
-
-    @precondition(lambda self: hasattr(self, "toy") and self.toy.namespace_ends)
-    @rule()
-    def namespace_of_the_leases_is_made_anew(self) -> None:
-        self.toy.install()
-
     @precondition(lambda self: getattr(self, "late", None) is not None)
     @rule()
     def manager_thaws_and_acts(self) -> None:
@@ -202,8 +193,6 @@ class Chaos(RuleBasedStateMachine):
             return
         toy = self.toy
         self.late = None
-        if toy.namespace_ends:
-            toy.install()
         for name, machine in toy.machines.items():
             machine.network, machine.kubelet, machine.frozen, machine.leaving = True, True, False, False
             machine.agent, machine.giving_up = True, False

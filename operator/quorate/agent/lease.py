@@ -26,7 +26,6 @@ class Outcome(Enum):
     RENEWED = "renewed"
     FAILED = "failed"
     LOST = "lost"
-    DISARM = "disarm"
     RESET = "reset"
     IDLE = "idle"
 
@@ -93,8 +92,6 @@ class NodeLease:
                 return Renewal(Outcome.RESET, why=f"the Lease is held by {_holder(found)}")
             case Verdict.LOST:
                 return Renewal(Outcome.LOST, why=f"the Lease is held by {_holder(found) or 'nobody: it is gone'}")
-            case Verdict.DISARM:
-                return Renewal(Outcome.DISARM, why=f"namespace {AGENT_NAMESPACE} is being deleted, an uninstall")
             case Verdict.CREATE if not member:
                 return Renewal(Outcome.IDLE, why=f"no Node {self.node} of Quorate: not a member")
             case Verdict.CREATE:

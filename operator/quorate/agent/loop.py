@@ -101,9 +101,6 @@ class Loop:
         renewal = self.lease.renew(attest, self.timing, danger=danger, member=orders.member)
         if renewal.outcome is Outcome.RESET:
             self._reset(renewal.why)
-        left = renewal.outcome is Outcome.IDLE and self.orders.known and not here  # its Node was deleted
-        if renewal.outcome is Outcome.DISARM or left:
-            self._disarm()
         if renewal.outcome is Outcome.RENEWED and renewal.started_s is not None and renewal.said is not None:
             renewal = self._renewed(renewal, renewal.started_s, renewal.said, ordered, wanted=wanted)
         self._say(renewal)
@@ -200,15 +197,6 @@ class Loop:
             self._reset("this process stalled between a renewal and its pet")
         self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
 
-    def _disarm(self) -> None:
-        """Close the device, as after an attestation that says so; without one only where no Lease is there to say it."""
-        if self.watchdog is None or not self.device.open:
-            return
-        self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
-        self.watchdog.close()
-        self.device = Device()
-        log.info("watchdog disarmed")
-
     def _lost_device(self, said: Attestation) -> None:
         """The device failed. The keeper lets go of it, or nobody could open it again; and the Lease must not say armed."""
         self.device = Device()
@@ -230,7 +218,10 @@ class Loop:
                 self._hand_over(watchdog)
                 log.info("watchdog set to %gs", self.device.timeout_s)
             case Step.CLOSE:
-                self._disarm()
+                self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
+                watchdog.close()
+                self.device = Device()
+                log.info("watchdog disarmed")
 
     def _hand_over(self, watchdog: Watchdog) -> None:
         descriptor = watchdog.descriptor()
@@ -254,7 +245,7 @@ class Loop:
         """Told to leave: gone when the device is closed and that was attested."""
         if self.leave is None or self.device.open:
             return False
-        if renewal.outcome in {Outcome.IDLE, Outcome.LOST, Outcome.DISARM}:
+        if renewal.outcome in {Outcome.IDLE, Outcome.LOST}:
             return True
         said = renewal.said
         return renewal.outcome is Outcome.RENEWED and said is not None and not said.armed

@@ -56,15 +56,13 @@ class ProbeLease(NodeAction):
 class TakeLease(NodeAction):
     """Take the Lease away by compare-and-swap on the version judged: the one deed that fences.
 
-    `resource_version` None: the Lease is missing, create it as fenced, in the `namespace` of this uid: one that was made
-    anew says nothing of the Leases that went with the old one.
+    `resource_version` None: the Lease is missing, create it as fenced.
     """
 
     incident: IncidentId
     nonce: Nonce
     uid: Uid | None
     resource_version: str | None
-    namespace: Uid | None = None
 
 
 @dataclass(frozen=True, slots=True)

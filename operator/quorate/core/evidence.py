@@ -54,15 +54,6 @@ def expiry_proves(node: NodeView, nonce: Nonce, spec: ClusterSpec) -> bool:
     return said is not None and said.armed and said.watchdog in spec.accepted_watchdogs
 
 
-def missing_may_be_taken(node: NodeView, incident: Incident, spec: ClusterSpec) -> bool:
-    """May a missing Lease be made anew as fenced? On expiry only while this manager remembers its armed last version.
-
-    It may have gone with its namespace, and then its agent disarmed instead of resetting the node.
-    """
-    others = any(one.kind is not EvidenceKind.LEASE_EXPIRED for one in incident.evidence)
-    return others or expiry_proves(node, incident.nonce, spec)
-
-
 def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> tuple[tuple[Evidence, ...], float | None]:
     """New evidence against the incident's boot, and the manager's time at which waiting alone would bring some."""
     case = Case(world, node, pulse, incident)

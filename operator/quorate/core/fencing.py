@@ -231,9 +231,7 @@ class _Round:
             return
         beat = self.node.beat
         if beat is None:
-            if proofs.missing_may_be_taken(self.node, incident, self.world.cluster.spec):
-                missing = TakeLease(self.node.name, incident.id, incident.nonce, None, None, self.world.namespace)
-                self.actions.append(missing)
+            self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, None, None))
         elif proofs.lock_lost(beat, incident):
             self.status = replace(self.status, incident=replace(incident, stage=Stage.FENCED))
             self._note("NodeFenced", "its Lease is no longer held by the lost boot: its guests are released")

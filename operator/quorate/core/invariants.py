@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StopPod, TakeLease
 from quorate.core.cluster import count_votes, resolved_timing
-from quorate.core.evidence import missing_may_be_taken
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
@@ -163,8 +162,6 @@ class _Checker:
         incident = self._node_status(node).incident
         if incident is None or not incident.evidence or incident.id != action.incident:
             return 3, f"{node.name} would be fenced without evidence"
-        if action.resource_version is None and not missing_may_be_taken(node, incident, self.world.cluster.spec):
-            return 3, f"the Lease of {node.name} would be made as fenced, and nobody knows what it said last"
         said = node.beat.attestation if node.beat is not None and node.beat.nonce == incident.nonce else None
         alive = said is not None and said.sequence > incident.sequence and not said.drained
         if alive and node.status.incident is not None and node.status.incident.stage is not Stage.FENCED:

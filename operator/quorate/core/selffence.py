@@ -21,7 +21,6 @@ class Verdict(StrEnum):
     TAKE = "take it: this boot never held it"
     CREATE = "create it again"
     LOST = "another holder has it: never take it back"
-    DISARM = "its namespace is being deleted: disarm"
     RESET = "reset the node before anything else"
 
 
@@ -62,11 +61,10 @@ def judge(seen: LeaseSeen | None, guard: Guard, *, danger: bool, namespace_ends:
     """What a boot may do with the Lease it finds. `danger`: armed, or guests run here.
 
     A boot that finds itself fenced resets. One that has held the Lease and finds another holder never takes it back, so
-    that two cloned machines do not alternate. A deleted namespace is an uninstall: no reason to create anything, nor to
-    reset a healthy node. No manager takes that silence for a proof: it makes a missing Lease in the same namespace only.
+    that two cloned machines do not alternate. A deleted namespace is an uninstall, not a reason to create anything.
     """
     if seen is None:
-        return Verdict.DISARM if namespace_ends else Verdict.CREATE
+        return Verdict.LOST if namespace_ends else Verdict.CREATE
     parts = seen.holder.split("/")
     if len(parts) == 3 and parts[0] == "fenced" and parts[2] == guard.nonce:
         return Verdict.RESET

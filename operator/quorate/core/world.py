@@ -293,8 +293,7 @@ class World:
     """Everything `plan()` may know.
 
     `entropy` is drawn by the shell for each World (the one source of new ids). `term` is this leader's; 0: not leading.
-    `kube_nodes` are all Kubernetes nodes; `claimed` says which of them belong to other Clusters. `namespace` is the uid of
-    the one that the nodes' Leases are in.
+    `kube_nodes` are all Kubernetes nodes; `claimed` says which of them belong to other Clusters.
     """
 
     now_s: float
@@ -309,4 +308,3 @@ class World:
     kube_nodes: tuple[KubeNode, ...] = ()
     claimed: tuple[tuple[NodeName, str], ...] = ()
     api_servers: int = 0
-    namespace: Uid | None = None

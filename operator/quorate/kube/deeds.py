@@ -36,7 +36,6 @@ from quorate.kube.resources import (
     EVENTS,
     KUBE_NODES,
     LEASES,
-    NAMESPACES,
     NODES,
     OURS,
     PODS,
@@ -103,7 +102,7 @@ class Deeds:
         holder = f"fenced/{action.incident}/{action.nonce}"
         path = LEASES.path(action.node, AGENT_NAMESPACE)
         if action.resource_version is None:
-            await self._make_fenced(action, holder)
+            await self._make_fenced(action.node, holder)
             return
         known = self.store.raw[LEASES].get((AGENT_NAMESPACE, action.node), {})
         kept = (known.get("metadata", {}).get("annotations") or {}).get(ATTESTATION_ANNOTATION, "")
@@ -120,21 +119,13 @@ class Deeds:
             await self.probe_lease(ProbeLease(action.node))
             raise
 
-    async def _make_fenced(self, action: TakeLease, holder: str) -> None:
-        """A missing Lease is made as fenced, in the namespace it was in. One that is there again is looked at first."""
-        path = NAMESPACES.path(AGENT_NAMESPACE)
-        found = (await self.api.get(path))["metadata"]
-        if found["uid"] != action.namespace or found.get("deletionTimestamp"):
-            words = (
-                f"namespace {AGENT_NAMESPACE} is being deleted or was made anew, and the Lease of {action.node} went with "
-                f"it: that it is missing proves nothing. If the node is certainly off: quorate fence confirm {action.node}"
-            )
-            raise Permanent(path, 409, "NamespaceGone", words)
+    async def _make_fenced(self, node: NodeName, holder: str) -> None:
+        """A missing Lease is made as fenced. One that is there again, by its agent, is looked at first."""
         try:
-            body = _lease(action.node, holder)
+            body = _lease(node, holder)
             self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
         except Conflict:
-            await self.probe_lease(ProbeLease(action.node))
+            await self.probe_lease(ProbeLease(node))
             raise
 
     async def set_taint(self, action: SetTaint) -> None:

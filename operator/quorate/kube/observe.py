@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import kopf
 
-from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL, Uid
-from quorate.kube.client import Api, ApiError, NotFound
-from quorate.kube.resources import ENDPOINT_SLICES, LEASES, NAMESPACES, PODS, Resource
+from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
+from quorate.kube.client import Api, ApiError
+from quorate.kube.resources import ENDPOINT_SLICES, LEASES, PODS, Resource
 from quorate.kube.store import WATCHED, Store, key_of, version_of
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,6 @@ async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
 
 async def sweep(store: Store, api: Api) -> None:
     """List everything once: what is missing is gone."""
-    namespace = await _namespace(api)
     for resource in WATCHED:
         listed = await api.get(resource.path(), FILTERS.get(resource))
         items = listed.get("items", [])
@@ -171,7 +170,6 @@ async def sweep(store: Store, api: Api) -> None:
             item.setdefault("kind", resource.kind)
         version = listed["metadata"].get("resourceVersion", "0")
         store.sweep(resource, items, int(version) if version.isdigit() else 0)
-    store.found_namespace(namespace)
     slices = await api.get(
         ENDPOINT_SLICES.path(namespace="default"), {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     )
@@ -182,14 +180,6 @@ async def sweep(store: Store, api: Api) -> None:
         for address in endpoint.get("addresses") or []
     }
     store.found_api_servers(len(addresses))
-
-
-async def _namespace(api: Api) -> Uid:
-    """Looked at before the Leases are listed, so that one made anew in between is noticed by the next sweep."""
-    try:
-        return Uid((await api.get(NAMESPACES.path(AGENT_NAMESPACE)))["metadata"]["uid"])
-    except NotFound:
-        return Uid("")
 
 
 async def keep_sweeping(store: Store, api: Api) -> None:

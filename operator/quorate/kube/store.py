@@ -73,8 +73,6 @@ class Store:
         self.troubles: dict[tuple[Resource, Key], str] = {}
         self._obstacles: dict[tuple[Resource, Key], str] = {}
         self.api_servers = 0
-        self.namespace = Uid("")
-        """The uid of the namespace that the nodes' Leases are in."""
         self.synced = False
         self.watching = False
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
@@ -155,17 +153,6 @@ class Store:
         if count != self.api_servers:
             self.api_servers = count
             self._changed()
-
-    def found_namespace(self, uid: Uid) -> None:
-        """The namespace of the nodes' Leases. When it was made anew, those that are missing went with the old one.
-
-        Their agents then disarmed instead of resetting their nodes: what was heard of them proves nothing any more.
-        """
-        if uid == self.namespace:
-            return
-        self.namespace = uid
-        self.beats = {name: beat for name, beat in self.beats.items() if (AGENT_NAMESPACE, name) in self.raw[LEASES]}
-        self._changed()
 
     def open_gate(self) -> None:
         """Everything was listed once: the store speaks of the whole cluster now."""

@@ -176,7 +176,6 @@ def build_world(store: Store, cluster: str, term: int, manager: str) -> World | 
         kube_nodes=tuple(store.kube_nodes()),
         claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),
         api_servers=store.api_servers,
-        namespace=store.namespace,
     )
 
 

@@ -289,37 +289,3 @@ def test_what_others_wrote_into_the_lease_stays(loop, api):
     loop.cycle()
     assert api.lease["metadata"]["annotations"]["team"] == "storage"
     assert api.lease["spec"]["strategy"] == "theirs"
-
-
-class TestAnUninstall:
-    """The namespace of the Leases is being deleted: a healthy node is not reset for that."""
-
-    @pytest.mark.parametrize("namespace", [None, {"metadata": {"deletionTimestamp": "now"}}])
-    def test_disarms(self, loop, api, namespace):
-        armed(loop)
-        api.lease, api.namespace = None, namespace
-        loop.cycle()
-        assert loop.watchdog.told == ["close"]
-        loop.cycle()
-        assert loop.watchdog.told == ["close"]
-
-    def test_any_other_refusal_is_a_failed_renewal(self, loop, api):
-        armed(loop)
-        api.lease = None
-        api.request = lambda *_, **__: (_ for _ in ()).throw(Refused(403, {}))
-        loop.cycle()
-        assert loop.watchdog.told == []
-
-    def test_a_node_that_is_no_member_any_more_disarms_unless_guests_run_here(self, loop, api):
-        """Its Node was deleted, and its Lease with it."""
-        armed(loop)
-        api.lease, loop.orders.current = None, Orders(member=False)
-        loop.runtime.here, loop.orders.guests = {"web"}, frozenset({Uid("web")})
-        loop.cycle()
-        assert loop.watchdog.told == []
-        loop.runtime.here, loop.orders.known = set(), False
-        loop.cycle()
-        assert loop.watchdog.told == [], "nobody has said yet which Pods are guests"
-        loop.orders.known = True
-        loop.cycle()
-        assert loop.watchdog.told == ["close"]

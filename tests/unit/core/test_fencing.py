@@ -8,7 +8,7 @@ from quorate.core.liveness import read
 from quorate.core.selectors import Taint
 from quorate.core.status import Evidence
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Nonce, Stage, Uid
+from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Nonce, Stage
 from quorate.core.world import Sighting
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
 
@@ -18,8 +18,8 @@ PROOF = Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, "armed and silent")
 TAINT = Taint(FENCE_TAINT, "NoSchedule", "n1-x")
 
 
-def judge(view, *instances, quorate=True, **changes):
-    made = world(nodes=(view,), **changes)
+def judge(view, *instances, quorate=True):
+    made = world(nodes=(view,))
     return node_round(made, view, read(view, FAST, NOW), instances, quorate=quorate)
 
 
@@ -92,16 +92,7 @@ def test_a_lease_that_was_found_taken_is_that_step_done():
 
 def test_a_missing_lease_is_made_as_fenced():
     view = replace(in_incident(), beat=None, lease_missing_s=NOW - T - 1, missed=beat("n1", T + 2))
-    (take,) = actions(judge(view, instance(), namespace=Uid("ns")), TakeLease)
-    assert take == TakeLease("n1", "n1-x", "n1.1", None, None, namespace=Uid("ns"))
-
-
-def test_a_missing_lease_of_which_nothing_is_known_is_taken_on_other_evidence_only():
-    """Proven by expiry, and then it went with its namespace, or another manager leads: its agent may have disarmed."""
-    for kind, takes in ((EvidenceKind.LEASE_EXPIRED, 0), (EvidenceKind.HUMAN_ACK, 1)):
-        proven = incident(stage=Stage.PROVEN, evidence=(replace(PROOF, kind=kind),))
-        view = node("n1", beat=None, status={"incident": proven})
-        assert len(actions(judge(view, instance()), TakeLease)) == takes
+    assert actions(judge(view, instance()), TakeLease) == [TakeLease("n1", "n1-x", "n1.1", None, None)]
 
 
 def test_a_sign_of_life_ends_the_incident_until_the_lease_is_taken():

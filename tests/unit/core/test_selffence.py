@@ -52,7 +52,7 @@ def test_who_may_have_the_lease(holder, guard, danger, verdict):
 
 def test_a_missing_lease_is_made_again_unless_its_namespace_ends():
     assert judge(None, HELD, danger=True) is Verdict.CREATE
-    assert judge(None, HELD, danger=True, namespace_ends=True) is Verdict.DISARM
+    assert judge(None, HELD, danger=True, namespace_ends=True) is Verdict.LOST
 
 
 def test_sequences_only_grow():

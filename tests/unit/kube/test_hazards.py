@@ -7,7 +7,6 @@ from quorate.api.wire import to_wire
 from quorate.core.actions import CreatePod, Note, Plan, StatusWrite, StopPod, TakeLease
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import (
-    AGENT_NAMESPACE,
     GuestKey,
     GuestState,
     IncidentId,
@@ -22,7 +21,7 @@ from quorate.kube.act import Actor
 from quorate.kube.client import Conflict, NotFound, Permanent, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import UnrenderableError, bind, render, template_of
-from quorate.kube.resources import HARESOURCES, LEASES, NAMESPACES, NODES, PODS
+from quorate.kube.resources import HARESOURCES, LEASES, NODES, PODS
 from quorate.kube.store import Store
 from tests.unit.kube import test_pod
 from tests.unit.kube.test_store import guest, lease, member
@@ -177,37 +176,6 @@ class TestObjectsThatCannotBeRead:
         assert "Hibernating" in view.trouble
 
 
-NAMESPACE = {"metadata": {"name": AGENT_NAMESPACE, "uid": "ns"}}
-TAKE = TakeLease(NodeName("n1"), IncidentId("n1-x"), Nonce("boot"), None, None, namespace=Uid("ns"))
-
-
-@pytest.mark.parametrize("changes", [{"uid": "made anew"}, {"deletionTimestamp": "now"}])
-async def test_a_missing_lease_is_made_as_fenced_in_its_own_namespace_only(store, changes):
-    """It went with the old one, and its agent disarmed over its guests."""
-
-    class Uninstalled:
-        async def create(self, path, body, query=None):
-            raise AssertionError(f"POST {path}")
-
-        async def get(self, path, query=None):
-            return {"metadata": {**NAMESPACE["metadata"], **changes}}
-
-    store.put(NODES, member())
-    with pytest.raises(Permanent, match="quorate fence confirm n1"):
-        await Deeds(Uninstalled(), store, test_pod.GATE, "prod", "m1").take_lease(TAKE)
-
-
-def test_what_was_heard_of_a_lease_goes_with_its_namespace(store):
-    store.found_namespace(Uid("ns"))
-    store.put(NODES, member())
-    store.put(LEASES, lease(2))
-    store.found_namespace(Uid("ns"))
-    store.gone(LEASES, ("quorate-agents", "n1"), "lease-n1")
-    assert store.nodes()[0].missed is not None
-    store.found_namespace(Uid("made anew"))
-    assert store.nodes()[0].missed is None
-
-
 async def test_a_lease_that_is_there_again_when_it_is_to_be_made_as_fenced_is_looked_at(store):
     """Its agent was faster: without a look the same deed would fail until the next list."""
 
@@ -216,13 +184,14 @@ async def test_a_lease_that_is_there_again_when_it_is_to_be_made_as_fenced_is_lo
             raise Conflict(f"POST {path}", 409, "AlreadyExists", "leases n1 already exists")
 
         async def get(self, path, query=None):
-            return NAMESPACE if path == NAMESPACES.path(AGENT_NAMESPACE) else lease(3, version=9, uid="lease-again")
+            return lease(3, version=9, uid="lease-again")
 
     store.put(NODES, member())
     store.put(LEASES, lease(2))
     store.gone(LEASES, ("quorate-agents", "n1"), "lease-n1")
+    take = TakeLease(NodeName("n1"), IncidentId("n1-x"), Nonce("boot"), None, None)
     with pytest.raises(Conflict):
-        await Deeds(AgentWasFaster(), store, test_pod.GATE, "prod", "m1").take_lease(TAKE)
+        await Deeds(AgentWasFaster(), store, test_pod.GATE, "prod", "m1").take_lease(take)
     assert store.nodes()[0].beat.uid == "lease-again"
 
 
