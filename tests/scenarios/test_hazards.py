@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from quorate.core import selffence
-from quorate.core.actions import RemovePod, StopPod, TakeLease
+from quorate.core.actions import CreatePod, RemovePod, StopPod, TakeLease
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.selectors import Taint
@@ -431,3 +431,45 @@ def test_a_target_that_does_not_arm_is_given_up_for_another(toy):
     toy.machines["n1"].giving_up = True
     key = toy.add_guest()
     toy.run_until(lambda: toy.running(key) == ["n2"], 90, "it starts elsewhere")
+
+
+def test_of_nodes_that_do_not_arm_each_is_tried_once_and_the_good_one_is_reached(toy):
+    """Two broken devices: to forget the first while the second is tried would mean to try them in turn for ever."""
+    for name in ("n1", "n2"):
+        toy.machines[name].giving_up = True
+    key = toy.add_guest()
+    toy.run_until(lambda: toy.running(key) == ["n3"], 120, "it starts on the only good node")
+    assert toy.nodes["n1"].status.arming.failed
+    second = toy.add_guest("second")
+    toy.run_until(lambda: toy.running(second) == ["n3"], 20, "it is not tried on a broken one first")
+
+
+def test_a_node_that_arms_again_is_as_good_as_any(toy):
+    toy.machines["n1"].giving_up = True
+    key = toy.add_guest()
+    toy.run_until(lambda: toy.running(key) == ["n2"], 90, "it starts elsewhere")
+    toy.machines["n1"].giving_up = False
+    toy.touch_guest(key, command="1 relocate n1")
+    toy.run_until(lambda: toy.running(key) == ["n1"], 60, "a person knows that it was mended")
+    toy.run(5)
+    assert not toy.nodes["n1"].status.arming.failed
+
+
+def test_an_instance_that_was_never_made_does_not_wait_for_a_node_that_is_gone(toy):
+    """It is drawn, its node loses its CR, and no Pod was ever made: nothing of it can run anywhere."""
+    manager = toy.managers[0]
+    key = toy.add_guest()
+    for _ in range(60):
+        toy.step(act=False)
+        made = manager.decide()
+        if any(isinstance(action, CreatePod) for action in made.actions):
+            break
+        manager.act(made)
+    for write in made.statuses:
+        manager._write(write)  # and dies before the Pod
+    assert toy.guests[key].status.instance.node == "n1"
+    fail_over(toy)
+    toy.kube.pop("n1")
+    toy.power_off("n1")
+    del toy.nodes["n1"]
+    toy.run_until(lambda: toy.running(key) == ["n2"], 60, "it starts on another node")

@@ -92,7 +92,9 @@ class NodeLease:
                 return Renewal(Outcome.RESET, why=f"the Lease is held by {_holder(found)}")
             case Verdict.LOST:
                 return Renewal(Outcome.LOST, why=f"the Lease is held by {_holder(found) or 'nobody: it is gone'}")
-            case Verdict.CREATE if not member:
+            # Its Node was deleted, and its Lease with it. Armed or with guests it makes the Lease again all the same: a
+            # healthy node is not reset for that, and what it does about its watchdog stays attested.
+            case Verdict.CREATE if not member and not danger:
                 return Renewal(Outcome.IDLE, why=f"no Node {self.node} of Quorate: not a member")
             case Verdict.CREATE:
                 found = self._create(timing)

@@ -79,6 +79,8 @@ class ArmingModel(Model):
     """Whether to be armed."""
     since: Timestamp | None = None
     """When it was asked; a node that does not arm in time is not chosen for new starts."""
+    failed: bool = False
+    """It did not arm in time, and has not armed since: it is chosen only where no other node is left."""
 
 
 class OrdersModel(Model):

@@ -47,6 +47,7 @@ class Room:
                 state=self.statuses[node.name].state,
                 guests=self.counts.get(node.name, 0),
                 slow_to_arm=self._slow_to_arm(node.name),
+                failed_to_arm=self.failed_to_arm(node.name),
             )
             for node in self.world.nodes
         ]
@@ -58,6 +59,10 @@ class Room:
             return None
         asked = max(status.arming.since, status.since or status.arming.since)
         return Instant(asked + ARMING_MS + round(ARMING_RENEWALS * 1000 * status.orders.renew_every_s))
+
+    def failed_to_arm(self, node: NodeName) -> bool:
+        """Has it been asked once, let the time for it pass, and not armed since?"""
+        return node not in self.armed and (self.statuses[node].arming.failed or self._slow_to_arm(node))
 
     def _slow_to_arm(self, node: NodeName) -> bool:
         until = self.arms_until(node)

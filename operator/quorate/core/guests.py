@@ -81,7 +81,8 @@ def _to_fence(draft: Draft) -> bool:
     A guest on a node without a CR counts as in Fence without evidence: nobody watches that node's Lease.
     """
     incident, instance = incident_of(draft), draft.instance
-    if instance is not None and not instance.ended and instance.node not in draft.room.statuses:
+    made = instance is not None and (instance.uid is not None or draft.pod is not None)
+    if instance is not None and made and not instance.ended and instance.node not in draft.room.statuses:
         draft.status = replace(draft.status, target=None, node=instance.node)
         draft.say(_no_node(instance))
         move(draft, S.FENCE)

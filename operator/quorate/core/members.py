@@ -97,9 +97,10 @@ def finish(
     for node in world.nodes:
         status = nodes[node.name]
         guests = carried.get(node.name, 0)
-        arming = status.arming
+        failed = room.failed_to_arm(node.name)
+        arming = replace(status.arming, failed=failed) if failed != status.arming.failed else status.arming
         if (guests > 0) != arming.wanted:
-            arming = Arming(arming.generation + 1, wanted=guests > 0, since=world.wall)
+            arming = Arming(arming.generation + 1, wanted=guests > 0, since=world.wall, failed=failed)
         after = replace(
             status,
             votes=effective_votes(world, node),
@@ -141,6 +142,12 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
         return f"{lost}; nothing is done without quorum ({room.quorum.sentence})"
     if incident.release_by is not None:
         return f"{lost}; proven dead no later than {clock(incident.release_by)} UTC, then its guests recover"
+    renews = node.beat.nonce if node.beat is not None else None
+    if renews is not None and renews != incident.nonce and not status.system_uuid:
+        return (
+            f"{lost}; it has no system UUID, so its new boot cannot be told from another machine of its name: if it is "
+            f"the same machine, run quorate fence confirm {node.name}"
+        )
     return (
         f"{lost}; no accepted watchdog was armed, so only a new boot of it or a person can release its guests: "
         f"if it is certainly off, run quorate fence confirm {node.name}"

@@ -19,13 +19,15 @@ MISSING = "Missing"
 class Candidate:
     """A member and what the plan so far says of it: its state after this round, and how many guests it carries.
 
-    `slow_to_arm`: it was asked to arm its watchdog long ago and has not.
+    `slow_to_arm`: it was asked to arm its watchdog long ago and has not. `failed_to_arm`: that was so, and it has not
+    armed since; such a node is the last resort, or two of them would be tried in turn for ever and a good one never.
     """
 
     view: NodeView
     state: NodeState
     guests: int
     slow_to_arm: bool = False
+    failed_to_arm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def choose(
     avoid: tuple[NodeName, ...] = (),
     only: NodeName | None = None,
 ) -> Choice:
-    """The allowed node with the fewest guests, `prefer` before all others, ties by name.
+    """The allowed node with the fewest guests, `prefer` before all others, ties by name; those that failed to arm last.
 
     `avoid`: nodes on which it failed. `only`: a person named this one.
     """
@@ -70,7 +72,7 @@ def choose(
             allowed.append(candidate)
         else:
             rejections.append(Rejection(candidate.view.name, reason))
-    best = min(allowed, key=lambda c: (c.view.name != prefer, c.guests, c.view.name), default=None)
+    best = min(allowed, key=lambda c: (c.failed_to_arm, c.view.name != prefer, c.guests, c.view.name), default=None)
     return Choice(best.view.name if best else None, tuple(rejections))
 
 

@@ -74,11 +74,15 @@ class WatchdogStatus:
 
 @dataclass(frozen=True, slots=True)
 class Arming:
-    """The request to the agent: hold an armed watchdog, or do not. Each change of mind is a new generation."""
+    """The request to the agent: hold an armed watchdog, or do not. Each change of mind is a new generation.
+
+    `failed`: it was asked once and did not arm in time, and has not armed since.
+    """
 
     generation: int
     wanted: bool
     since: Instant | None = None
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -289,3 +289,21 @@ def test_what_others_wrote_into_the_lease_stays(loop, api):
     loop.cycle()
     assert api.lease["metadata"]["annotations"]["team"] == "storage"
     assert api.lease["spec"]["strategy"] == "theirs"
+
+
+def test_a_node_whose_cr_and_lease_are_gone_is_not_reset_and_disarms_by_attestation_only(loop, api):
+    """Somebody deleted the Node by force. The agent makes its Lease again and goes on petting while guests run."""
+    armed(loop)
+    api.lease, loop.orders.current = None, Orders(member=False)
+    loop.runtime.here, loop.orders.guests = {"web"}, frozenset({Uid("web")})
+    loop.cycle()
+    assert said(api).armed
+    assert loop.watchdog.told == ["pet"]
+    loop.runtime.here = set()
+    loop.cycle()
+    assert not said(api).armed
+    loop.cycle()
+    assert loop.watchdog.told[-1] == "close"
+    api.lease = None
+    loop.cycle()
+    assert api.lease is None, "what is not armed makes no Lease where it is no member"
