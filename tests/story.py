@@ -172,7 +172,8 @@ HEAD: Final = """\
 # The story
 
 A cluster of three nodes on this machine, as a person uses it. `make demo` plays the same by itself, checks every step and
-prints the times. Everything below is real output, written by `make story`; `kubectl` is the ordinary one.
+prints the times. Everything below is real output, written by `make story`; `kubectl` is the ordinary one, but the lab's
+kubelets are stand-ins: there is no `kubectl logs` and no `exec`.
 
 Needed: `make demo` once (it makes `.venv`), then `. .venv/bin/activate` and
 

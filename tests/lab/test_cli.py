@@ -97,3 +97,10 @@ def test_values_out_of_range_are_a_wrong_command_line() -> None:
     error = CliRunner().invoke(app, ["up", "--nodes", "99"]).exception
     assert isinstance(error, UsageError)
     assert "nodes: found 99" in str(error)
+
+
+def test_a_profile_is_checked_before_anything_is_started() -> None:
+    assert CliRunner().invoke(app, ["up", "--profile", "slow"]).exit_code == 2
+    error = CliRunner().invoke(app, ["up", "--profile", "custom"]).exception
+    assert isinstance(error, UsageError)
+    assert not lab_files("lab").root.exists()

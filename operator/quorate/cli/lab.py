@@ -10,12 +10,13 @@ import typer
 from quorate.cli.errors import CliError, UsageError
 from quorate.cli.help import Verb, Verbs
 from quorate.cli.output import Format, Output, console, data, note, say
+from quorate.core.timing import Profile
 
 # A help page writes the program's own name, here `quorate lab`, in place of the word `quorate` in examples.
 UP_EXAMPLES: Final = """\
 quorate up                             three nodes, two managers, an embedded API server
 quorate up --control-plane real        the same on kube-apiserver and etcd
-quorate up --name two --profile Fast   a second lab, with a Cluster already made"""
+quorate up --name two --profile fast   a second lab, with a Cluster already made"""
 NODE_EXAMPLES: Final = """\
 quorate node node1 power-off           pull the plug
 quorate node node2 network-off         cut it off from the API server
@@ -64,8 +65,14 @@ def up(
     managers: Annotated[int, typer.Option("--managers", help="How many manager replicas.")] = 2,
     control_plane: ControlPlane = "embedded",
     profile: Annotated[
-        str, typer.Option("--profile", help="Also create a Cluster named like the lab, with this timing profile.")
-    ] = "",
+        Profile | None,
+        typer.Option(
+            "--profile",
+            case_sensitive=False,
+            metavar="PROFILE",
+            help="Also create a Cluster named like the lab: auto, fast, balanced, relaxed or proxmox.",
+        ),
+    ] = None,
 ) -> None:
     """Start a lab.
 
@@ -75,7 +82,10 @@ def up(
         from quorate.lab import client
         from quorate.lab.options import Options
 
-        options = Options(name=name, nodes=nodes, managers=managers, control_plane=control_plane, profile=profile)
+        if profile is Profile.CUSTOM:
+            raise UsageError("--profile custom: apply a Cluster with spec.timing.custom once the lab is up")
+        timing = str(profile) if profile is not None else ""
+        options = Options(name=name, nodes=nodes, managers=managers, control_plane=control_plane, profile=timing)
         found = client.up(options, tell=note)
     say(f"lab {name} is up: {nodes} nodes, {managers} managers, {control_plane} API server")
     say(f"export KUBECONFIG={found['kubeconfig']}")

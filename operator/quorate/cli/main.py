@@ -79,7 +79,7 @@ def _show(error: typer.TyperException) -> None:
         note(message)
     else:
         found = message.strip().rstrip(".").replace("Value error, ", "")
-        note(f"error: {found}. See: {context.command_path} --help")
+        note(f"error: {found}{'' if found.endswith('?') else '.'} See: {context.command_path} --help")
 
 
 def _traced(words: Sequence[str], code: int) -> int:
