@@ -173,9 +173,13 @@ class KindCluster:
         return {name: container for _, name, container in (row.split() for row in rows)}
 
     def power_off(self, node: str) -> None:
-        """The machine loses power, and its watchdog with it."""
-        stand_in.unplug(self.socket, node)
+        """The machine loses power, and its watchdog with it.
+
+        In this order: an agent that still lives opens a device that it has lost again, and its countdown would go on to
+        kill the next boot.
+        """
         run("docker", "kill", node)
+        stand_in.unplug(self.socket, node)
 
     def power_on(self, node: str) -> None:
         run("docker", "start", node)
