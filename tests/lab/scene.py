@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -290,11 +291,11 @@ def played(options: Options) -> Iterator[Scene]:
 
 
 @contextmanager
-def own_cache() -> Iterator[None]:
-    """A cache with a short path; programs that are found now stay where they are."""
+def own_cache() -> Iterator[Path]:
+    """A cache of one's own, with a short path; programs that are found now stay where they are."""
     programs = find("kube-apiserver", os.environ)
     with tempfile.TemporaryDirectory(prefix="ql-") as directory, pytest.MonkeyPatch.context() as patch:
         if programs is not None:
             patch.setenv("KUBEBUILDER_ASSETS", str(programs.parent))
         patch.setenv("QUORATE_CACHE", directory)
-        yield
+        yield Path(directory)

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +16,17 @@ from quorate.cli.demo.script import STORY, Step
 from quorate.cli.demo.stage import Stage, StepError
 from quorate.cli.main import main
 from quorate.lab import processes
-from quorate.lab.control_plane import find
 from quorate.lab.files import known_labs, lab_files, read_state
+from tests.lab.scene import own_cache
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(autouse=True)
-def cache(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own; a real control plane's programs stay where they are."""
-    program = find("kube-apiserver", os.environ)
-    if program is not None:
-        monkeypatch.setenv("KUBEBUILDER_ASSETS", str(program.parent))
-    monkeypatch.setenv("QUORATE_CACHE", str(directory))
-    return directory
+def cache() -> Iterator[Path]:
+    with own_cache() as path:
+        yield path
 
 
 def test_the_story(kind: str, tmp_path: Path, cache: Path) -> None:

@@ -10,23 +10,19 @@ from typing import Any
 import pytest
 
 from quorate.lab import client, processes
-from quorate.lab.control_plane import find
 from quorate.lab.errors import LabError, MisuseError
 from quorate.lab.files import known_labs, lab_files, labs_root, read_state
 from quorate.lab.options import Options
+from tests.lab.scene import own_cache
 from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(autouse=True)
-def cache(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of one's own; a real control plane's programs stay where they are."""
-    program = find("kube-apiserver", os.environ)
-    if program is not None:
-        monkeypatch.setenv("KUBEBUILDER_ASSETS", str(program.parent))
-    monkeypatch.setenv("QUORATE_CACHE", str(directory))
-    return directory
+def cache() -> Iterator[Path]:
+    with own_cache() as path:
+        yield path
 
 
 Up = Callable[..., dict[str, Any]]
