@@ -32,8 +32,13 @@ demo: $(VENV)/.run ## Play the story in a lab on this machine: lose nodes, lose 
 	@$(BIN)/quorate lab demo
 
 .PHONY: test
-test: $(VENV)/.dev ## Run all tests but the ones on kind
+test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
 	@$(BIN)/python -m pytest
+
+# Labs mostly wait: a worker for each kind of API server.
+.PHONY: faults
+faults: $(VENV)/.dev ## Play every fault of docs/failures.md on both API servers
+	@$(BIN)/python -m pytest tests/faults -m faults -n 2 --dist loadgroup
 
 # The rig brings up docker, images and kind where they are missing; without it they are looked for on this machine.
 E2E := $(if $(wildcard $(RIG)/kind-up),QUORATE_KIND_RIG=$(abspath $(RIG))) $(BIN)/python
