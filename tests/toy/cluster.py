@@ -1,5 +1,6 @@
 """The cluster itself: machines with their agents, watchdogs and kubelets, faults, and the truth about what runs."""
 
+from copy import deepcopy
 from dataclasses import replace
 from itertools import count
 
@@ -28,7 +29,7 @@ from quorate.core.world import (
     Template,
 )
 from tests.toy.manager import Manager
-from tests.toy.parts import FIRMWARE_S, STEP_S, Lease, Machine, Pod, Process
+from tests.toy.parts import FIRMWARE_S, STEP_S, Copy, Lease, Machine, Pod, Process
 
 
 class Toy:
@@ -124,6 +125,33 @@ class Toy:
         self.power_off(name)
         self.machines[NodeName(name)].boots_at_s = self.now_s + FIRMWARE_S
 
+    def copy(self) -> Copy:
+        """The whole store, as it is now."""
+        return Copy(
+            deepcopy(self.leases),
+            dict(self.nodes),
+            dict(self.guests),
+            deepcopy(self.pods),
+            self.cluster,
+            dict(self.kube),
+        )
+
+    def restore(self, copy: Copy) -> None:
+        """Put an old copy back, versions and all."""
+        self.leases, self.pods = deepcopy(copy.leases), deepcopy(copy.pods)
+        self.nodes, self.guests, self.cluster, self.kube = (
+            dict(copy.nodes),
+            dict(copy.guests),
+            copy.cluster,
+            dict(copy.kube),
+        )
+
+    def accept_history(self) -> None:
+        """A person accepts what the store says now."""
+        rewind = self.cluster.status.rewind
+        assert rewind is not None
+        self.cluster = replace(self.cluster, accepted_history=rewind.id, resource_version=self.version())
+
     # -- truth ------------------------------------------------------------------------------------------------------
 
     def running(self, key: GuestKey) -> list[str]:
@@ -200,12 +228,14 @@ class Toy:
                 armed=status.arming.wanted,
                 timing=self.timing,
                 asks=status.asks,
+                highest_term=max(machine.orders.highest_term, status.term),
             )
         lease = self.leases.get(machine.name)
         seen = None
         if lease is not None:
             sequence = lease.attestation.sequence if lease.attestation is not None else 0
             seen = selffence.LeaseSeen(lease.uid, str(lease.version), lease.holder, sequence)
+        guard = selffence.looked(guard, seen)
         danger = machine.device.open or bool(machine.processes)
         verdict = selffence.judge(seen, guard, danger=danger)
         if verdict is selffence.Verdict.RESET:
@@ -255,6 +285,8 @@ class Toy:
             drained=machine.leaving and not here,
             idle=tuple(uid for uid in machine.orders.asks if uid not in here),
             gone=tuple(uid for uid in machine.orders.asks if uid not in here and uid not in listed),
+            highest_term=machine.orders.highest_term,
+            rewound=guard.rewound,
         )
 
     def _device(self, machine: Machine, wanted: bool, said: Attestation) -> None:

@@ -9,10 +9,7 @@ from quorate.core.types import (
     Nonce,
     Uid,
 )
-from quorate.core.world import (
-    Attestation,
-    PodView,
-)
+from quorate.core.world import Attestation, ClusterView, GuestView, KubeNode, NodeView, PodView
 
 STEP_S = 0.5
 FIRMWARE_S = 2.0
@@ -46,6 +43,18 @@ class Process:
     key: GuestKey
     uid: Uid
     stopping_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the store, to be restored some time."""
+
+    leases: dict[NodeName, Lease]
+    nodes: dict[NodeName, NodeView]
+    guests: dict[GuestKey, GuestView]
+    pods: dict[GuestKey, Pod]
+    cluster: ClusterView
+    kube: dict[NodeName, KubeNode]
 
 
 @dataclass

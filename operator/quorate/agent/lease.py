@@ -13,7 +13,7 @@ from typing import Any
 
 from quorate.agent.api import Api, Refused, Unanswered
 from quorate.api import attestation
-from quorate.core.selffence import Guard, LeaseSeen, Verdict, judge, next_sequence, renewed
+from quorate.core.selffence import Guard, LeaseSeen, Verdict, judge, looked, next_sequence, renewed
 from quorate.core.timing import Timing
 from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, Uid
 from quorate.core.world import Attestation
@@ -86,6 +86,7 @@ class NodeLease:
             if error.code != 404:
                 raise
             found = None
+        self.guard = looked(self.guard, _seen(found))
         verdict = judge(_seen(found), self.guard, danger=danger, namespace_ends=self._namespace_ends(found, timing))
         match verdict:
             case Verdict.RESET:

@@ -20,6 +20,7 @@ from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
 from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
+from quorate.agent.pace import Pace
 from quorate.agent.runtime import Runtime
 from quorate.agent.watchdog import Watchdog, WatchdogError
 from quorate.core import selffence
@@ -50,6 +51,14 @@ class Leave:
     host_is_going: Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The Node that gave orders, by its uid, and the largest term that its status has named."""
+
+    node: Uid
+    term: int
+
+
 @dataclass(slots=True)
 class Loop:
     """One agent. `run` returns when it has left; it never returns from a reset."""
@@ -65,6 +74,8 @@ class Loop:
     device: Device = field(default_factory=Device)
     timing: Timing = UNTIL_TOLD
     leave: Leave | None = None
+    seen: Seen = field(default_factory=lambda: Seen(Uid(""), 0))
+    pace: Pace = field(default_factory=Pace)
     wake: threading.Event = field(default_factory=threading.Event)
     _said: str = ""
     _marked: bool = False
@@ -98,7 +109,9 @@ class Loop:
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
 
         danger = self.device.open or bool(here)
+        asked_s = self.clock()
         renewal = self.lease.renew(attest, self.timing, danger=danger, member=orders.member)
+        self.pace.took(self.clock(), self.clock() - asked_s)
         if renewal.outcome is Outcome.RESET:
             self._reset(renewal.why)
         if renewal.outcome is Outcome.RENEWED and renewal.started_s is not None and renewal.said is not None:
@@ -162,13 +175,23 @@ class Loop:
             system_uuid=self.boot.system_uuid,
             protocol=PROTOCOL,
             generation=orders.generation,
-            highest_term=orders.highest_term,
+            highest_term=self._seen_term(),
             highest_sequence=sequence,
             shared_kernel=self.boot.shared_kernel,
             drained=drained,
             idle=tuple(sorted(idle)),
             gone=tuple(sorted(gone)),
+            rewound=self.lease.guard.rewound,
+            latency_s=self.pace.latency_s(self.clock()),
         )
+
+    def _seen_term(self) -> int:
+        """The largest term of any order of this Node: a store that was restored from an old copy knows less."""
+        orders = self.orders.current
+        if orders.uid is not None:
+            before = self.seen.term if self.seen.node == orders.uid else 0
+            self.seen = Seen(orders.uid, max(before, orders.highest_term))
+        return self.seen.term
 
     def _answers(self, asks: frozenset[Uid]) -> tuple[frozenset[Uid], frozenset[Uid]]:
         """Of the Pods asked about, those without a process, and those that the kubelet does not know either."""
@@ -260,6 +283,8 @@ class Loop:
             "nonce": guard.nonce,
             "held": guard.held,
             "sequence": guard.sequence,
+            "rewound": guard.rewound,
+            "seen": [self.seen.node, self.seen.term],
             "timing": [timing.renew_s, timing.timeout_s, timing.watchdog_s],
         }
         temporary = self.mark.with_suffix(".new")
@@ -284,10 +309,22 @@ def remembered(mark: Path, nonce: Nonce) -> Guard:
     """What an earlier agent of this boot left; a mark of another boot counts for nothing."""
     record = _record(mark, nonce)
     try:
-        return Guard(nonce, held=bool(record["held"]), sequence=int(record["sequence"])) if record else Guard(nonce)
+        if not record:
+            return Guard(nonce)
+        sequence, rewound = int(record["sequence"]), int(record.get("rewound", 0))
+        return Guard(nonce, held=bool(record["held"]), sequence=sequence, confirmed=sequence, rewound=rewound)
     except (ValueError, KeyError, TypeError) as error:
         log.warning("mark %s makes no sense (%r): the Lease counts as never held", mark, error)
         return Guard(nonce)
+
+
+def remembered_orders(mark: Path, nonce: Nonce) -> Seen:
+    """The largest term that an earlier agent of this boot had seen."""
+    try:
+        node, term = _record(mark, nonce)["seen"]
+        return Seen(Uid(str(node)), int(term))
+    except (ValueError, KeyError, TypeError):
+        return Seen(Uid(""), 0)
 
 
 def remembered_timing(mark: Path, nonce: Nonce) -> Timing:

@@ -11,7 +11,7 @@ from quorate.agent import answer, boot, keeper, watchdog
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.lease import NodeLease
-from quorate.agent.loop import Leave, Loop, remembered, remembered_timing
+from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.runtime import named as named_runtime
 from quorate.core.selffence import Device
@@ -58,6 +58,7 @@ def build(arguments: Any) -> Loop:
         clock=boot.now_s,
         device=device,
         timing=remembered_timing(mark, here.nonce),
+        seen=remembered_orders(mark, here.nonce),
     )
 
     def changed() -> None:

@@ -39,6 +39,7 @@ def parse(node: dict[str, Any]) -> Orders:
         armed=bool(arming.get("wanted", False)),
         timing=timing,
         asks=tuple(Uid(uid) for uid in status.get("asks") or ()),
+        uid=(node.get("metadata") or {}).get("uid"),
         highest_term=int(status.get("term", 0)),
     )
 

@@ -25,6 +25,8 @@ _KEYS = {
     "highestSeq": "highest_sequence",
     "sharedKernel": "shared_kernel",
     "drained": "drained",
+    "rewound": "rewound",
+    "latency": "latency_s",
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "lease_uid": str,
@@ -41,6 +43,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "highest_sequence": int,
     "shared_kernel": bool,
     "drained": bool,
+    "rewound": int,
+    "latency_s": (int, float),
 }
 
 

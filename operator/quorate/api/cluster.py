@@ -168,6 +168,38 @@ class TimingModel(Model):
     """S: silence after which a node is suspected."""
     release_after: str
     """T: silence after which an armed node has been reset for certain."""
+    slowed_to: str = ""
+    """What profile Auto has become because renewals were slow."""
+    slowed_at: Timestamp | None = None
+    """When that last changed."""
+
+
+class RememberedModel(Model):
+    """A node whose agent remembers more of its Lease than the store did."""
+
+    node: str
+    """Its name."""
+    sequence: int
+    """The newest sequence of its Lease that had been confirmed to it."""
+
+
+class RewindModel(Model):
+    """History that ran backwards: everything was restored from an old copy."""
+
+    id: str
+    """Its name: what a person accepts, as annotation quorate.dev/accept-history."""
+    since: Timestamp
+    """When it was noticed."""
+    why: str
+    """By which signs."""
+    accepted: Timestamp | None = None
+    """When a person accepted what the store says now."""
+    ended: Timestamp | None = None
+    """When every node had renewed after that, and work went on."""
+    term: int = 0
+    """The largest term that agents remembered: accepted, too."""
+    nodes: Annotated[list[RememberedModel], Field(max_length=64)] = []
+    """What agents remembered of their Leases: accepted, too."""
 
 
 class ClusterStatusModel(Model):
@@ -197,12 +229,15 @@ class ClusterStatusModel(Model):
     """Nodes online / members."""
     guests: str = ""
     """Guests by state."""
+    rewind: RewindModel | None = None
+    """The last time that history ran backwards. Until a person has accepted it nothing is done."""
     message: str = ""
     """One sentence: what was done or is awaited, and until when at the latest."""
     observed_generation: int = 0
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, NodesEnrolled, ExpectedVotesActive."""
+    """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
+    ExpectedVotesActive."""
 
 
 class Cluster(Resource):

@@ -21,6 +21,7 @@ from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import Timing, TimingSpec, parse_duration
 from quorate.core.types import (
+    ACCEPT_ANNOTATION,
     COMMAND_ANNOTATION,
     CONFIRM_ANNOTATION,
     IN_USE_FINALIZER,
@@ -59,6 +60,7 @@ def cluster(raw: Raw) -> ClusterView:
         timing = Timing(*(parse_duration(one) for one in (custom.renew_every, custom.timeout, custom.watchdog)))
     return ClusterView(
         **_identity(raw),
+        accepted_history=_annotations(raw).get(ACCEPT_ANNOTATION, ""),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, ClusterStatus),
         spec=ClusterSpec(

@@ -32,6 +32,7 @@ CREATE_EXAMPLES: Final = (
     "quorate cluster create rack2 --node-selector rack=2 --profile balanced",
     "quorate cluster create lab --accept-watchdog external",
 )
+ACCEPT_EXAMPLES: Final = ("quorate cluster accept-history",)
 EXPECTED_EXAMPLES: Final = ('quorate cluster expected 1 --reason "node1 and node2 burnt down"',)
 
 
@@ -39,6 +40,7 @@ def register(app: typer.Typer, section: str) -> None:
     group = typer.Typer(cls=Verbs, rich_markup_mode=None, no_args_is_help=True)
     verb(group, create, table=PROFILES_TABLE, examples=CREATE_EXAMPLES)
     verb(group, expected, examples=EXPECTED_EXAMPLES)
+    verb(group, accept_history, name="accept-history", examples=ACCEPT_EXAMPLES)
     app.add_typer(
         group, name="cluster", rich_help_panel=section, help="Make a Cluster, or change what its quorum counts with."
     )
@@ -115,3 +117,18 @@ def expected(
     confirm(override.meaning(found, votes), f"Count Cluster {found.name} with {votes} expected votes?", yes=yes)
     generation = override.write(session, found.name, votes, reason)
     say(override.outcome(session, found.name, votes, generation))
+
+
+def accept_history(session: Session, *, cluster: ClusterName = None, yes: Yes = False) -> None:
+    """Accept the store as it is after a restore.
+
+    When etcd, or Quorate's objects, were restored, what they say of guests may be long over: nothing is done until a
+    person has looked at what really runs where, and says so with this. Then every node renews once, and work goes on
+    from what is recorded.
+    """
+    from quorate.cli import rewind as past
+
+    found = past.look(session, cluster)
+    confirm(past.meaning(found), f"Go on in Cluster {found.name} from what is recorded now?", yes=yes)
+    past.write(session, found)
+    say(f"Cluster {found.name}: {found.rewind.id} is accepted. Next: every node renews its Lease; quorate status -w")

@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from quorate.core import history, latency
 from quorate.core.actions import Note
 from quorate.core.conditions import Finding, merge, summary
+from quorate.core.history import Judgement
+from quorate.core.latency import adapt
 from quorate.core.liveness import Pulse
 from quorate.core.members import Enrolment, effective_votes
 from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, judge_override
-from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, TimingStatus, VotesStatus
+from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Rewind, TimingStatus, VotesStatus
 from quorate.core.timing import Resolved, resolve, seconds
 from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage, clock
 from quorate.core.world import World
@@ -25,10 +28,12 @@ class Outlook:
     nodes: Mapping[NodeName, NodeStatus]
     guests: Mapping[GuestKey, GuestStatus]
     enrolment: Enrolment
+    history: Judgement
 
 
 def resolved_timing(world: World) -> Resolved:
-    return resolve(world.cluster.spec.timing, world.api_servers)
+    """The times in force: what the spec wishes and, where that is Auto, what the API server allows."""
+    return adapt(world, resolve(world.cluster.spec.timing, world.api_servers))
 
 
 def count_votes(world: World, pulses: Mapping[NodeName, Pulse]) -> tuple[Quorum, Override | None]:
@@ -61,6 +66,7 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         fencing=_fencing(outlook.nodes),
         nodes=_nodes_text(outlook.nodes),
         guests=_guests_text(outlook.guests),
+        rewind=outlook.history.rewind,
         observed_generation=world.cluster.generation,
     )
     status = replace(status, message=_sentence(world, outlook))
@@ -77,9 +83,19 @@ def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
         found.append(Note(ref, reason, text, warning=not after.quorate))
     if after.override != before.override and after.override is not None:
         found.append(Note(ref, f"ExpectedVotes{after.override.state}", _override_text(after.override)))
+    if after.rewind != before.rewind and after.rewind is not None:
+        found.append(_history_note(ref, after.rewind))
     if after.manager != before.manager:
         found.append(Note(ref, "LeaderChanged", f"{world.manager} leads, term {world.term}"))
     return tuple(found)
+
+
+def _history_note(ref: Ref, rewind: Rewind) -> Note:
+    if rewind.ended is not None:
+        return Note(ref, "HistoryAccepted", f"{rewind.id}: accepted by a person, and every node has renewed")
+    if rewind.accepted is not None:
+        return Note(ref, "HistoryAccepted", f"{rewind.id}: accepted by a person; waiting for every node to renew")
+    return Note(ref, "HistoryBackwards", f"{rewind.id}: {rewind.why}", warning=True)
 
 
 def _timing_status(resolved: Resolved) -> TimingStatus:
@@ -92,6 +108,8 @@ def _timing_status(resolved: Resolved) -> TimingStatus:
         watchdog_s=timing.watchdog_s,
         suspect_after_s=timing.suspect_after_s,
         release_after_s=timing.release_after_s,
+        slowed_to=resolved.slowed_to or "",
+        slowed_at=resolved.slowed_at,
     )
 
 
@@ -130,6 +148,8 @@ def _override_text(override: Override) -> str:
 def _sentence(world: World, outlook: Outlook) -> str:
     """What was done or is awaited, and until when at the latest."""
     quorum = outlook.quorum
+    if outlook.history.waiting:
+        return outlook.history.waiting
     if world.cluster.deleting:
         return f"being deleted: waiting for {len(outlook.guests)} guests and open incidents to end"
     if not outlook.nodes:
@@ -163,7 +183,7 @@ def _nobody_yet(enrolment: Enrolment) -> str:
 
 
 def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[Condition, ...]:
-    problem = outlook.timing.problem
+    problem = outlook.history.waiting or outlook.timing.problem
     survives = outlook.quorum.total - outlook.quorum.needed
     message = status.message
     if outlook.quorum.total < 3:
@@ -171,7 +191,7 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     findings: list[Finding] = [
         *summary(
             ready=status.quorate and not problem,
-            reason="Stalled" if problem else "Quorate" if status.quorate else "NotQuorate",
+            reason=_reason(outlook, status),
             message=problem or message,
             stalled=bool(problem),
         ),
@@ -181,7 +201,9 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
             "Votes",
             f"{outlook.quorum.total} votes: {max(0, (outlook.quorum.total - 1) // 2)} may be lost",
         ),
-        Finding("TimingValid", not problem, "Invalid" if problem else "Valid", problem or _in_force(outlook.timing)),
+        _timing_finding(outlook.timing),
+        latency.finding(world, outlook.timing),
+        history.finding(outlook.history.rewind, outlook.history.waiting),
         _enrolled(outlook.enrolment),
     ]
     if outlook.override is not None:
@@ -192,12 +214,23 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     return merge(world.cluster.status.conditions, findings, now=world.wall, generation=world.cluster.generation)
 
 
-def _in_force(timing: Resolved) -> str:
+def _reason(outlook: Outlook, status: ClusterStatus) -> str:
+    if outlook.history.waiting:
+        return "HistoryBackwards"
+    if outlook.timing.problem:
+        return "Stalled"
+    return "Quorate" if status.quorate else "NotQuorate"
+
+
+def _timing_finding(timing: Resolved) -> Finding:
+    if timing.problem:
+        return Finding("TimingValid", False, "Invalid", timing.problem)
     found = timing.timing
-    return (
+    text = (
         f"{timing.profile}: suspected after {seconds(found.suspect_after_s)}, "
         f"released after {seconds(found.release_after_s)}"
     )
+    return Finding("TimingValid", True, "Valid", text)
 
 
 def _enrolled(enrolment: Enrolment) -> Finding:

@@ -6,6 +6,7 @@ The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and ar
 
 from dataclasses import dataclass
 
+from quorate.core import history
 from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StopPod, TakeLease
 from quorate.core.cluster import count_votes, resolved_timing
 from quorate.core.fencing import covers
@@ -68,18 +69,19 @@ class _Checker:
         return status if isinstance(status, NodeStatus) else node.status
 
     def _no_majority(self, action: Action) -> tuple[int, str] | None:
-        """2. Without quorum or a valid term nothing is fenced, recovered, started or moved."""
+        """2. Without quorum, a valid term and a history in order nothing is fenced, recovered, started or moved.
+
+        Counted once more, from the heartbeats themselves.
+        """
         if self.world.term <= 0:
             return 2, f"{type(action).__name__} without a term"
-        if not self._majority():
-            return 2, f"{type(action).__name__} without quorum"
-        return None
-
-    def _majority(self) -> bool:
-        """Counted once more, from the heartbeats themselves."""
         profile = resolved_timing(self.world).timing
         pulses = {node.name: read(node, profile, self.world.now_s) for node in self.world.nodes}
-        return count_votes(self.world, pulses)[0].answer is Answer.YES
+        if count_votes(self.world, pulses)[0].answer is not Answer.YES:
+            return 2, f"{type(action).__name__} without quorum"
+        if history.judge(self.world, pulses).waiting:
+            return 2, f"{type(action).__name__} while history runs backwards"
+        return None
 
     def _hands_off(self, key: GuestKey, verb: str) -> tuple[int, str] | None:
         """4. A guest in Error or Ignored is never touched by us."""

@@ -7,13 +7,14 @@ is set aside with a condition and the others go on. Time is a field of the World
 from dataclasses import dataclass, replace
 
 from quorate.core import cluster as clusters
-from quorate.core import members
+from quorate.core import history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
 from quorate.core.liveness import Pulse, armed_now, read
+from quorate.core.members import Enrolment
 from quorate.core.quorum import Quorum
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus
 from quorate.core.tries import text as tries_text
@@ -60,6 +61,9 @@ def plan(world: World) -> Plan:
         if pulse.alive is not Answer.NO and pulse.suspect_at_s is not None:
             making.wake(pulse.suspect_at_s + 0.001)
     quorum, override = clusters.count_votes(world, pulses)
+    past = history.judge(world, pulses)
+    if past.waiting:
+        return _hands_off(making, clusters.Outlook(timing, quorum, override, {}, {}, Enrolment(), past))
     quorate = quorum.answer is Answer.YES
     nodes = _nodes(making, pulses, quorate=quorate)
     room = _room(world, quorum, nodes)
@@ -70,7 +74,8 @@ def plan(world: World) -> Plan:
     _hold_members(making, nodes)
     enrolment = members.enrol(world, quorate=quorate)
     making.actions.extend(enrolment.actions)
-    outlook = clusters.Outlook(timing, quorum, override, nodes, {d.guest.key: d.status for d in drafts}, enrolment)
+    guests = {draft.guest.key: draft.status for draft in drafts}
+    outlook = clusters.Outlook(timing, quorum, override, nodes, guests, enrolment, past)
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
     _write(making, cluster_ref, world.cluster.resource_version, world.cluster.status, status)
@@ -79,6 +84,22 @@ def plan(world: World) -> Plan:
         statuses=tuple(making.statuses),
         actions=tuple(making.actions),
         notes=tuple(making.notes),
+        sentence=status.message,
+        wake_at_s=min(making.wakes, default=None),
+    )
+
+
+def _hands_off(making: Making, outlook: clusters.Outlook) -> Plan:
+    """History runs backwards: nothing is done but to say so, on the Cluster."""
+    world = making.world
+    nodes = {node.name: node.status for node in world.nodes}
+    guests = {guest.key: guest.status for guest in world.guests}
+    status = clusters.cluster_status(world, replace(outlook, nodes=nodes, guests=guests))
+    ref = Ref(Kind.CLUSTER, world.cluster.name)
+    _write(making, ref, world.cluster.resource_version, world.cluster.status, status)
+    return Plan(
+        statuses=tuple(making.statuses),
+        notes=clusters.notes(world, status),
         sentence=status.message,
         wake_at_s=min(making.wakes, default=None),
     )
@@ -98,7 +119,7 @@ def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> d
     instances: dict[NodeName, list[Instance]] = {}
     for guest in world.guests:
         instance = guest.status.instance
-        if instance is not None and not (instance.ended and _hands_off(guest)):
+        if instance is not None and not (instance.ended and _untouched(guest)):
             instances.setdefault(instance.node, []).append(instance)
     statuses = {}
     for node in world.nodes:
@@ -110,7 +131,7 @@ def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> d
     return statuses
 
 
-def _hands_off(guest: GuestView) -> bool:
+def _untouched(guest: GuestView) -> bool:
     return guest.status.state in {GuestState.ERROR, GuestState.IGNORED}
 
 

@@ -43,16 +43,23 @@ class Orders:
     armed: bool = False
     timing: Timing | None = None
     asks: tuple[Uid, ...] = ()
+    uid: Uid | None = None
     highest_term: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What this boot's agent knows of its own lock. `held`: it has held the Lease in this boot (the mark in /run)."""
+    """What this boot's agent knows of its own lock. `held`: it has held the Lease in this boot (the mark in /run).
+
+    `sequence` is the last one it sent, `confirmed` the last one it was told to be stored. `rewound`: what was confirmed
+    when it last found the Lease with an older one.
+    """
 
     nonce: Nonce
     held: bool = False
     sequence: int = 0
+    confirmed: int = 0
+    rewound: int = 0
     lease_uid: Uid | None = None
     resource_version: str | None = None
 
@@ -75,6 +82,13 @@ def judge(seen: LeaseSeen | None, guard: Guard, *, danger: bool, namespace_ends:
     return Verdict.RESET if danger else Verdict.LOST
 
 
+def looked(guard: Guard, seen: LeaseSeen | None) -> Guard:
+    """After a look at the Lease: a sequence older than what was confirmed means that somebody put an old copy back."""
+    if seen is None or seen.holder != guard.nonce or not 0 < seen.sequence < guard.confirmed:
+        return guard
+    return replace(guard, rewound=guard.confirmed)
+
+
 def next_sequence(guard: Guard, seen: LeaseSeen | None) -> int:
     """Sequences only grow, over restarts of the agent and re-created Leases alike."""
     return max(guard.sequence, seen.sequence if seen is not None else 0) + 1
@@ -86,6 +100,7 @@ def renewed(guard: Guard, seen: LeaseSeen) -> Guard:
         guard,
         held=True,
         sequence=seen.sequence,
+        confirmed=seen.sequence,
         lease_uid=seen.uid,
         resource_version=seen.resource_version,
     )

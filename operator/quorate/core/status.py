@@ -215,7 +215,10 @@ class VotesStatus:
 
 @dataclass(frozen=True, slots=True)
 class TimingStatus:
-    """The times in force, in seconds, and why these."""
+    """The times in force, in seconds, and why these.
+
+    `slowed_to`: what Auto has become because renewals were slow, and when it last changed (`core/latency.py`).
+    """
 
     profile: str
     why: str
@@ -224,6 +227,33 @@ class TimingStatus:
     watchdog_s: float
     suspect_after_s: float
     release_after_s: float
+    slowed_to: str = ""
+    slowed_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A node whose agent had renewed its Lease up to this sequence and then found it older."""
+
+    node: NodeName
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """The last time that history was found running backwards (`core/history.py`).
+
+    `accepted`: when a person accepted it; `ended`: when every node had renewed after that. `term` and `nodes` are what
+    the agents remembered of the time before: accepted with it, and no sign any more.
+    """
+
+    id: str
+    since: Instant
+    why: str
+    accepted: Instant | None = None
+    ended: Instant | None = None
+    term: int = 0
+    nodes: tuple[Remembered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +270,7 @@ class ClusterStatus:
     fencing: str = ""
     nodes: str = ""
     guests: str = ""
+    rewind: Rewind | None = None
     message: str = ""
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from quorate.core.types import Instant
+
 RHO: Final = 0.005
 """Greatest error of a clock's rate."""
 GRANULARITY_S: Final = 1.0
@@ -110,12 +112,17 @@ class TimingSpec:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The times in force, which profile they are, and why. `problem` is set when the wish could not be followed."""
+    """The times in force, which profile they are, and why. `problem` is set when the wish could not be followed.
+
+    `slowed_to`, `slowed_at`: Auto has become this profile because renewals were slow, and when it last changed.
+    """
 
     timing: Timing
     profile: Profile
     why: str
     problem: str = ""
+    slowed_to: Profile | None = None
+    slowed_at: Instant | None = None
 
 
 def resolve(spec: TimingSpec, api_servers: int) -> Resolved:

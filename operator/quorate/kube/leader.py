@@ -43,6 +43,8 @@ class Elector:
         self.changed = changed
         self.clock = clock
         self.term = 0
+        self.elected_s = float("-inf")
+        """When this replica last became the leader: what it read before may be older than what its predecessor wrote."""
         self._lease: Json | None = None
         self._seen_s = 0.0
         self._renewed_s = float("-inf")
@@ -121,7 +123,7 @@ class Elector:
     def _won(self, lease: Json, began_s: float, term: int) -> None:
         self._lease, self._renewed_s = lease, began_s
         if self.term != term:
-            self.term = term
+            self.term, self.elected_s = term, self.clock()
             log.info("leading %s, term %s", self.name, term, extra={"term": term})
             self.changed()
 

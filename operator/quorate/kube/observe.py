@@ -8,6 +8,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain, repeat
 from math import inf
 from typing import Any, Final
@@ -27,6 +28,10 @@ FILTERS: Final[dict[Resource, dict[str, str]]] = {
     PODS: {"labelSelector": GUEST_LABEL},
     LEASES: {"fieldSelector": f"metadata.namespace={AGENT_NAMESPACE}"},
 }
+
+
+class Rewound(Exception):  # noqa: N818 - what it is, not that it is an error, matters
+    """A complete list is older than what had been read before: somebody restored the API server's store."""
 
 
 class _Nothing(kopf.ProgressStorage, kopf.DiffBaseStorage):
@@ -163,13 +168,17 @@ async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
 async def sweep(store: Store, api: Api) -> None:
     """List everything once: what is missing is gone."""
     for resource in WATCHED:
+        newest = store.newest(resource)  # of before the question: its answer can only be newer
         listed = await api.get(resource.path(), FILTERS.get(resource))
         items = listed.get("items", [])
         for item in items:
             item.setdefault("apiVersion", resource.api_version)
             item.setdefault("kind", resource.kind)
-        version = listed["metadata"].get("resourceVersion", "0")
-        store.sweep(resource, items, int(version) if version.isdigit() else 0)
+        text = listed["metadata"].get("resourceVersion", "0")
+        version = int(text) if text.isdigit() else 0
+        if 0 < version < newest:
+            raise Rewound(f"the API server lists {resource.plural} as of version {version}, it had come to {newest}")
+        store.sweep(resource, items, version)
     slices = await api.get(
         ENDPOINT_SLICES.path(namespace="default"), {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     )
@@ -185,13 +194,25 @@ async def sweep(store: Store, api: Api) -> None:
 async def keep_sweeping(store: Store, api: Api) -> None:
     """The first complete list opens the gate: before it, an empty store looks like "all nodes gone"."""
     while True:
+        began_s = store.clock()
         try:
             await sweep(store, api)
             if not store.synced:
                 log.info("everything was listed once: planning may begin")
-            store.open_gate()
+            store.open_gate(began_s)
         except ApiError as error:
             log.warning("listing failed: %s", error)
-            await asyncio.sleep(FIRST_SWEEP_RETRY_S if not store.synced else SWEEP_EVERY_S / 10)
+            await _pause(store, FIRST_SWEEP_RETRY_S if not store.synced else SWEEP_EVERY_S / 10)
             continue
-        await asyncio.sleep(SWEEP_EVERY_S)
+        except Rewound as sign:
+            log.error("history runs backwards: %s", sign)
+            store.forget(str(sign))
+            continue
+        await _pause(store, SWEEP_EVERY_S)
+
+
+async def _pause(store: Store, pause_s: float) -> None:
+    """Until the next look is due, or somebody needs one sooner."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(store.wanted.wait(), pause_s)
+    store.wanted.clear()

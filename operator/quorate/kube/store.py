@@ -5,6 +5,7 @@ has on its way. An older version never replaces a newer one, and what was delete
 a full list (`sweep`) is the last word on what exists.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import inf
@@ -74,8 +75,15 @@ class Store:
         self._obstacles: dict[tuple[Resource, Key], str] = {}
         self.api_servers = 0
         self.synced = False
+        self.listed_s = float("-inf")
+        """When the last complete look at everything began."""
         self.watching = False
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
+        self.wanted = asyncio.Event()
+        """Somebody needs a complete look now."""
+        self._rewound: dict[str, str] = {}
+        """Cluster -> how the API server was found to be older than it had been read before, until that is recorded."""
+        self._newest: dict[Resource, int] = dict.fromkeys(WATCHED, 0)
 
     # -- feeding ----------------------------------------------------------------------------------------------------
 
@@ -83,6 +91,7 @@ class Store:
         """A version of an object."""
         key, uid = key_of(raw), raw["metadata"].get("uid", "")
         before = self.raw[resource].get(key)
+        self._newest[resource] = max(self._newest[resource], version_of(raw))
         if version_of(raw) < self._deleted.get(uid, 0):
             return
         if before is not None and before["metadata"].get("uid") == uid and version_of(before) >= version_of(raw):
@@ -115,6 +124,7 @@ class Store:
 
     def sweep(self, resource: Resource, listed: Iterable[Raw], version: int) -> None:
         """A complete list, as of that version: what it lacks is gone, unless it is newer than the list."""
+        self._newest[resource] = max(self._newest[resource], version)
         kept = set()
         for raw in listed:
             kept.add(key_of(raw))
@@ -154,11 +164,33 @@ class Store:
             self.api_servers = count
             self._changed()
 
-    def open_gate(self) -> None:
-        """Everything was listed once: the store speaks of the whole cluster now."""
-        if not self.synced:
-            self.synced = True
-            self._changed()
+    def open_gate(self, began_s: float) -> None:
+        """Everything was listed, in a look that began then: the store speaks of the whole cluster."""
+        self.synced, self.listed_s = True, began_s
+        self._changed()
+
+    def newest(self, resource: Resource) -> int:
+        """The newest version that was ever read of a kind, of an object or a list."""
+        return self._newest[resource]
+
+    def forget(self, why: str) -> None:
+        """The API server is older than it was: nothing that was read before it may be believed, but the heartbeats.
+
+        These go on counting: what a node had renewed it has renewed, and an old sequence is no beat.
+        """
+        self._rewound = {view.name: why for view in self.clusters()}
+        self.synced = False
+        self._newest = dict.fromkeys(WATCHED, 0)
+        for resource in WATCHED:
+            self.raw[resource].clear()
+            self._views[resource].clear()
+        self._deleted.clear()
+        self.missing.clear()
+        self.verdicts.clear()
+        self.refusals.clear()
+        self.troubles.clear()
+        self._obstacles.clear()
+        self._changed()
 
     def judge(self, uid: Uid, verdict: Verdict) -> None:
         """What the API server said to a dry run."""
@@ -204,7 +236,15 @@ class Store:
         elif resource is NODES:
             self.missing.pop(NodeName(key[1]), None)
 
+    def told_of_rewind(self, cluster: str) -> None:
+        """The Cluster's status says it: from now on it is what counts."""
+        self._rewound.pop(cluster, None)
+
     # -- reading ----------------------------------------------------------------------------------------------------
+
+    def rewound_of(self, cluster: str) -> str:
+        """How history was found running backwards, where the Cluster's status does not say so yet."""
+        return self._rewound.get(cluster, "")
 
     def clusters(self) -> list[ClusterView]:
         return [self._views[CLUSTERS][key] for key in sorted(self._views[CLUSTERS])]

@@ -50,7 +50,9 @@ class Ticker(ABC):
         while True:
             await self._sleep(pause_s)
             pause_s = LONGEST_SLEEP_S
-            if self.store.synced and self.elector.valid():
+            if self.elector.valid() and not self.has_looked():
+                pause_s = AGAIN_S
+            elif self.elector.valid():
                 try:
                     pause_s = await self.round()
                 except Exception:  # the loop is what everything depends on: it never ends by itself
@@ -58,6 +60,13 @@ class Ticker(ABC):
                     pause_s = AGAIN_S
             self.progress_s = self.store.clock()
             self.rounds += 1
+
+    def has_looked(self) -> bool:
+        """Has everything been listed since this replica was elected? A watch may lag, or be of another history."""
+        if self.store.synced and self.store.listed_s >= self.elector.elected_s:
+            return True
+        self.store.wanted.set()
+        return False
 
     async def _sleep(self, pause_s: float) -> None:
         if pause_s > 0:
@@ -99,6 +108,8 @@ class ClusterTicker(Ticker):
         if world is None:
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
+        if world.rewound and world.cluster.status.rewind is not None and world.cluster.status.rewind.ended is None:
+            self.store.told_of_rewind(self.cluster)
         self.store.attentive[self.cluster] = frozenset(
             node.name for node in world.nodes if node.status.state is not NodeState.ONLINE
         )
@@ -176,6 +187,7 @@ def build_world(store: Store, cluster: str, term: int, manager: str) -> World | 
         kube_nodes=tuple(store.kube_nodes()),
         claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),
         api_servers=store.api_servers,
+        rewound=store.rewound_of(cluster),
     )
 
 

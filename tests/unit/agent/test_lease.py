@@ -1,5 +1,7 @@
 """Renewing the Lease: what counts as success, and what a boot does with a Lease that is not as it left it."""
 
+import copy
+
 import pytest
 
 from quorate.agent.lease import NodeLease, Outcome
@@ -132,3 +134,25 @@ def test_an_answer_that_names_another_boot_is_no_success(api, lease):
     honest = api.put
     api.put = lambda body: honest({**body, "spec": {"holderIdentity": "another"}})
     assert renew(lease).outcome is Outcome.FAILED
+
+
+def test_a_lease_put_back_from_an_old_copy_is_renewed_over_and_remembered(api, lease):
+    renew(lease)
+    old = copy.deepcopy(api.lease)
+    renew(lease)
+    renew(lease)
+    api.version += 1
+    api.lease = {**old, "metadata": {**old["metadata"], "resourceVersion": str(api.version)}}
+    assert renew(lease).outcome is Outcome.RENEWED
+    assert attested(api).sequence == 5, "sequences only grow"
+    assert lease.guard.rewound == 3, "what had been confirmed"
+
+
+def test_a_late_commit_is_no_old_copy(api, lease):
+    renew(lease)
+    api.next_put = api.commits_but_does_not_answer
+    renew(lease)
+    renew(lease)
+    api.take("me")
+    renew(lease)
+    assert lease.guard.rewound == 0

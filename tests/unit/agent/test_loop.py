@@ -7,7 +7,7 @@ import pytest
 
 from quorate.agent.boot import Boot
 from quorate.agent.lease import NodeLease, Outcome
-from quorate.agent.loop import Leave, Loop, remembered
+from quorate.agent.loop import Leave, Loop, Seen, remembered, remembered_orders
 from quorate.agent.orders import OrdersReader
 from quorate.api import attestation
 from quorate.core.selffence import Device, Guard, Orders
@@ -288,3 +288,45 @@ class TestLeaving:
         runner.start()
         runner.join(timeout=10)
         assert not runner.is_alive()
+
+
+class TestHistory:
+    """What it attests so that a restored store is noticed."""
+
+    def orders(self, loop, term, uid="node-1"):
+        loop.orders.current = replace(ARM, uid=Uid(uid), highest_term=term)
+
+    def test_the_largest_term_it_has_seen_of_its_node_even_after_a_restart(self, loop, api):
+        for term in (7, 3):
+            self.orders(loop, term)
+            loop.cycle()
+        assert said(api).highest_term == 7
+        assert remembered_orders(loop.mark, Nonce("me")) == Seen(Uid("node-1"), 7)
+        assert remembered_orders(loop.mark, Nonce("another boot")).term == 0
+
+    def test_another_node_of_its_name_begins_anew(self, loop, api):
+        self.orders(loop, 7)
+        loop.cycle()
+        self.orders(loop, 1, uid="node-2")
+        loop.cycle()
+        assert said(api).highest_term == 1
+
+    def test_that_its_lease_was_once_older_than_it_had_been_even_after_a_restart(self, loop, api):
+        loop.lease.guard = replace(loop.lease.guard, rewound=40)
+        loop.cycle()
+        assert said(api).rewound == 40
+        assert remembered(loop.mark, Nonce("me")).rewound == 40
+
+
+def test_it_attests_how_long_renewals_take_once_ten_minutes_have_been_seen(loop, api, clock):
+    def slow(body):
+        clock.now_s += 0.4
+
+    for second in range(590):
+        api.next_put = slow if second % 50 == 0 else None
+        loop.cycle()
+        assert said(api).latency_s == 0
+        clock.now_s += 1.0
+    clock.now_s += 10.0
+    loop.cycle()
+    assert said(api).latency_s == 0.4

@@ -10,6 +10,7 @@ import pytest
 from quorate.agent import answer, boot, gate, runtime, watchdog
 from quorate.agent.api import AccessError, from_kubeconfig
 from quorate.agent.orders import parse
+from quorate.agent.pace import Pace
 from quorate.core.types import WRONG_BOOT_EXIT
 
 
@@ -184,3 +185,18 @@ class TestAccess:
 def test_what_is_no_watchdog_is_refused(spec):
     with pytest.raises(ValueError, match="use external:SOCKET or none"):
         watchdog.named(spec, "n1")
+
+
+class TestPace:
+    def test_one_slow_renewal_in_a_thousand_does_not_count_and_two_in_a_hundred_do(self):
+        calm, slow = Pace(), Pace()
+        for second in range(1000):
+            calm.took(second, 1.0 if second == 950 else 0.01)
+            slow.took(second, 1.0 if second % 50 == 0 else 0.01)
+        assert (calm.latency_s(1000), slow.latency_s(1000)) == (0.01, 1.0)
+
+    def test_what_is_older_than_ten_minutes_is_forgotten(self):
+        pace = Pace()
+        for second in range(2000):
+            pace.took(second, 1.0 if second < 1000 else 0.01)
+        assert pace.latency_s(2000) == 0.01

@@ -59,7 +59,7 @@ def test_sequences_only_grow():
     assert next_sequence(HELD, seen("me", 5)) == 10
     assert next_sequence(HELD, seen("me", 50)) == 51
     assert next_sequence(NEW, None) == 1
-    assert renewed(NEW, seen("me", 7)) == Guard(Nonce("me"), True, 7, Uid("lease"), "1")
+    assert renewed(NEW, seen("me", 7)) == Guard(Nonce("me"), True, 7, 7, 0, Uid("lease"), "1")
 
 
 def test_a_renewal_pets_only_while_it_is_younger_than_d():

@@ -9,7 +9,9 @@ from kubernetes.aio.client import Configuration
 
 from quorate.kube import observe
 from quorate.kube.client import Api, Login
+from quorate.kube.resources import CLUSTERS
 from quorate.kube.store import Store
+from tests.lab.waiting import eventually
 
 
 async def test_it_watches_as_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +37,38 @@ async def test_it_watches_as_a_user_without_a_name(monkeypatch: pytest.MonkeyPat
         watching.cancel()
         await asyncio.wait([watching])
         await api.close()
+
+
+class Listing:
+    """An API server that has come to a version."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    async def get(self, path: str, query: object = None) -> dict[str, object]:
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": []}
+
+
+async def test_a_list_that_is_older_than_what_was_read_before_shows_a_restore() -> None:
+    store, api = Store(lambda: None), Listing(90)
+    await observe.sweep(store, api)  # type: ignore[arg-type]
+    api.version = 91
+    await observe.sweep(store, api)  # type: ignore[arg-type]
+    api.version = 40
+    with pytest.raises(observe.Rewound, match="as of version 40, it had come to 91"):
+        await observe.sweep(store, api)  # type: ignore[arg-type]
+
+
+async def test_after_a_restore_everything_is_listed_anew_and_it_is_remembered() -> None:
+    store, api = Store(lambda: None), Listing(90)
+    store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "3"}, "spec": {}})
+    await observe.sweep(store, api)  # type: ignore[arg-type]
+    store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "95"}, "spec": {}})
+    api.version = 40
+    sweeping = asyncio.create_task(observe.keep_sweeping(store, api))  # type: ignore[arg-type]
+    try:
+        await eventually(lambda: store.synced)
+    finally:
+        sweeping.cancel()
+    assert "it had come to 95" in store.rewound_of("prod")
+    assert store.listed_s > 0

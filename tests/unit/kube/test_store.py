@@ -5,7 +5,7 @@ import pytest
 from quorate.api import attestation
 from quorate.core.types import GuestKey, InstanceId, NodeName, Uid
 from quorate.core.world import Refusal, Verdict
-from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES
+from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES
 from quorate.kube.store import Store
 from tests.unit.core.worlds import said
 
@@ -159,7 +159,7 @@ class TestLeases:
         assert store.nodes()[0].lease_missing_s is None
         store.sweep(LEASES, [], version=10)
         assert store.nodes()[0].lease_missing_s == 100.0
-        store.open_gate()
+        store.open_gate(0.0)
         store.put(NODES, member(name="n2"))
         assert store.nodes()[1].lease_missing_s == 100.0
 
@@ -241,9 +241,24 @@ def test_a_storage_knows_who_names_it(store):
     assert view.used_by == ("ct:default/web",)
 
 
-def test_the_gate_opens_once(store, woken):
-    store.open_gate()
-    before = woken.times
-    store.open_gate()
-    assert (store.synced, woken.times) == (True, before)
+def test_the_gate_opens_with_a_complete_look(store, woken):
+    store.open_gate(5.0)
+    assert (store.synced, store.listed_s, woken.times) == (True, 5.0, 1)
     assert store.guest_raw(GuestKey("default", "none")) is None
+
+
+def test_what_was_read_before_a_restore_is_forgotten_but_not_the_heartbeats(store, woken):
+    cluster = {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "3"}, "spec": {}}
+    for resource, raw in ((CLUSTERS, cluster), (NODES, member(version=90)), (HARESOURCES, guest(version=91))):
+        store.put(resource, raw)
+    store.put(LEASES, lease(5))
+    store.open_gate(1.0)
+    store.forget("older")
+    assert (store.synced, store.clusters(), store.nodes(), store.guests()) == (False, [], [], [])
+    assert store.rewound_of("prod") == "older"
+    assert store.newest(NODES) == 0
+    store.put(NODES, member(version=40))
+    assert [view.resource_version for view in store.nodes()] == ["40"], "an older version is what there is now"
+    assert store.beats["n1"].attestation.sequence == 5
+    store.told_of_rewind("prod")
+    assert store.rewound_of("prod") == ""
