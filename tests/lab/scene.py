@@ -193,9 +193,13 @@ class Scene:
 
     def find(self, word: str, **marks: str) -> Process | None:
         """The first started process of the lab that has this word in its command line."""
+        return next(iter(self.all(word, **marks)), None)
+
+    def all(self, word: str, **marks: str) -> list[Process]:
+        """Every process of the lab that has this word in its command line, in the order of their starts."""
         wanted = {processes.LAB: self.lab_id, **{f"QUORATE_LAB_{name}": value for name, value in marks.items()}}
         found = [one for one in processes.scan(wanted) if word.encode() in _command(one)]
-        return min(found, key=lambda one: (one.start_ticks, one.pid), default=None)
+        return sorted(found, key=lambda one: (one.start_ticks, one.pid))
 
     # -- waiting ----------------------------------------------------------------------------------------------------
 

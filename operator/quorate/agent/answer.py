@@ -7,6 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from quorate.agent.boot import Boot
 
 
+class _Server(ThreadingHTTPServer):
+    allow_reuse_port = True
+    """An agent that takes over answers beside the one that goes: both say the same."""
+
+
 def serve(listen: str, node: str, boot: Boot) -> ThreadingHTTPServer:
     """Answer `GET /boot` on HOST:PORT from a thread. Raises OSError when it is taken, ValueError when it is no address."""
     host, _, port = listen.rpartition(":")
@@ -28,7 +33,7 @@ def serve(listen: str, node: str, boot: Boot) -> ThreadingHTTPServer:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
             """Not a line for each Pod that starts."""
 
-    server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+    server = _Server((host.strip("[]"), int(port)), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="answer", daemon=True).start()
     return server

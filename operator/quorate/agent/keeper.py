@@ -17,8 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from quorate.core.selffence import Device
+
 log = logging.getLogger(__name__)
 KEEPER_VARIABLE: Final = "QUORATE_KEEPER"
+OWNER_VARIABLE: Final = "QUORATE_OWNER"
 DEVICE_VARIABLE: Final = "QUORATE_DEVICE"
 SHORT_LIFE_S: Final = 1.0
 UNUSABLE: Final = 78
@@ -27,12 +30,17 @@ UNUSABLE: Final = 78
 
 @dataclass(slots=True)
 class Keeper:
-    """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success."""
+    """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success.
+
+    `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now.
+    """
 
     arguments: Sequence[str]
     device: int | None = None
     timeout_s: float = 0.0
+    lock: int | None = None
     stopping: bool = False
+    retired: bool = False
     _child: subprocess.Popen[bytes] | None = None
     _ours: socket.socket = field(init=False)
     _theirs: socket.socket = field(init=False)
@@ -51,7 +59,7 @@ class Keeper:
             if self.stopping:
                 self._child.terminate()
             code = self._follow(self._child)
-            if code == 0 or (self.device is None and (self.stopping or code == UNUSABLE)):
+            if code == 0 or self.retired or (self.device is None and (self.stopping or code == UNUSABLE)):
                 return max(code, 0)
             log.error("the loop ended with %s: starting it again", code)
             if time.monotonic() - began < SHORT_LIFE_S:
@@ -63,6 +71,8 @@ class Keeper:
         if self.device is not None:
             environment[DEVICE_VARIABLE] = json.dumps({"descriptor": self.device, "timeout_s": self.timeout_s})
             descriptors.append(self.device)
+        if self.lock is not None:
+            environment[OWNER_VARIABLE] = "1"
         command = [sys.executable, "-m", "quorate.agent.loop_main", *self.arguments]
         return subprocess.Popen(command, env=environment, pass_fds=descriptors)
 
@@ -82,17 +92,17 @@ class Keeper:
             return
         if not message:
             return
-        self._let_go()
-        said = json.loads(message)
+        said, sent = json.loads(message), None
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                self.device = array.array("i", data[: len(data) - len(data) % 4])[0]
-                self.timeout_s = float(said["timeout_s"])
-
-    def _let_go(self) -> None:
-        if self.device is not None:
-            os.close(self.device)
-            self.device = None
+                sent = array.array("i", data[: len(data) - len(data) % 4])[0]
+        if said.get("lock"):
+            self.lock = sent
+            return
+        self.device = _instead(self.device, sent)
+        self.timeout_s = float(said.get("timeout_s", 0.0))
+        if said.get("retired"):
+            self.lock, self.retired = _instead(self.lock, None), True
 
     def _pass_on(self, *_: object) -> None:
         self.stopping = True
@@ -100,11 +110,19 @@ class Keeper:
             self._child.send_signal(signal.SIGTERM)
 
 
+def _instead(before: int | None, after: int | None) -> int | None:
+    """Close the one, have the other."""
+    if before is not None:
+        os.close(before)
+    return after
+
+
 class KeeperLink:
     """The loop's end of the wire to its keeper."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
+        self._lock: int | None = None
 
     def hold(self, descriptor: int, timeout_s: float) -> None:
         """Hold this open device, too."""
@@ -117,6 +135,19 @@ class KeeperLink:
         if self._socket is not None:
             self._socket.send(b"{}")
 
+    def own(self, descriptor: int) -> None:
+        """Hold the lock of the node's one agent."""
+        self._lock = descriptor
+        if self._socket is not None:
+            lock = array.array("i", [descriptor])
+            self._socket.sendmsg([b'{"lock": true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, lock)])
+
+    def retire(self) -> None:
+        """Another agent has taken over: let go of everything, and start no other loop."""
+        self._lock = _instead(self._lock, None)
+        if self._socket is not None:
+            self._socket.send(b'{"retired": true}')
+
 
 def link() -> KeeperLink:
     """The wire that this process inherited; without a keeper, nowhere."""
@@ -124,10 +155,15 @@ def link() -> KeeperLink:
     return KeeperLink(int(number) if number else None)
 
 
-def inherited() -> tuple[int, float] | None:
-    """The open device that the keeper held for us: descriptor and time-out."""
+def owned() -> bool:
+    """Is this a loop that was started again, whose keeper holds the node's lock?"""
+    return bool(os.environ.get(OWNER_VARIABLE))
+
+
+def inherited() -> tuple[Device, int | None]:
+    """The open device that the keeper held for us, and its descriptor."""
     text = os.environ.get(DEVICE_VARIABLE)
     if not text:
-        return None
+        return Device(), None
     said = json.loads(text)
-    return int(said["descriptor"]), float(said["timeout_s"])
+    return Device(open=True, timeout_s=float(said["timeout_s"])), int(said["descriptor"])

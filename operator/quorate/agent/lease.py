@@ -51,6 +51,15 @@ class NodeLease:
         self._known: Json | None = None
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{AGENT_NAMESPACE}/leases"
 
+    @property
+    def known(self) -> Json | None:
+        """The Lease as it was confirmed last; None while that is in doubt."""
+        return self._known
+
+    def inherit(self, known: Json | None) -> None:
+        """Go on from what another agent of this boot knew."""
+        self._known = known
+
     def renew(
         self, attest: Callable[[Uid, int], Attestation], timing: Timing, *, danger: bool, member: bool
     ) -> Renewal:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, Protocol
 
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
+from quorate.agent.handover import Estate
 from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
 from quorate.agent.pace import Pace
@@ -40,6 +41,17 @@ class Holder(Protocol):
     def hold(self, descriptor: int, timeout_s: float) -> None: ...
 
     def drop(self) -> None: ...
+
+    def retire(self) -> None: ...
+
+
+class Successor(Protocol):
+    """An agent that wants to take over, if there is one (`handover.Offer`)."""
+
+    @property
+    def wanted(self) -> bool: ...
+
+    def give(self, estate: Estate, descriptor: int | None, within_s: float) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -76,6 +88,9 @@ class Loop:
     leave: Leave | None = None
     seen: Seen = field(default_factory=lambda: Seen(Uid(""), 0))
     pace: Pace = field(default_factory=Pace)
+    successor: Successor | None = None
+    retired: Callable[[], None] = lambda: None
+    ready_file: Path | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     _said: str = ""
     _marked: bool = False
@@ -89,6 +104,9 @@ class Loop:
             began_s = self.clock()
             renewal = self.cycle()
             if self._gone(renewal):
+                return
+            if self._handed_over(renewal):
+                self._wait_for_the_end()
                 return
             if renewal.outcome is Outcome.FAILED:
                 self.wake.clear()
@@ -123,6 +141,9 @@ class Loop:
         self, renewal: Renewal, started_s: float, said: Attestation, ordered: Timing, *, wanted: bool
     ) -> Renewal:
         """The API server has confirmed it. It counts as failed all the same when it may not pet."""
+        if self.ready_file is not None:
+            self.ready_file.touch()
+            self.ready_file = None
         if not self._remember():
             return Renewal(Outcome.IDLE, why=f"this boot could not be marked in {self.mark}: nothing is armed")
         if not selffence.may_pet(started_s, self.clock(), self.timing):
@@ -261,6 +282,25 @@ class Loop:
             except WatchdogError as error:
                 log.critical("%s", error)
             time.sleep(1.0)
+
+    # -- handing over -----------------------------------------------------------------------------------------------
+
+    def _handed_over(self, renewal: Renewal) -> bool:
+        """Between two pets, right after a renewal: is there another agent, and has it taken over?"""
+        if self.successor is None or not self.successor.wanted or renewal.outcome is Outcome.FAILED:
+            return False
+        estate = Estate(self.lease.known, self.lease.guard, self.timing, self.device)
+        descriptor = self.watchdog.descriptor() if self.watchdog is not None and self.device.open else None
+        return self.successor.give(estate, descriptor, self.timing.renew_s)
+
+    def _wait_for_the_end(self) -> None:
+        """It is the other one's now: nothing is written, nothing is petted, until this one is told to go."""
+        log.info("another agent has taken over: waiting to be told to go")
+        self.retired()
+        self.holder.retire()
+        while self.leave is None:
+            self.wake.wait()
+            self.wake.clear()
 
     # -- leaving and remembering ------------------------------------------------------------------------------------
 

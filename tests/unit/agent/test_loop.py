@@ -46,6 +46,9 @@ class Holder:
     def drop(self):
         self.held = False
 
+    def retire(self):
+        self.held = False
+
 
 @pytest.fixture
 def clock():
