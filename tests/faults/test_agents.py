@@ -12,7 +12,8 @@ import pytest
 
 from quorate.agent import handover
 from quorate.core.status import GuestStatus
-from quorate.core.types import NodeState
+from quorate.core.types import AGENT_NAMESPACE, NodeState
+from quorate.kube.resources import LEASES
 from quorate.lab import processes
 from tests.faults.looks import pid
 from tests.lab.scene import Scene
@@ -51,6 +52,56 @@ def _renewed_armed(scene: Scene, sequence: int) -> bool:
     """Is a later renewal than that one there, and one more after it, with an armed watchdog?"""
     said = scene.attested("node1")
     return said is not None and said.sequence > sequence + 1 and said.armed
+
+
+async def test_killed_again_and_again_within_the_watchdogs_time_it_still_renews_first(
+    scene: Scene, web: GuestStatus
+) -> None:
+    """Loop, keeper, loop, each as soon as it is there again: every new one renews before it pets."""
+    machine, suspicions = scene.machine("node1")["boot"], scene.suspicions("node1")
+    for word in ("quorate.agent.loop_main", "quorate.agent", "quorate.agent.loop_main"):
+        before = await scene.until(f"a {word}", lambda word=word: scene.find(word, NODE="node1"))
+        processes.send(before, signal.SIGKILL)
+        await scene.until(
+            f"another {word}", lambda word=word, before=before: pid(scene, word) not in {None, before.pid}
+        )
+    attested = scene.attested("node1")
+    assert attested is not None
+    await scene.until("it to renew, armed", lambda: _renewed_armed(scene, attested.sequence))
+    assert (scene.machine("node1")["boot"], scene.suspicions("node1")) == (machine, suspicions)
+    scene.assert_stays(web)
+
+
+async def test_hung_its_node_is_reset_and_what_is_bound_to_it_does_not_start_in_the_new_boot(
+    scene: Scene, web: GuestStatus
+) -> None:
+    """SIGSTOP of the agent alone: guest and kubelet go on until the watchdog resets the node, which boots within T."""
+    boot, machine, old = scene.node("node1").nonce, scene.machine("node1")["boot"], web.instance
+    assert old is not None
+    for word in ("quorate.agent", "quorate.agent.loop_main"):
+        process = scene.find(word, NODE="node1")
+        assert process is not None
+        processes.send(process, signal.SIGSTOP)
+    await scene.until("the watchdog to reset the node", lambda: scene.machine("node1")["boot"] == machine + 1)
+    await scene.until("the new boot to renew", lambda: _holder(scene, "node1") not in {boot, ""})
+
+    def recovered() -> bool:
+        now = scene.guest()
+        return now.ready and now.instance is not None and now.instance.id != old.id
+
+    await scene.until("the guest to run again", recovered)
+    now = scene.guest()
+    assert now.instance is not None
+    await scene.until_runs(str(now.node))
+    assert (now.node, now.instance.nonce) != ("node1", boot)
+    assert (now.restarts, now.failed_nodes) == (0, ()), "no failure of the guest's"
+    assert [run.instance for run in scene.journal()] == [old.id, now.instance.id], "nothing else ever ran"
+    assert now.last_termination is not None
+    await scene.until("its node to be a member again", lambda: scene.is_online("node1"))
+
+
+def _holder(scene: Scene, node: str) -> str:
+    return str((scene.raw(LEASES, node, AGENT_NAMESPACE).get("spec") or {}).get("holderIdentity") or "")
 
 
 Beside = Callable[[], "tuple[subprocess.Popen[bytes], Path]"]
