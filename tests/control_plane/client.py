@@ -1,8 +1,9 @@
 """An API server over plain HTTP, in dicts."""
 
+import copy
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,18 @@ class Api:
         self.authority = cluster.get("certificate-authority")
         context = ssl.create_default_context(cafile=self.authority) if self.authority else None
         self._pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=30)
-        self._headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        self._headers = urllib3.HTTPHeaderDict({"Authorization": f"Bearer {self.token}"} if self.token else {})
+
+    def acting(self, *, token: str = "", user: str = "", groups: Iterable[str] = ()) -> "Api":
+        """The same server, as whoever has that token, or as the administrator in that user's place."""
+        other = copy.copy(self)
+        headers = urllib3.HTTPHeaderDict({"Authorization": f"Bearer {token or self.token}"})
+        if user:
+            headers.add("Impersonate-User", user)
+            for group in (*groups, "system:authenticated"):
+                headers.add("Impersonate-Group", group)
+        other._headers = headers
+        return other
 
     def call(
         self,
@@ -69,7 +81,8 @@ class Api:
         **query: str,
     ) -> Answer:
         raw = body if isinstance(body, (bytes, str)) or body is None else json.dumps(body)
-        headers = self._headers | {"Accept": accept, "Content-Type": content}
+        headers = self._headers.copy()
+        headers.extend({"Accept": accept, "Content-Type": content})
         answer = self._pool.request(method, self._url(path, query), body=raw, headers=headers)
         text = answer.data.decode()
         found = json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text
@@ -100,7 +113,9 @@ class Api:
     def watch(self, path: str, *, accept: str = "application/json", **query: str) -> Iterator[Iterator[Json]]:
         """The events of a watch, as they come; at its end the iterator ends."""
         url = self._url(path, {"watch": "true", "timeoutSeconds": "20"} | query)
-        answer = self._pool.request("GET", url, headers=self._headers | {"Accept": accept}, preload_content=False)
+        headers = self._headers.copy()
+        headers.add("Accept", accept)
+        answer = self._pool.request("GET", url, headers=headers, preload_content=False)
         assert answer.status == 200, answer.read()
         try:
             yield (json.loads(line) for line in _lines(answer))
