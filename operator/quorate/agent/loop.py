@@ -23,6 +23,7 @@ from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
 from quorate.agent.pace import Pace
 from quorate.agent.runtime import Runtime
+from quorate.agent.tally import Tally
 from quorate.agent.watchdog import Watchdog, WatchdogError
 from quorate.core import selffence
 from quorate.core.selffence import Device, Guard, Step
@@ -92,6 +93,7 @@ class Loop:
     retired: Callable[[], None] = lambda: None
     ready_file: Path | None = None
     wake: threading.Event = field(default_factory=threading.Event)
+    tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
     _said: str = ""
     _marked: bool = False
 
@@ -127,13 +129,17 @@ class Loop:
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
 
         danger = self.device.open or bool(here)
-        asked_s = self.clock()
+        began_s = self.clock()
         renewal = self.lease.renew(attest, self.timing, danger=danger, member=orders.member)
-        self.pace.took(self.clock(), self.clock() - asked_s)
+        self.pace.took(self.clock(), self.clock() - began_s)
         if renewal.outcome is Outcome.RESET:
+            self.tally.ended(renewal.outcome.value)
             self._reset(renewal.why)
         if renewal.outcome is Outcome.RENEWED and renewal.started_s is not None and renewal.said is not None:
+            self.tally.confirmed(renewal.started_s, self.clock() - began_s)
             renewal = self._renewed(renewal, renewal.started_s, renewal.said, ordered, wanted=wanted)
+        self.tally.ended(renewal.outcome.value)
+        self.tally.guests = len(here)
         self._say(renewal)
         return renewal
 
@@ -147,6 +153,7 @@ class Loop:
         if not self._remember():
             return Renewal(Outcome.IDLE, why=f"this boot could not be marked in {self.mark}: nothing is armed")
         if not selffence.may_pet(started_s, self.clock(), self.timing):
+            self.tally.too_late()
             return Renewal(Outcome.FAILED, why=f"confirmed only after {self.timing.timeout_s:g}s")
         self._tend(started_s, said, ordered, wanted=wanted)
         return renewal
@@ -244,6 +251,7 @@ class Loop:
     def _lost_device(self, said: Attestation) -> None:
         """The device failed. The keeper lets go of it, or nobody could open it again; and the Lease must not say armed."""
         self.device = Device()
+        self.tally.closed()
         self.holder.drop()
         if said.armed:
             self.wake.set()
@@ -252,19 +260,23 @@ class Loop:
         match step:
             case Step.PET:
                 watchdog.pet()
+                self.tally.petted(self.clock(), self.timing)
             case Step.OPEN:
                 self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s))
+                self.tally.petted(self.clock(), self.timing)
                 self._hand_over(watchdog)
                 log.info("watchdog armed: %s, %gs", watchdog.kind, self.device.timeout_s)
                 self.wake.set()  # attest it at once: a guest may be waiting for it
             case Step.SET:
                 self.device = Device(open=True, timeout_s=watchdog.set_timeout(ordered.watchdog_s))
+                self.tally.petted(self.clock(), self.timing)
                 self._hand_over(watchdog)
                 log.info("watchdog set to %gs", self.device.timeout_s)
             case Step.CLOSE:
                 self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
                 watchdog.close()
                 self.device = Device()
+                self.tally.closed()
                 log.info("watchdog disarmed")
 
     def _hand_over(self, watchdog: Watchdog) -> None:

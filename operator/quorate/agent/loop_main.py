@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate import __version__
-from quorate.agent import answer, boot, handover, keeper, watchdog
+from quorate.agent import answer, boot, handover, keeper, metrics, watchdog
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.handover import Estate
@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         loop = build(arguments)
-        server = answer.serve(arguments.listen, arguments.node, loop.boot)
+        server = answer.serve(arguments.listen, arguments.node, loop.boot, metrics.exposition(loop))
         offer = handover.Offer(arguments.run_dir / handover.SOCKET, loop.wake.set)
     except (AccessError, ValueError, OSError) as error:
         log.error("%s", error)

@@ -149,7 +149,7 @@ class TestGate:
     @pytest.mark.parametrize(("part", "expected"), [("12345678", True), ("87654321", False)])
     def test_the_agents_answer_decides(self, part, expected):
         nonce = f"{boot.kernel_part(boot.BOOT_ID.read_text())}.{part}"
-        server = answer.serve("127.0.0.1:0", "n1", boot.Boot(nonce, 0.0, "", shared_kernel=True))
+        server = answer.serve("127.0.0.1:0", "n1", boot.Boot(nonce, 0.0, "", shared_kernel=True), lambda: b"")
         try:
             port = str(server.server_address[1])
             environment = self.environment(QUORATE_SHARED_KERNEL="yes", QUORATE_AGENT_PORT=port)
