@@ -31,6 +31,7 @@ from quorate.core.actions import (
 from quorate.core.types import Ref
 from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
 from quorate.kube.deeds import Deeds
+from quorate.kube.metrics import Metrics, Tally
 from quorate.kube.resources import OURS, path_of
 from quorate.kube.store import Store
 
@@ -50,11 +51,14 @@ class Done:
 class Actor:
     """Carries out plans as long as `may_act` says so (leader, with a Lease that is valid now)."""
 
-    def __init__(self, api: Api, store: Store, deeds: Deeds, may_act: Callable[[], bool]) -> None:
+    def __init__(
+        self, api: Api, store: Store, deeds: Deeds, may_act: Callable[[], bool], tally: Tally | None = None
+    ) -> None:
         self.api = api
         self.store = store
         self.deeds = deeds
         self.may_act = may_act
+        self.tally = tally if tally is not None else Metrics(store, tuple).tally("")
         self._slots = asyncio.Semaphore(PARALLEL)
 
     async def carry_out(self, plan: Plan) -> Done:
@@ -92,17 +96,25 @@ class Actor:
             "spec": known.get("spec", {}),
             "status": to_wire(write.status),
         }
+        judged = self.store.status(write.ref)  # if it is another one by now, the write will fail
         try:
             self.store.put(resource, await self.api.replace(path_of(write.ref, "status"), body))
         except (Conflict, NotFound):
             await self._look_again(write.ref)
+            if self.store.status(write.ref) == write.status:  # ours: its answer was lost, and the retry met it
+                self.tally.wrote(write.ref.kind, judged, write.status)
+            else:
+                self.tally.not_written(write.ref.kind, conflict=True)
             return False
         except Transient as error:
+            self.tally.not_written(write.ref.kind, conflict=False)
             log.warning("status of %s not written: %s", write.ref, error)
             return False
         except ApiError as error:
+            self.tally.not_written(write.ref.kind, conflict=False)
             self._trouble(write.ref, f"its status cannot be written: {error.words or error}")
             return False
+        self.tally.wrote(write.ref.kind, judged, write.status)
         return True
 
     async def _look_again(self, ref: Ref) -> None:
@@ -123,7 +135,8 @@ class Actor:
             if any(ref in failed for ref in action.after) or not self.may_act():
                 return False
             try:
-                await self._do(action)
+                with self.tally.deed(action):
+                    await self._do(action)
             except (Conflict, NotFound) as error:
                 log.info("%s: %s", type(action).__name__, error)
                 await self._look_again(action.subject)

@@ -6,8 +6,9 @@ within the budget), `Conflict` (somebody was faster: look again), `NotFound`, `P
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -95,6 +96,10 @@ def _wait(state: RetryCallState) -> float:
     return float(wait_random_exponential(multiplier=0.1, max=1.0)(state))
 
 
+def _unobserved(_method: str, _code: int, _seconds: float) -> None:
+    """Nobody counts."""
+
+
 class Api:
     """A connection to the API server."""
 
@@ -104,6 +109,8 @@ class Api:
         self._timeout_s = timeout_s
         self._budget_s = budget_s
         self.calls = 0
+        self.observe: Callable[[str, int, float], None] = _unobserved
+        """Told of each try: method, HTTP code (0: no answer), and how long it took."""
 
     async def close(self) -> None:
         await self._client.close()
@@ -175,6 +182,7 @@ class Api:
             options.setdefault("fieldManager", "quorate-manager")
         url = self.login.configuration.host + path + (f"?{urlencode(options)}" if options else "")
         self.calls += 1
+        began_s = monotonic()
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             response = await self._client.call_api(
@@ -182,8 +190,10 @@ class Api:
             )
             data = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self.observe(method, 0, monotonic() - began_s)
             words = str(error) or type(error).__name__
             raise Transient(call, 0, "Unreachable", f"{self.login.configuration.host}: {words}") from error
+        self.observe(method, response.status, monotonic() - began_s)
         parsed = _parse(data)
         if response.status < 400:
             return parsed

@@ -1,12 +1,13 @@
-"""/healthz and /readyz: does the loop make progress; has the store synced, and are changes watched.
+"""/healthz, /readyz, /metrics: does the loop make progress; has the store synced, and are changes watched; and numbers.
 
-Neither asks the API server: a manager that cannot reach it is not ill, and restarting it would only lose its timers.
+None of them asks the API server: a manager that cannot reach it is not ill, and restarting it would only lose its timers.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from quorate.kube.store import Store
 
@@ -14,8 +15,13 @@ STUCK_AFTER_S: Final = 60.0
 """Longer than any sleep of a loop and any plan it carries out."""
 
 
-def application(store: Store, oldest_progress_s: Callable[[], float]) -> web.Application:
-    """`oldest_progress_s`: when the loop that is furthest behind ended its last round, on the store's clock."""
+def application(
+    store: Store, oldest_progress_s: Callable[[], float], exposition: Callable[[], bytes]
+) -> web.Application:
+    """`oldest_progress_s`: when the loop that is furthest behind ended its last round, on the store's clock.
+
+    `exposition`: the answer of /metrics.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         behind_s = store.clock() - oldest_progress_s()
@@ -30,9 +36,13 @@ def application(store: Store, oldest_progress_s: Callable[[], float]) -> web.App
             return web.Response(status=503, text="changes are not being watched\n")
         return web.Response(text="ok\n")
 
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=exposition(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
     app = web.Application()
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
     return app
 
 

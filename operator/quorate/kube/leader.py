@@ -53,6 +53,10 @@ class Elector:
         """May this replica act now?"""
         return self.term > 0 and self.clock() - self._renewed_s < DURATION_S - MARGIN_S
 
+    def renewal_age_s(self) -> float:
+        """How long ago its last confirmed renewal was sent; infinite without one."""
+        return self.clock() - self._renewed_s
+
     async def run(self) -> None:
         """Compete until cancelled."""
         while True:

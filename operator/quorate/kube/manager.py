@@ -19,6 +19,7 @@ from quorate.kube.client import Api, LoginError, login
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
 from quorate.kube.leader import Elector
+from quorate.kube.metrics import Metrics, Seat
 from quorate.kube.observe import keep_sweeping, watch
 from quorate.kube.store import Store
 from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
@@ -38,6 +39,8 @@ class Manager:
         self.store = Store(self._changed)
         self.tickers: dict[str, Ticker] = {}
         self.stop = asyncio.Event()
+        self.metrics = Metrics(self.store, self._seats)
+        self.api.observe = self.metrics.request
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._clusters_changed = asyncio.Event()
 
@@ -49,7 +52,8 @@ class Manager:
     async def run(self, listen: str) -> None:
         """Observe and act until told to end, by `stop` or a signal; then give the Leases back."""
         self._claim_signals()
-        runner = await health.serve(health.application(self.store, self._oldest_progress), listen)
+        app = health.application(self.store, self._oldest_progress, self.metrics.exposition)
+        runner = await health.serve(app, listen)
         watching = asyncio.create_task(watch(self.store, self.api, self.stop, self._claim_signals))
         sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
         keeping = asyncio.create_task(self._keep_tickers())
@@ -75,6 +79,9 @@ class Manager:
     def _oldest_progress(self) -> float:
         return min((ticker.progress_s for ticker in self.tickers.values()), default=self.store.clock())
 
+    def _seats(self) -> list[Seat]:
+        return [Seat(ticker.cluster, ticker.elector, ticker.look) for ticker in self.tickers.values()]
+
     async def _keep_tickers(self) -> None:
         """A ticker for each Cluster there is, no more and no fewer."""
         self._begin(HOUSE, cluster="")
@@ -91,7 +98,7 @@ class Manager:
     def _begin(self, name: str, cluster: str) -> None:
         elector = Elector(self.api, name, self.identity, highest_term(self.store, cluster), self._changed)
         deeds = Deeds(self.api, self.store, self.gate, cluster, self.identity)
-        actor = Actor(self.api, self.store, deeds, elector.valid)
+        actor = Actor(self.api, self.store, deeds, elector.valid, self.metrics.tally(cluster))
         if cluster:
             ticker: Ticker = ClusterTicker(elector, actor, self.store, cluster)
         else:
@@ -118,7 +125,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         default=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
         help="name of this replica (default: $POD_NAME, or host and process)",
     )
-    parser.add_argument("--listen", default="0.0.0.0:8080", help="HOST:PORT of /healthz and /readyz")
+    parser.add_argument("--listen", default="0.0.0.0:8080", help="HOST:PORT of /healthz, /readyz and /metrics")
     parser.add_argument(
         "--gate-image",
         default=os.environ.get("QUORATE_IMAGE", "quorate/operator:dev"),

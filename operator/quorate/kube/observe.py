@@ -157,6 +157,7 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
             telling.cancel()
             store.watching = False
         if not stop.is_set():
+            store.watch_restarts += 1
             await asyncio.sleep(1.0)
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from quorate.api import parse
 from quorate.core import beats
-from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Uid
+from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Ref, Uid
 from quorate.core.world import (
     Beat,
     ClusterView,
@@ -27,7 +28,7 @@ from quorate.core.world import (
     Verdict,
 )
 from quorate.kube import views
-from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES, Resource
+from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
 
 Raw = dict[str, Any]
 Key = tuple[str, str]
@@ -79,6 +80,8 @@ class Store:
         """When the last complete look at everything began."""
         self.watching = False
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
+        self.watch_restarts = 0
+        """How often the watching ended by itself and began anew."""
         self.wanted = asyncio.Event()
         """Somebody needs a complete look now."""
         self._rewound: dict[str, str] = {}
@@ -292,6 +295,11 @@ class Store:
         return [
             replace(view, used_by=tuple(users.get(view.name, ()))) for _, view in sorted(self._views[STORAGES].items())
         ]
+
+    def status(self, ref: Ref) -> ClusterStatus | NodeStatus | GuestStatus | StorageStatus | None:
+        """The status of one of our objects as it was last understood; None when there is none."""
+        view = self._views[OURS[ref.kind]].get((ref.namespace, ref.name))
+        return None if view is None else view.status
 
     def guest_raw(self, key: GuestKey) -> Raw | None:
         return self.raw[HARESOURCES].get((key.namespace, key.name))

@@ -35,6 +35,8 @@ AGAIN_S: Final = 0.5
 class Ticker(ABC):
     """One loop. `progress_s` is when its last round ended, for /healthz."""
 
+    cluster = ""
+
     def __init__(self, elector: Elector, actor: Actor, store: Store) -> None:
         self.elector = elector
         self.actor = actor
@@ -80,8 +82,10 @@ class Ticker(ABC):
 
     async def round(self) -> float:
         """One round; how long to sleep at most after it, in seconds."""
+        began_s = time.monotonic()
         made = await self.decide()
         done = await self.actor.carry_out(made)
+        self.actor.tally.went_round(time.monotonic() - began_s)
         if made.sentence != self._sentence:
             self._sentence = made.sentence
             log.info("%s: %s", self.elector.name, made.sentence, extra={"term": self.elector.term})
@@ -95,6 +99,10 @@ class Ticker(ABC):
     async def decide(self) -> Plan:
         """What to do now."""
 
+    def look(self) -> World | None:
+        """Everything that it decides by, as it is now; None when that is no World."""
+        return None
+
 
 class ClusterTicker(Ticker):
     """Plans one Cluster."""
@@ -103,8 +111,17 @@ class ClusterTicker(Ticker):
         super().__init__(elector, actor, store)
         self.cluster = cluster
 
+    def look(self) -> World | None:
+        return build_world(self.store, self.cluster, self.elector.term, self.elector.identity)
+
     async def decide(self) -> Plan:
-        world = build_world(self.store, self.cluster, self.elector.term, self.elector.identity)
+        began_s = time.monotonic()
+        made = self._plan()
+        self.actor.tally.planned(time.monotonic() - began_s)
+        return made
+
+    def _plan(self) -> Plan:
+        world = self.look()
         if world is None:
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
@@ -120,6 +137,7 @@ class ClusterTicker(Ticker):
         breaches = check(world, made)
         if not breaches:
             return made
+        self.actor.tally.breached(len(breaches))
         for breach in breaches:
             text = (
                 f"set aside because of a bug in Quorate, please report it: invariant {breach.invariant}: {breach.text}"

@@ -12,7 +12,7 @@ from quorate.lab.options import CONTROL_PLANES
 
 GATE_IMAGE: Final = "quorate-lab"
 AGENT_PORT: Final = 9471
-_MANAGER_PORT: Final = 9470
+MANAGER_PORT: Final = 9470
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def manager(number: int, addresses: Addresses, kubeconfig: Path) -> list[str]:
         "--identity",
         f"manager-{number}",
         "--listen",
-        f"{addresses.manager(number)}:{_MANAGER_PORT}",
+        f"{addresses.manager(number)}:{MANAGER_PORT}",
         "--gate-image",
         GATE_IMAGE,
     )

@@ -25,7 +25,7 @@ class Manager:
 @pytest.fixture
 async def manager() -> AsyncIterator[Manager]:
     made = Manager()
-    app = health.application(made.store, lambda: made.store.clock() - made.behind_s)
+    app = health.application(made.store, lambda: made.store.clock() - made.behind_s, lambda: b"quorate_leader 1.0\n")
     runner = await health.serve(app, "127.0.0.1:0")
     host, port = runner.addresses[0][:2]
     made.url = f"http://{host}:{port}"
