@@ -88,12 +88,13 @@ def kubelet(name: str, address: str, files: NodeFiles, claims: Path, boot: int) 
 
 def agent(name: str, address: str, files: NodeFiles, watchdog_socket: Path) -> list[str]:
     """`{machine_pid}` is filled in by the machine, whose first process it is."""
+    own = files.agent_kubeconfig
     return python(
         "quorate.agent",
         "--node",
         name,
         "--kubeconfig",
-        str(files.kubeconfig),
+        str(own if own.exists() else files.kubeconfig),
         "--run-dir",
         str(files.run / "agent"),
         "--machine-pid",

@@ -45,6 +45,11 @@ class NodeFiles:
         return self.root / "kubeconfig"
 
     @property
+    def agent_kubeconfig(self) -> Path:
+        """The agent's own from the next boot on, where somebody gave it rights of its own; else it has the node's."""
+        return self.root / "agent-kubeconfig"
+
+    @property
     def system_uuid(self) -> Path:
         return self.disk / "system-uuid"
 

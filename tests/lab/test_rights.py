@@ -1,0 +1,143 @@
+"""With the roles of manifests/base, and no more, under its admission policies: the manager and the agents do all they must.
+
+On a real API server. Each comes with a token as its kubelet would get it; the virtual kubelets stay administrators.
+"""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from quorate.core.status import GuestStatus
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, PODS
+from quorate.lab import commands, processes
+from quorate.lab.apiclient import read_kubeconfig, write_kubeconfig
+from quorate.lab.child import environment
+from quorate.lab.commands import MANAGER_PORT, Addresses
+from quorate.lab.options import Options
+from tests import real
+from tests.control_plane import manifests
+from tests.control_plane.manifests import token
+from tests.lab.scene import WEB, Scene, own_cache, played, writer
+from tests.scrape import Scrape, scrape
+
+pytestmark = [pytest.mark.lab, pytest.mark.real]
+NODES = ("node1", "node2", "node3")
+MANAGERS = (1, 2)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """A lab whose agents and managers have the rights of the manifests."""
+    real.programs()
+    options = Options("rights", profile="Fast", control_plane="real", managers=0)
+    with own_cache(), played(options) as scene:
+        manifests.apply(scene.api, "manager-rbac.yaml", "agent-rbac.yaml", "admission.yaml")
+        for name in NODES:
+            give_agent_its_rights(scene, name)
+        with managers(scene):
+            await scene.until_whole()
+            scene.share_storage()
+            yield scene
+
+
+def give_agent_its_rights(scene: Scene, name: str) -> None:
+    """A token that is bound to a Pod on that node, from its next boot on."""
+    files = scene.files.node(name)
+    spec = {
+        "serviceAccountName": "quorate-agent",
+        "nodeName": name,
+        "containers": [{"name": "agent", "image": "lab", "command": ["sleep", "infinity"]}],
+    }
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"agent-{name}"}, "spec": spec}
+    pod = scene.api.post(PODS.path(namespace="quorate-agents"), body).ok()
+    own = replace(read_kubeconfig(files.kubeconfig), token=token(scene.api, "quorate-agents", "quorate-agent", pod))
+    write_kubeconfig(files.agent_kubeconfig, own)
+    scene.switch(name, "power-off")
+    scene.switch(name, "power-on")
+
+
+def addresses(scene: Scene) -> Addresses:
+    return Addresses(int(scene.machine("node1")["address"].split(".")[2]))
+
+
+@contextmanager
+def managers(scene: Scene) -> Iterator[None]:
+    """Two of them, ended with the rest of the lab at the latest."""
+    kubeconfig = scene.files.root / "manager-kubeconfig"
+    own = replace(read_kubeconfig(scene.files.kubeconfig), token=token(scene.api, "quorate-system", "quorate-manager"))
+    write_kubeconfig(kubeconfig, own)
+    started = []
+    for number in MANAGERS:
+        with (scene.files.log / f"manager-{number}.log").open("ab") as log:
+            argv = commands.manager(number, addresses(scene), kubeconfig)
+            marks = environment({processes.LAB: scene.lab_id})
+            started.append(subprocess.Popen(argv, env=marks, stdout=log, stderr=log, start_new_session=True))
+    try:
+        yield
+    finally:
+        for one in started:
+            one.terminate()
+            one.wait(30)
+
+
+def metrics(scene: Scene, number: int) -> Scrape:
+    return scrape(f"http://{addresses(scene).manager(number)}:{MANAGER_PORT}/metrics")
+
+
+def refusals(scene: Scene) -> list[str]:
+    """Every word of a right that somebody lacked."""
+    found = []
+    for number in MANAGERS:
+        if metrics(scene, number).total("quorate_api_requests_total", code="403"):
+            found.append(f"manager-{number} was refused something")
+        found += [line for line in scene.log(f"manager-{number}").splitlines() if "orbidden" in line]
+    for name in NODES:
+        for log in scene.files.node(name).log.glob("*.log"):
+            found += [f"{name}: {line}" for line in log.read_text().splitlines() if "orbidden" in line or "403" in line]
+    return found
+
+
+async def test_they_do_all_they_must(scene: Scene) -> None:
+    """Join, start, lose a node, change a template, fail, move, delete: and nobody was refused anything."""
+    await scene.start_guest()
+    assert scene.kube_node("node1")["spec"].get("taints") is None
+    scene.switch("node1", "power-off")
+    await scene.until_runs("node2")
+    assert [one["key"] for one in scene.kube_node("node1")["spec"]["taints"]] == ["quorate.dev/fence"]
+    scene.switch("node1", "power-on")
+    await scene.until_whole()
+    await scene.until("the taint to go", lambda: not scene.raw(KUBE_NODES, "node1")["spec"].get("taints"))
+
+    assert (await scene.command("relocate node3")).accepted
+    await scene.until_runs("node3")
+
+    moved = scene.guest()
+    changed = {
+        "spec": {
+            "guest": {"container": {"metadata": {"labels": {"tier": "web"}}, **writer("web")["guest"]["container"]}}
+        }
+    }
+    scene.api.merge(HARESOURCES.path(WEB.name, WEB.namespace), changed).ok()
+    await scene.until("the new template to run", lambda: started_anew(scene, moved))
+    assert scene.pod()["metadata"]["labels"]["tier"] == "web"
+
+    crashing = {"guest": {"container": {"spec": {"containers": [{"name": "a", "image": "lab", "command": ["false"]}]}}}}
+    scene.create(HARESOURCES, "bad", {**crashing, "maxRestart": 0, "maxRelocate": 0}, "default")
+    await scene.until(
+        "it to fail", lambda: scene.raw(HARESOURCES, "bad", "default").get("status", {}).get("state") == "Error"
+    )
+    scene.api.delete(HARESOURCES.path("bad", "default")).ok()
+    await scene.until("it to go", lambda: not scene.raw(HARESOURCES, "bad", "default"))
+
+    await scene.clear_away()
+    assert refusals(scene) == []
+    assert any(metrics(scene, number).value("quorate_leader", cluster=scene.name) for number in MANAGERS)
+
+
+def started_anew(scene: Scene, before: GuestStatus) -> bool:
+    now = scene.guest()
+    assert before.instance is not None
+    return now.ready and now.instance is not None and now.instance.id != before.instance.id
