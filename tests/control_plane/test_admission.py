@@ -4,6 +4,7 @@ Agents and the manager come with tokens of their ServiceAccounts, kubelets and p
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.control_plane.client import Answer, Api
 from tests.control_plane.manifests import apply, grant, rule, token
 from tests.control_plane.objects import KUBE_NODES, NODES, guest, guests, leases, node, owner, pod, pods
-from tests.control_plane.servers import eventually, served
+from tests.control_plane.servers import CRDS, eventually, served
 
 pytestmark = pytest.mark.real
 
@@ -303,7 +304,7 @@ class TestDeletesWithoutGrace:
         made = api.post(pods(namespace), pod("web2", node="node1")).ok()
         assert evict(person, made, grace_s=0).ok()
 
-    def test_an_eviction_is_no_way_around(self, person: Api, api: Api, manager: Api, namespace: str) -> None:
+    def test_an_eviction_is_no_way_around(self, person: Api, api: Api, namespace: str) -> None:
         made = place(api, namespace)
         place(api, namespace, "web2")
         words = evict(person, made, grace_s=0).refused(403, "Forbidden")
@@ -380,3 +381,18 @@ def test_the_last_resort_of_the_messages_works(server: Api, namespace: str) -> N
     again = place(server, namespace, "web2")
     eventually(lambda: server.delete(f"{pods(namespace)}/web2", dryRun="All", gracePeriodSeconds="0").code == 403)
     delete(server, again, grace_s=0).refused(403, "Forbidden")
+
+
+def test_evictions_go_on_when_quorates_kinds_are_gone(tmp_path: Path) -> None:
+    """An uninstall in the wrong order must not keep anybody from draining nodes."""
+    with served("real", tmp_path) as kubeconfig:
+        api = Api(kubeconfig)
+        api.post("/api/v1/namespaces", {"metadata": {"name": "shop"}}).ok()
+        apply(api, "admission.yaml")
+        made = place(api, "shop")
+        other = api.post(pods("shop"), pod("other", node="node1")).ok()
+        eventually(lambda: evict(api, made, grace_s=0, dry_run=True).code == 403)
+        api.delete(f"{CRDS}/haresources.quorate.dev").ok()
+        eventually(lambda: api.get(guests("shop")).code == 404)
+        assert evict(api, other).ok()
+        eventually(lambda: evict(api, made, grace_s=0).code in {200, 201})
