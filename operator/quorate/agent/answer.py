@@ -12,6 +12,7 @@ from quorate.agent.boot import Boot
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+
 class _Server(ThreadingHTTPServer):
     allow_reuse_port = True
     """An agent that takes over answers beside the one that goes: both say the same."""
