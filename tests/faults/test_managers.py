@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from quorate.core.status import GuestStatus
+from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import Stage
 from quorate.lab import processes
 from tests.lab.scene import Scene
@@ -86,3 +87,40 @@ class TestThirdManager:
         await scene.until("it to end", lambda: third.poll() is not None)
         assert third.returncode == 0
         scene.assert_stays(web)
+
+
+class TestAll:
+    """More than one thing is lost at once."""
+
+    async def test_the_leader_dies_with_the_node_of_the_guest(self, scene: Scene, web: GuestStatus) -> None:
+        leader, term = scene.leader(), scene.cluster().term
+        process = scene.find(leader)
+        assert process is not None
+        scene.switch("node1", "power-off")
+        processes.send(process, signal.SIGKILL)
+        await scene.until_runs("node2")
+        assert scene.leader() == OTHER[leader]
+        assert scene.cluster().term > term
+        assert scene.ran_on() == ["node1", "node2"]
+
+    async def test_without_any_manager_nothing_moves_and_with_the_first_one_it_is_recovered(
+        self, scene: Scene, web: GuestStatus
+    ) -> None:
+        """Stopped for longer than T: whoever goes on first counts from its own first look, and still fences once."""
+        managers = [scene.find(name) for name in OTHER]
+        for process in managers:
+            assert process is not None
+            processes.send(process, signal.SIGSTOP)
+        scene.switch("node1", "power-off")
+        await scene.until("node1's guest to be gone", lambda: scene.seen_on() == [])
+        agents_go_on = scene.attested("node2")
+        assert agents_go_on is not None
+        later = agents_go_on.sequence + round(PROFILES[Profile.FAST].release_after_s) + 3
+        await scene.until("T to pass", lambda: (scene.attested("node2") or agents_go_on).sequence > later)
+        assert scene.guest().instance == web.instance
+        for process in managers:
+            assert process is not None
+            processes.send(process, signal.SIGKILL)
+        await scene.until_runs("node2")
+        assert scene.ran_on() == ["node1", "node2"]
+        await scene.until("both to be there again", lambda: all(scene.find(name) for name in OTHER))

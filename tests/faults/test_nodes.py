@@ -1,16 +1,19 @@
 """A node is lost, or part of it, in several ways: see the table `Nodes` in docs/failures.md."""
 
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
 
 from quorate.core.status import GuestStatus
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import EvidenceKind, NodeState, Stage
+from quorate.core.types import EvidenceKind, GuestKey, GuestState, NodeState, Stage
 from quorate.kube.resources import HARESOURCES, KUBE_NODES
+from quorate.lab import processes
 from quorate.lab.options import Options
+from tests.control_plane.client import STRATEGIC
 from tests.faults.looks import finalizers, gone, last_seen_before_first_seen
-from tests.lab.scene import Scene, played
+from tests.lab.scene import Scene, container, played
 
 
 class TestNodes:
@@ -71,12 +74,13 @@ class TestNodes:
         assert scene.ran_on() == ["node1"]
 
     async def test_a_deleted_kubernetes_node_keeps_its_guest_and_its_vote(self, scene: Scene, web: GuestStatus) -> None:
+        suspicions = scene.suspicions("node1")
         scene.api.delete(KUBE_NODES.path("node1")).ok()
         await scene.until("the Node to say so", lambda: scene.node("node1").state is NodeState.GONE)
         assert (await scene.command("relocate node1")).result == "it is on node1 already"
         scene.assert_stays(web)
         assert scene.cluster().votes.text == "3/3"
-        assert scene.suspicions("node1") == []
+        assert scene.suspicions("node1") == suspicions
         scene.switch("node1", "power-off")
         await scene.until_runs("node2")
         assert scene.ran_on() == ["node1", "node2"]
@@ -107,3 +111,77 @@ class TestFrozenNode:
         assert scene.machine("node1")["boot"] == 2
         assert scene.guest().instance == there.instance
         assert scene.ran_on() == ["node1", "node2"]
+
+
+class TestPartly:
+    """A node is away for a moment, or only its kubelet is."""
+
+    async def test_without_power_its_guest_starts_elsewhere_when_its_lease_has_expired(
+        self, scene: Scene, web: GuestStatus
+    ) -> None:
+        scene.switch("node1", "power-off")
+        await scene.until_runs("node2")
+        incident = scene.incident("node1")
+        assert incident is not None
+        assert [one.kind for one in incident.evidence] == [EvidenceKind.LEASE_EXPIRED]
+        assert last_seen_before_first_seen(scene)
+        recovery = scene.guest().recovery
+        assert recovery is not None
+        assert None not in (recovery.fenced, recovery.released, recovery.created, recovery.ready)
+
+    async def test_rebooted_within_three_seconds_nobody_waits_and_the_old_pod_never_starts(
+        self, scene: Scene, web: GuestStatus
+    ) -> None:
+        boot, suspicions = scene.node("node1").nonce, scene.suspicions("node1")
+        scene.switch("node1", "power-off")
+        scene.switch("node1", "power-on")
+        await scene.until_another_runs(web)
+        assert web.instance is not None
+        assert web.instance.id not in [run.instance for run in scene.journal()[1:]]
+        assert len(scene.journal()) == 2
+        reasons = scene.suspicions("node1")[len(suspicions) :]
+        assert not any(reason.startswith("no heartbeat") for reason in reasons), "it was back before it was missed"
+        assert scene.guest().restarts == 0
+        await scene.until("node1 to be a member again", lambda: scene.is_online("node1"))
+        assert scene.node("node1").nonce != boot
+
+    async def test_thawed_before_its_watchdog_fires_it_goes_on(self, scene: Scene, web: GuestStatus) -> None:
+        boot, attested = scene.machine("node1")["boot"], scene.attested("node1")
+        assert attested is not None
+        scene.switch("node1", "freeze")
+        scene.switch("node1", "thaw")
+        await scene.until("it to renew", lambda: (scene.attested("node1") or attested).sequence > attested.sequence + 2)
+        assert scene.machine("node1")["boot"] == boot
+        scene.assert_stays(web)
+
+    async def test_a_dead_kubelet_takes_its_node_out_of_the_running_but_not_its_guest(
+        self, scene: Scene, web: GuestStatus
+    ) -> None:
+        """Its agent renews, so it may run what it runs. NotReady is Kubernetes' own word; in the lab the test says it."""
+        kubelet = scene.find("quorate.lab.kubelet", NODE="node1")
+        assert kubelet is not None
+        processes.send(kubelet, signal.SIGSTOP)
+        try:
+            condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "stopped"}
+            path = KUBE_NODES.path("node1", subresource="status")
+            scene.api.call("PATCH", path, {"status": {"conditions": [condition]}}, content=STRATEGIC).ok()
+            refused = await scene.command("relocate node1")
+            assert refused.result == "it is on node1 already"
+            scene.assert_stays(web)
+            scene.create(HARESOURCES, "other", {"guest": container("sleep", "1000")}, "default")
+            other = GuestKey("default", "other")
+            await scene.until("the other guest to run", lambda: scene.guest(other).ready)
+            assert scene.guest(other).node != "node1"
+            answer = await scene.command("relocate node1", other)
+            assert not answer.accepted
+            assert "its kubelet is not ready" in answer.result
+            # A stop there cannot be confirmed by the kubelet: it waits, and says for what.
+            scene.api.merge(HARESOURCES.path("web", "default"), {"spec": {"state": "Stopped"}}).ok()
+            await scene.until("it to wait", lambda: scene.guest().state is GuestState.REQUEST_STOP)
+            await scene.until("it to say for what", lambda: "node1" in scene.guest().message)
+            assert scene.seen_on() == ["node1"]
+        finally:
+            processes.send(kubelet, signal.SIGCONT)
+        await scene.until("it to stop", lambda: scene.guest().state is GuestState.STOPPED)
+        scene.api.delete(HARESOURCES.path("other", "default"))
+        await scene.until("the other guest to go", lambda: not scene.raw(HARESOURCES, "other", "default"))

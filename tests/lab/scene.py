@@ -101,6 +101,26 @@ class Scene:
         await self.until_runs(node, key)
         return self.guest(key)
 
+    def change_cluster(self, **spec: Any) -> None:
+        """A person edits the Cluster."""
+        self.api.merge(CLUSTERS.path(self.name), {"spec": spec}).ok()
+
+    async def lose(self, node: str = "node1") -> Incident:
+        """Cut its power, and wait until it is suspected."""
+        self.switch(node, "power-off")
+        found: Incident = await self.until(f"{node} to be suspected", lambda: self.incident(node))
+        return found
+
+    async def until_another_runs(self, before: GuestStatus, key: GuestKey = WEB) -> None:
+        """A later instance, wherever it is, by the API and by the judges."""
+
+        def another() -> str:
+            now = self.guest(key)
+            later = now.instance is not None and before.instance is not None and now.instance.id != before.instance.id
+            return str(now.node) if now.ready and later else ""
+
+        await self.until_runs(await self.until(f"another instance of {key.sid}", another), key)
+
     async def command(self, words: str, key: GuestKey = WEB) -> CommandResult:
         """Give the guest a command, as an annotation, and await what became of it."""
         name = words.replace(" ", "-")
@@ -130,6 +150,8 @@ class Scene:
                 self.switch(one["name"], "thaw")
             if one["network"] != "on":
                 self.switch(one["name"], "network-on")
+            if not self.kube_node(one["name"]):
+                self.switch(one["name"], "power-off")  # a kubelet registers its node when it starts
             self.switch(one["name"], "power-on")
         await self.until_whole()
         for key in list(self.judged):
