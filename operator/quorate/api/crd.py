@@ -15,7 +15,7 @@ from quorate.api.common import Column, Resource
 from quorate.api.haresource import HAResource
 from quorate.api.node import Node
 from quorate.api.storage import Storage
-from quorate.core.types import GROUP, VERSION
+from quorate.core.types import GROUP, PART_OF, PART_OF_LABEL, VERSION
 
 KINDS: Final[tuple[type[Resource], ...]] = (Cluster, Node, HAResource, Storage)
 Schema = dict[str, Any]
@@ -37,7 +37,7 @@ def crd(kind: type[Resource]) -> Schema:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}", "labels": {PART_OF_LABEL: PART_OF}},
         "spec": {
             "group": GROUP,
             "names": {

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from quorate.core.types import AGENT_NAMESPACE, GROUP, SYSTEM_NAMESPACE, VERSION
+from quorate.core.types import AGENT_NAMESPACE, GROUP, PART_OF, PART_OF_LABEL, SYSTEM_NAMESPACE, VERSION
 from quorate.lab import commands, processes
 from quorate.lab.apiclient import UNREACHABLE, Access, Api, ApiError, Json, read_kubeconfig, write_kubeconfig
 from quorate.lab.child import Child
@@ -136,9 +136,10 @@ class Lab:
     async def _furnish(self, api: Api) -> None:
         """Namespaces, the CRDs where the server does not bring them along, and a Cluster if asked for."""
         for name in (SYSTEM_NAMESPACE, AGENT_NAMESPACE, "kube-node-lease"):
-            await api.create(
-                "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            )
+            metadata: Json = {"name": name}
+            if name != "kube-node-lease":
+                metadata["labels"] = {PART_OF_LABEL: PART_OF}
+            await api.create("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         if self.options.control_plane == "real":
             await _apply_crds(api)
         if self.options.profile:
