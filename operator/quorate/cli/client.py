@@ -10,6 +10,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from quorate.cli.errors import TransientError, UnreachableError
+from quorate.cli.errors import NotFoundError, TransientError, UnreachableError
 from quorate.cli.kubeconfig import Credentials, KubeconfigError, Login
 from quorate.cli.refusals import refusal
 from quorate.core.types import Instant
@@ -57,9 +58,10 @@ class Api:
     def get(self, path: str) -> Json:
         return self._call("GET", path)
 
-    def items(self, path: str) -> list[Json]:
-        """All objects of a collection."""
-        return list(self._call("GET", path).get("items") or [])
+    def items(self, path: str, *, labels: str = "") -> list[Json]:
+        """All objects of a collection, or those that a label selector lets through."""
+        query = {"labelSelector": labels} if labels else {}
+        return list(self._call("GET", path, query=query).get("items") or [])
 
     def create(self, path: str, body: Json, *, managed: bool = True) -> Json:
         """`managed` False: not an object but a question (a review)."""
@@ -69,20 +71,48 @@ class Api:
         """A merge patch. With `metadata.resourceVersion` in the body it is a compare-and-swap."""
         return self._call("PATCH", path, body, written=True)
 
+    def patch(self, path: str, changes: list[Json]) -> Json:
+        """A JSON patch; a `test` in it that fails is a refusal (422)."""
+        return self._call("PATCH", path, changes, written=True)
+
+    def delete(self, path: str, *, uid: str = "", resource_version: str = "") -> None:
+        """Ask for an object's end, of exactly that one where its uid (and its version) is given. What is gone is gone.
+
+        Raises ConflictError when it is another one by now.
+        """
+        held = {"uid": uid, "resourceVersion": resource_version}
+        conditions = {name: value for name, value in held.items() if value}
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if conditions:
+            body["preconditions"] = conditions
+        with suppress(NotFoundError):
+            self._call("DELETE", path, body)
+
     def now(self) -> Instant:
         """The moment by the API server's clock, as its last answer told: a laptop's own may be wrong."""
         return Instant(round((time.time() + self._ahead_s) * 1000))
 
-    def _call(self, method: str, path: str, body: Json | None = None, *, written: bool = False) -> Json:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json] | None = None,
+        *,
+        written: bool = False,
+        query: Mapping[str, str] | None = None,
+    ) -> Json:
+        """`written`: repeated only when the server cannot have seen it, and under our name."""
+        asked = {**(query or {}), **({"fieldManager": FIELD_MANAGER} if written else {})}
+        target = f"{path}?{urlencode(asked)}" if asked else path
         retrying = Retrying(
             retry=retry_if_exception_type(TransientError),
             stop=stop_after_delay(self._budget_s),
             wait=_wait,
             reraise=True,
         )
-        return retrying(self._attempt, method, path, body, written=written)
+        return retrying(self._attempt, method, target, body, written=written)
 
-    def _attempt(self, method: str, path: str, body: Json | None, *, written: bool) -> Json:
+    def _attempt(self, method: str, path: str, body: Json | list[Json] | None, *, written: bool) -> Json:
         response = self._send(method, path, body, written=written)
         if response.status == 401 and _renewable(self.login.credentials):
             self._pool = None  # a token that has run out in the meantime: ask for a new one, once
@@ -91,7 +121,7 @@ class Api:
         answer = _parse(response.data)
         if response.status < 400:
             return answer
-        error = refusal(self.login, f"{method} {path}", response.status, answer)
+        error = refusal(self.login, f"{method} {path.partition('?')[0]}", response.status, answer)
         if response.status in (NOTHING_DONE if written else TRANSIENT):
             transient = TransientError(str(error))
             retry_after = response.headers.get("Retry-After", "")
@@ -99,14 +129,16 @@ class Api:
             raise transient
         raise error
 
-    def _send(self, method: str, path: str, body: Json | None, *, written: bool) -> urllib3.BaseHTTPResponse:
+    def _send(
+        self, method: str, path: str, body: Json | list[Json] | None, *, written: bool
+    ) -> urllib3.BaseHTTPResponse:
         pool = self._pool = self._pool or self._connect()
-        query = f"?{urlencode({'fieldManager': FIELD_MANAGER})}" if written else ""
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        patch = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
+        kind = patch if method == "PATCH" else "application/json"
         try:
             return pool.request(
                 method,
-                f"{self.login.server}{path}{query}",
+                f"{self.login.server}{path}",
                 body=json.dumps(body) if body is not None else None,
                 headers=self._headers | {"Content-Type": kind},
             )

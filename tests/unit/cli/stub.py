@@ -20,6 +20,20 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 Json = dict[str, Any]
+PLURALS = {"HAResource": "haresources", "ValidatingAdmissionPolicy": "validatingadmissionpolicies"}
+SERVED = {
+    *("clusters", "nodes", "haresources", "storages", "leases", "pods", "events", "namespaces", "daemonsets"),
+    "controllerrevisions",
+    *(
+        "deployments",
+        "roles",
+        "clusterroles",
+        "flowschemas",
+        "validatingadmissionpolicies",
+        "customresourcedefinitions",
+    ),
+}
+"""Kinds whose collections are there, if empty; any other is unknown to this server."""
 
 
 @dataclass
@@ -44,7 +58,8 @@ class Answer:
 class Stub:
     """`objects` maps a path to the object there; a collection is whatever lies below its path.
 
-    `clock_s`: what it says the time is, 0 for the truth. `after_write`: what a manager would do then.
+    `clock_s`: what it says the time is, 0 for the truth. `after_write`: what a manager would do then. `before_read`: what
+    has become of everything by then.
     """
 
     def __init__(self) -> None:
@@ -53,12 +68,13 @@ class Stub:
         self.writes: list[Write] = []
         self.seen_headers: list[dict[str, str]] = []
         self.after_write: Any = None
+        self.before_read: Any = None
         self.clock_s = 0.0
         self.url = ""
 
     def put(self, raw: Mapping[str, Any]) -> None:
         """An object that is there."""
-        plural = {"HAResource": "haresources"}.get(raw["kind"], raw["kind"].lower() + "s")
+        plural = PLURALS.get(raw["kind"], raw["kind"].lower() + "s")
         group = "" if raw["apiVersion"] == "v1" else f"s/{raw['apiVersion'].partition('/')[0]}"
         version = raw["apiVersion"].rpartition("/")[2]
         namespace = raw["metadata"].get("namespace")
@@ -75,7 +91,9 @@ class Stub:
             answer = queued[0] if queued[0].times > 0 else queued.pop(0)
             return answer.code, answer.body, answer.headers
         if method == "GET":
-            return self._get(path)
+            if self.before_read is not None:
+                self.before_read(self, path)
+            return self._get(path, query)
         self.writes.append(Write(method, path, query, body, content_type))
         if method == "POST":
             name = (body.get("metadata") or {}).get("name", "")
@@ -84,24 +102,47 @@ class Stub:
         found = self.objects.get(path)
         if found is None:
             return 404, _status(404, "NotFound", f"{path} not found", path.rpartition("/")[2]), {}
-        _merge(found, body)
+        held = (body.get("preconditions") or {}) if method == "DELETE" else {}
+        metadata = found["metadata"]
+        if any(metadata.get(key) != value for key, value in held.items()):
+            return 409, _status(409, "Conflict", f"{path} is another one", path.rpartition("/")[2]), {}
+        if method == "DELETE":
+            metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        elif isinstance(body, list):
+            found["spec"]["taints"] = body[-1]["value"]
+        else:
+            _merge(found, body)
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+            del self.objects[path]
         if self.after_write is not None:
             self.after_write(self, path)
         return 200, found, {}
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str, query: dict[str, list[str]]) -> Any:
         if path in self.objects:
             return 200, self.objects[path], {}
         base, _, plural = path.rpartition("/")
-        if plural in {"clusters", "nodes", "haresources", "storages", "leases"}:
+        if plural in SERVED:
+            wanted = [one.partition("=") for one in query.get("labelSelector", [""])[0].split(",") if one]
             below = [
                 one
                 for where, one in self.objects.items()
                 if where.rpartition("/")[0] == path
-                or ("/namespaces/" not in path and where.startswith(f"{base}/namespaces/") and f"/{plural}/" in where)
+                or (
+                    "/namespaces/" not in path
+                    and where.startswith(f"{base}/namespaces/")
+                    and where.split("/")[-2] == plural
+                )
             ]
-            return 200, {"items": below}, {}
+            chosen = [one for one in below if all(_labelled(one, key, value) for key, _, value in wanted)]
+            return 200, {"items": chosen}, {}
         return 404, _status(404, "NotFound", f"{path} not found", plural), {}
+
+
+def _labelled(raw: Json, key: str, value: str) -> bool:
+    """Does it carry the label, with that value if one is asked for?"""
+    labels = raw["metadata"].get("labels") or {}
+    return key in labels and value in {"", labels[key]}
 
 
 def _status(code: int, reason: str, message: str, name: str) -> Json:
@@ -144,7 +185,7 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[Stub]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PATCH = _do  # noqa: N815 - the names that http.server asks for
+        do_GET = do_POST = do_PATCH = do_DELETE = _do  # noqa: N815 - the names that http.server asks for
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             """Tests are silent."""
