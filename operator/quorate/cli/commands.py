@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.api.wire import from_wire
 from quorate.cli.errors import CliError, NotFoundError
+from quorate.cli.names import nearest
 from quorate.cli.options import Deadline
 from quorate.cli.waiting import ANSWER, wait_for
 from quorate.core.status import GuestStatus
@@ -20,11 +21,17 @@ def fetch(api: "Api", key: GuestKey) -> dict[str, Any]:
     try:
         return api.get(HARESOURCES.path(key.name, key.namespace))
     except NotFoundError as error:
-        names = sorted(one["metadata"]["name"] for one in api.items(HARESOURCES.path(namespace=key.namespace)))
-        known = f"guests in {key.namespace}: {', '.join(names)}" if names else f"there is no guest in {key.namespace}"
-        raise CliError(
-            f"{key.sid} is not under HA ({known}). Add it: quorate add {key.namespace}/{key.name} --image IMAGE"
-        ) from error
+        raise CliError(_unknown(api, key)) from error
+
+
+def _unknown(api: "Api", key: GuestKey) -> str:
+    """That it is not under HA, and which guests are: those of its namespace, and one of another that was meant perhaps."""
+    there = [GuestKey(one["metadata"]["namespace"], one["metadata"]["name"]) for one in api.items(HARESOURCES.path())]
+    names = sorted(one.name for one in there if one.namespace == key.namespace)
+    known = f"guests in {key.namespace}: {', '.join(names)}" if names else f"there is no guest in {key.namespace}"
+    text = f"{key.sid} is not under HA ({known})"
+    meant = nearest(key.name, sorted(one.sid for one in there))
+    return text + (meant or f". Add it: quorate add {key.namespace}/{key.name} --image IMAGE")
 
 
 def status_of(api: "Api", key: GuestKey) -> GuestStatus:

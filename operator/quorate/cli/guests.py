@@ -102,7 +102,7 @@ def relocate(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")] = False,
     timeout: Timeout = "5m",
 ) -> None:
-    """Stop a guest and start it on another node (ha-manager relocate).
+    """Stop a guest and start it elsewhere (ha-manager relocate).
 
     What stands in the way is said before anything is written: an unknown node, one that is not online, cordoned or
     without the guest's storage. The guest stays on its new node; nothing moves it back.

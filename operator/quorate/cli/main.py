@@ -3,20 +3,33 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
-from quorate.cli import add, clusters, fence, guests, programs, status
+from quorate import __version__
+from quorate.cli import add, clusters, fence, guests, history, lists, programs, remove, status
 from quorate.cli.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli.help import CLUSTER, GUESTS, LOOK, PARTS, Verbs, program_name
-from quorate.cli.output import note
+from quorate.cli.output import note, say
 from quorate.cli.session import Session, with_session
 
 PLAIN: Final = {"max_content_width": 100}
 
 
-def quorate(_session: Session) -> None:
+def _version(said: bool) -> None:
+    if said:
+        say(f"quorate {__version__}")
+        raise typer.Exit
+
+
+def quorate(
+    _session: Session,
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and end.")
+    ] = False,
+) -> None:
     """Proxmox-style high availability for Kubernetes.
 
     A guest that must run exactly once keeps running exactly once: nodes vote, and a node that is lost is proven dead
@@ -31,8 +44,12 @@ def build() -> typer.Typer:
     )
     app.callback(epilog=EXAMPLES)(with_session(quorate))
     status.register(app, LOOK)
+    lists.register_nodes(app, LOOK)
+    lists.register_guests(app, LOOK)
+    history.register(app, LOOK)
     add.register(app, GUESTS)
     guests.register(app, GUESTS)
+    remove.register(app, GUESTS)
     clusters.register(app, CLUSTER)
     fence.register(app, CLUSTER)
     programs.register(app, PARTS)

@@ -1,5 +1,6 @@
 """How people name things: guests (`web`, `shop/web`, `ct:shop/web`, `web -n shop`) and the Cluster that may be left out."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -26,6 +27,15 @@ def guest_key(text: str, namespace: str | None, default_namespace: str) -> Guest
                 "letters, digits and -, at most 63 each"
             )
     return key
+
+
+def nearest(text: str, known: Sequence[str]) -> str:
+    """A question that names the one that was probably meant, empty when none is like it."""
+    tails = {one.rpartition("/")[2]: one for one in known} | {one: one for one in known}
+    found = difflib.get_close_matches(text.rpartition("/")[2], list(tails), 1) or difflib.get_close_matches(
+        text, list(tails), 1
+    )
+    return f". Did you mean {tails[found[0]]}?" if found else ""
 
 
 def the_cluster(clusters: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping[str, Any]:

@@ -20,7 +20,17 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
+class PveFormat(StrEnum):
+    """The same, and `pve`: the line shapes of Proxmox VE's own tools, for scripts that read those."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+    PVE = "pve"
+
+
 Output = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
+PveOutput = Annotated[PveFormat, typer.Option("--output", "-o", help="How to print it; pve: as Proxmox VE does.")]
 
 
 def say(sentence: str) -> None:
@@ -33,9 +43,9 @@ def note(sentence: str) -> None:
     print(sentence, file=sys.stderr)
 
 
-def data(value: Mapping[str, Any], form: Format) -> str:
+def data(value: Mapping[str, Any], form: Format | PveFormat) -> str:
     """A result for programs."""
-    if form is Format.JSON:
+    if form == Format.JSON:
         return json.dumps(value, indent=2)
     import yaml
 

@@ -10,7 +10,7 @@ import typer
 
 from quorate.cli.errors import CANNOT_TELL, INTERRUPTED, CliError, TransientError, UsageError
 from quorate.cli.options import Deadline, Timeout
-from quorate.cli.output import Format, Output, console, data, note, say
+from quorate.cli.output import PveFormat, PveOutput, console, data, note, say
 from quorate.cli.session import Session, verb
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ EXAMPLES: Final = (
     "quorate status --wait         come back when all is well, or after --timeout",
     "quorate status -n shop -A     every guest of one namespace",
     "quorate status -o json        for programs; the exit code says it too",
+    "quorate status -o pve         the lines of ha-manager status, for scripts that read those",
 )
 
 
@@ -49,14 +50,14 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Draw it again when something changes.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all is well.")] = False,
     timeout: Timeout = "5m",
-    output: Output = Format.TABLE,
+    output: PveOutput = PveFormat.TABLE,
 ) -> int:
     """Show how everything is, and what is awaited.
 
     Votes, quorum, fencing, nodes and guests: pvecm status and ha-manager status in one. What begins with "!" needs
     attention and says what is awaited, and until when. A name in parentheses is a preview: where a guest would go.
     """
-    if watch and (wait or output is not Format.TABLE):
+    if watch and (wait or output is not PveFormat.TABLE):
         raise UsageError("-w draws a table and goes on: it cannot be combined with --wait or -o")
     looks = Looks(session, verbose=verbose, everything=everything, output=output)
     try:
@@ -73,7 +74,7 @@ def status(
 class Looks:
     """Repeated looks at one API server, shown in one way."""
 
-    def __init__(self, session: Session, *, verbose: bool, everything: bool, output: Format) -> None:
+    def __init__(self, session: Session, *, verbose: bool, everything: bool, output: PveFormat) -> None:
         self._session = session
         self._verbose = verbose
         self._everything = everything
@@ -144,8 +145,12 @@ class Looks:
         return StatusView(report, verbose=self._verbose, everything=self._everything)
 
     def _show(self, report: "Report") -> None:
-        if self._output is Format.TABLE:
+        if self._output is PveFormat.TABLE:
             console().print(self._view(report), soft_wrap=True)
+        elif self._output is PveFormat.PVE:
+            from quorate.view.pve import ha_manager
+
+            say("\n".join(ha_manager(report)))
         else:
             from quorate.api.wire import to_wire
 

@@ -88,10 +88,8 @@ class StatusView:
             yield from hanging(console, _label("Now"), cluster.sentence)
 
     def _nodes(self, console: Console, cluster: ClusterReport) -> Iterator[Text]:
-        if not cluster.nodes:
-            return
-        rows = [_node(node, self.report.now, verbose=self.verbose) for node in cluster.nodes]
-        yield from columns(console, ("NODE", "STATE", "VOTES", "BEAT", "WATCHDOG", "GUESTS"), rows)
+        if cluster.nodes:
+            yield from _node_table(console, cluster, self.report.now, verbose=self.verbose)
 
     def _guests(self, console: Console, title: str, guests: tuple[GuestReport, ...]) -> Iterator[Text]:
         if not guests:
@@ -119,6 +117,36 @@ class StatusView:
             yield from columns(
                 console, ("STORAGE", "TYPE", "SHARED", "NODES", "STATE"), [_storage(s) for s in storages]
             )
+
+
+@dataclass(frozen=True, slots=True)
+class NodesView:
+    """Draws the members alone, Cluster after Cluster: their names and counts stand above them."""
+
+    report: Report
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.report.clusters:
+            yield Text("there is no Cluster yet: quorate cluster create NAME")
+        for number, cluster in enumerate(self.report.clusters):
+            if number:
+                yield Text()
+            word, votes = "quorate" if cluster.quorate else "not quorate", cluster.votes
+            head = Text(f"{cluster.name}  ").append_text(_coloured(word))
+            yield (
+                _label("Cluster")
+                .append_text(head)
+                .append(f"  {votes.live} of {votes.expected} votes, need {votes.needed}")
+            )
+            if cluster.nodes:
+                yield from _node_table(console, cluster, self.report.now, verbose=True)
+            else:
+                yield Text("no node has joined yet")
+
+
+def _node_table(console: Console, cluster: ClusterReport, now: Instant, *, verbose: bool) -> list[Text]:
+    rows = [_node(node, now, verbose=verbose) for node in cluster.nodes]
+    return columns(console, ("NODE", "STATE", "VOTES", "BEAT", "WATCHDOG", "GUESTS"), rows)
 
 
 def _attention(console: Console, lines: tuple[Attention, ...], now: Instant) -> Iterator[Text]:
