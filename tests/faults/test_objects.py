@@ -84,7 +84,7 @@ class TestObjects:
     async def test_a_deleted_node_of_ours_stays_until_its_guest_has_left(self, scene: Scene, web: GuestStatus) -> None:
         uid = scene.raw(NODES, "node1")["metadata"]["uid"]
         scene.api.delete(NODES.path("node1")).ok()
-        await scene.until("it to say so", lambda: scene.node("node1").message == "leaving the cluster")
+        await scene.until("it to say so", lambda: scene.node("node1").message.startswith("leaving the cluster"))
         assert (await scene.command("relocate node1")).result == "it is on node1 already"
         scene.assert_stays(web)
         assert (await scene.command("relocate node2")).result == "relocating from node1 to node2"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from quorate.core import history, latency
 from quorate.core.actions import Note
@@ -16,6 +17,9 @@ from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatu
 from quorate.core.timing import Resolved, resolve, seconds
 from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage, clock
 from quorate.core.world import World
+
+NAMED: Final = 3
+"""So many guests are named in a sentence, the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ def _sentence(world: World, outlook: Outlook) -> str:
     if outlook.history.waiting:
         return outlook.history.waiting
     if world.cluster.deleting:
-        return f"being deleted: waiting for {len(outlook.guests)} guests and open incidents to end"
+        return _leaving(outlook)
     if not outlook.nodes:
         return _nobody_yet(outlook.enrolment)
     if quorum.answer is Answer.NOT_YET:
@@ -172,6 +176,21 @@ def _sentence(world: World, outlook: Outlook) -> str:
     if lost:
         return f"quorate ({quorum.sentence}), guests: {guests}; not online: {', '.join(lost)}"
     return f"quorate ({quorum.sentence}), guests: {guests}"
+
+
+def _leaving(outlook: Outlook) -> str:
+    """What a Cluster that is being deleted waits for, and what a person can do about it."""
+    waits = []
+    if outlook.guests:
+        names = sorted(key.sid for key in outlook.guests)
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        waits.append(f"{', '.join(names[:NAMED])}{more} to be taken out of HA (quorate remove GUEST)")
+    lost = [name for name, status in outlook.nodes.items() if status.incident is not None]
+    if lost:
+        waits.append(
+            f"{', '.join(lost)} to come back in a new boot (power it on; quorate uninstall does not wait for that)"
+        )
+    return f"being deleted: waiting for {', and for '.join(waits)}" if waits else "being deleted"
 
 
 def _nobody_yet(enrolment: Enrolment) -> str:

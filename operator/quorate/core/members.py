@@ -167,6 +167,10 @@ def _quiet_message(node: NodeView, status: NodeStatus) -> str:
         case NodeState.UNKNOWN:
             return "no heartbeat; no guest runs there, so nothing waits for it"
     if node.deleting:
+        if status.guests:
+            return (
+                "leaving the cluster: waiting for its guests to leave it (quorate relocate GUEST NODE, or remove GUEST)"
+            )
         return "leaving the cluster"
     return "renews its Lease"
 

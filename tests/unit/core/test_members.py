@@ -8,9 +8,9 @@ from quorate.core.quorum import ExpectedVotes
 from quorate.core.selectors import Requirement, Selector, Taint
 from quorate.core.status import ClusterStatus
 from quorate.core.timing import Profile, Timing, TimingSpec
-from quorate.core.types import Instant, NodeName, NodeState, Uid
+from quorate.core.types import GuestKey, Instant, NodeName, NodeState, Uid
 from quorate.core.world import KubeNode
-from tests.unit.core.worlds import SPEC, WALL, beat, guest, node, world
+from tests.unit.core.worlds import SPEC, WALL, beat, guest, incident, node, world
 
 
 def kube(name, **changes):
@@ -176,3 +176,31 @@ def test_a_status_of_a_newer_leader_stops_everything():
 
 def test_without_a_term_nothing_is_planned():
     assert plan(world(term=0)).actions == ()
+
+
+class TestLeaving:
+    """What is being deleted says what it waits for, and what a person can do."""
+
+    def test_a_cluster_names_its_guests_and_its_lost_nodes(self):
+        lost = node("n1", status={"state": NodeState.FENCE, "incident": incident()}, beat=beat("n1", 10))
+        guests = tuple(
+            replace(
+                guest(status={"node": NodeName("n2"), "instance": None}, pod=None), key=GuestKey("default", f"g{n}")
+            )
+            for n in range(5)
+        )
+        made = world(nodes=(lost, node("n2"), node("n3")), guests=guests)
+        said = status_of(replace(made, cluster=replace(made.cluster, deleting=True))).message
+        assert said.startswith(
+            "being deleted: waiting for ct:default/g0, ct:default/g1, ct:default/g2 and 2 more to be "
+        )
+        assert "(quorate remove GUEST), and for n1 to come back in a new boot (power it on" in said
+
+    def test_a_cluster_without_any_waits_for_nothing(self):
+        made = world()
+        assert status_of(replace(made, cluster=replace(made.cluster, deleting=True))).message == "being deleted"
+
+    def test_a_node_with_guests_says_how_they_leave(self):
+        made = world(nodes=(replace(node("n1"), deleting=True), node("n2"), node("n3")), guests=(guest(),))
+        (status,) = [write.status for write in plan(made).statuses if write.ref.name == "n1"]
+        assert status.message.startswith("leaving the cluster: waiting for its guests to leave it (quorate relocate")
