@@ -29,3 +29,9 @@ def kubectl() -> Path:
     """kubectl, from where the control plane's programs come from."""
     found = find("kubectl", os.environ)
     return found or cannot("kubectl is neither in $KUBEBUILDER_ASSETS nor on PATH nor in the cache")
+
+
+def garbage_collector() -> None:
+    """kube-controller-manager: without it no namespace ever empties, and what lost its owner stays."""
+    if programs().kube_controller_manager is None:
+        cannot("kube-controller-manager is found nowhere: nothing would collect garbage or empty namespaces")

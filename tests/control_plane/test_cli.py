@@ -13,17 +13,20 @@ from quorate.api import parse
 from quorate.api.wire import to_wire
 from quorate.cli import kubeconfig
 from quorate.cli.client import Api
-from quorate.cli.errors import ConflictError, NotInstalledError
+from quorate.cli.errors import ConflictError, NotFoundError, NotInstalledError
 from quorate.cli.main import main
 from quorate.cli.options import Deadline
+from quorate.cli.removal.steps import Steps
+from quorate.cli.removal.waits import Wait
 from quorate.cli.waiting import wait_for
 from quorate.core.quorum import Override, OverrideState
 from quorate.core.status import CommandResult, GuestStatus
 from quorate.core.types import GuestState, NodeName
-from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NAMESPACES, NODES, STORAGES
+from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, KUBE_NODES, LEASES, NAMESPACES, NODES, STORAGES
 from tests.control_plane.servers import served
 from tests.unit.cli.conftest import Ended
 from tests.unit.view import pictures
+from tests.unit.view import test_history as event_pictures
 
 WEB = HARESOURCES.path("web", "shop")
 PROD = CLUSTERS.path("prod")
@@ -266,3 +269,78 @@ def test_fence_confirm_without_an_incident(api, run):
     place(api, pictures.whole())
     assert run("fence", "confirm", "n1", "-y").code == 1
     assert not parse.node(api.get(N1)).confirm
+
+
+def test_nodes_and_list_of_a_whole_cluster(api, run):
+    place(api, pictures.whole())
+    assert run("nodes").out.splitlines()[2].split()[:3] == ["n1", "online", "1"]
+    assert "ct:shop/web  started" in run("list", "-n", "shop").out
+    assert run("list", "-o", "pve").out == "ct:shop/web\n\tmax_relocate 1\n\tmax_restart 1\n\tstate started\n"
+    lines = run("status", "-o", "pve").out.splitlines()
+    assert (lines[0], lines[-1]) == ("quorum OK", "service ct:shop/web (n1, started)")
+    assert run("nodes", "-o", "pve").out.splitlines()[-3:] == [f"0x{n:08x}          1 n{n}" for n in (1, 2, 3)]
+
+
+def test_history_reads_events_and_statuses(api, run):
+    recovered = pictures.guest(event_pictures.recovered())
+    place(api, replace(pictures.whole(), guests=(recovered,)))
+    raw = event_pictures.event("HAResource", "web", "GuestStarted", 5, "runs on n2", action="GuestStarted")
+    raw |= {"apiVersion": EVENTS.api_version, "kind": "Event", "reportingController": "quorate.dev/manager"}
+    raw["reportingInstance"] = "test"
+    raw["eventTime"] = raw["eventTime"].replace("Z", ".000000Z")
+    _ensure(api, EVENTS.path(namespace="shop"), raw)
+    out = run("history", "shop/web").out
+    assert "GuestStarted" in out.splitlines()[-1]
+    assert "it runs again on n2, 14s after the suspicion" in out
+
+
+class TestRemove:
+    def test_a_guest_is_deleted_and_gone(self, api, run):
+        place(api, pictures.whole())
+        ended = run("remove", "shop/web", "-y", "--wait")
+        assert (ended.code, ended.out) == (0, "ct:shop/web has stopped and is no longer under HA\n")
+        with pytest.raises(NotFoundError):
+            api.get(WEB)
+
+    def test_what_a_finalizer_holds_is_waited_for(self, api, run):
+        place(api, pictures.whole())
+        api.merge(WEB, {"metadata": {"finalizers": ["quorate.dev/instance"]}})
+        ended = run("remove", "shop/web", "-y", "--wait", "--timeout", "1s")
+        assert ended.code == 1
+        assert "is not gone after 1s: ct:shop/web is Started: runs on n1" in ended.err
+        api.merge(WEB, {"metadata": {"finalizers": None}})
+
+    def test_another_object_of_the_same_name_is_not_deleted(self, api, run):
+        place(api, pictures.whole())
+        with pytest.raises(ConflictError):
+            api.delete(WEB, uid="00000000-0000-0000-0000-000000000000")
+        assert api.get(WEB)
+
+
+class TestUninstall:
+    def test_without_a_manager_it_refuses_and_nothing_is_deleted(self, api, run, monkeypatch):
+        monkeypatch.setattr("quorate.cli.removal.facts.LEADS_WITHIN_S", 0.5)
+        place(api, pictures.whole())
+        ended = run("uninstall", "-y")
+        assert ended.code == 1
+        assert "refused: no manager leads Cluster prod" in ended.err
+        assert "deletionTimestamp" not in api.get(WEB)["metadata"]
+
+    def test_a_finalizer_comes_off_the_version_that_was_seen_only(self, api):
+        place(api, pictures.whole())
+        api.merge(WEB, {"metadata": {"finalizers": ["quorate.dev/instance", "example.org/other"]}})
+        seen = api.get(WEB)
+        api.merge(WEB, {"metadata": {"labels": {"changed": "since"}}})
+        steps = Steps(api, Wait(api, Deadline("1s")))
+        assert not steps.strip(HARESOURCES, seen, "quorate.dev/instance")
+        assert steps.strip(HARESOURCES, api.get(WEB), "quorate.dev/instance")
+        assert api.get(WEB)["metadata"]["finalizers"] == ["example.org/other"]
+        api.merge(WEB, {"metadata": {"finalizers": None}})
+
+    def test_our_taint_comes_off_and_no_other(self, api):
+        place(api, pictures.whole())
+        foreign = {"key": "example.org/x", "effect": "NoSchedule"}
+        ours = {"key": "quorate.dev/fence", "value": "i", "effect": "NoSchedule"}
+        api.merge(KUBE_NODES.path("n1"), {"spec": {"taints": [foreign, ours]}})
+        Steps(api, Wait(api, Deadline("5s"))).untaint()
+        assert api.get(KUBE_NODES.path("n1"))["spec"]["taints"] == [foreign]

@@ -22,7 +22,10 @@ def test_help_names_the_verbs_in_their_sections_and_ends_with_examples(run):
 
 @pytest.mark.parametrize(
     "verb",
-    ["status", "add", "set", "relocate", "reset", "cluster create", "cluster expected", "fence confirm", "version"],
+    [
+        *("status", "nodes", "list", "history", "add", "set", "relocate", "reset", "remove", "cluster create"),
+        *("cluster expected", "fence confirm", "uninstall", "version"),
+    ],
 )
 def test_every_verb_explains_itself_with_an_example(run, verb):
     ended = run(*verb.split(), "--help")
@@ -48,6 +51,7 @@ def test_as_a_plugin_of_kubectl_it_calls_itself_so(run, monkeypatch):
 
 def test_version(run):
     assert run("version").out == f"quorate {__version__}\n"
+    assert (run("--version").out, run("--version").code) == (f"quorate {__version__}\n", 0)
     assert f'"quorate": "{__version__}"' in run("version", "-o", "json").out
 
 
