@@ -79,6 +79,9 @@ def _safely(steps: "Steps", *, force: bool, yes: bool) -> None:
         steps.disarm()
         steps.delete_members()
         steps.untaint()
+        # Whoever has added a guest in the last moment finds its agent and its proof still there.
+        steps.stop_guests()
+        steps.disarm()
     except OverdueError as error:
         if not force:
             raise

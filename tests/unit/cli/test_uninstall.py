@@ -62,6 +62,31 @@ class TestOrder:
         assert {armed_at[path] == set() for path in (CLUSTER, DAEMON_SET, f"{LEASE}n1", AGENTS)} == {True}
         assert armed_at[WEB] == {"n1", "n2"}
 
+    def test_a_guest_that_somebody_adds_again_is_stopped_before_anything_lets_go(self, run, site):
+        site.fenced = {"n3"}  # so that its Cluster is held until we take the finalizer off
+        move, before, added, seen = site.stub.before_read, site.stub.handle, [], {}
+
+        def adds(stub: Stub, path: str) -> None:
+            if not added and CLUSTER in stub.objects and stub.objects[CLUSTER]["metadata"].get("deletionTimestamp"):
+                site.put(pictures.guest(name="again"), finalizers=["quorate.dev/instance"])
+                site.armed.add("n1")
+                added.append(path)
+            move(stub, path)
+
+        def watched(method: str, path: str, *rest: Any) -> Any:
+            if method in {"PATCH", "DELETE"}:
+                guests = any("/haresources/" in one for one in site.stub.objects)
+                seen.setdefault((method, path), (guests, set(site.armed)))
+            return before(method, path, *rest)
+
+        site.stub.before_read, site.stub.handle = adds, watched  # type: ignore[method-assign]
+        assert run("uninstall", "-y").code == 0
+        assert added
+        assert f"{OURS}/namespaces/shop/haresources/again" in site.deleted()
+        for call in (("PATCH", CLUSTER), ("DELETE", DAEMON_SET), ("DELETE", AGENTS)):
+            assert seen.get(call, (False, set())) == (False, set()), call
+        assert site.left() == []
+
     def test_nodes_that_nobody_collects_are_deleted_after_their_cluster(self, run, site):
         run("uninstall", "-y")
         order = site.deleted()

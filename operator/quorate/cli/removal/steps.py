@@ -87,8 +87,14 @@ class Steps:
 
     def delete_members(self) -> None:
         """Storages and Clusters, then the Nodes: they go with their Cluster where somebody collects garbage."""
-        self.wait.until("Storages and Clusters to go", lambda: self._going(STORAGES) + self._going(CLUSTERS))
-        self.wait.until("Nodes to go", lambda: self._going(NODES))
+        self.wait.until(
+            "Storages and Clusters to go", lambda: self._noise() or self._going(STORAGES) + self._going(CLUSTERS)
+        )
+        self.wait.until("Nodes to go", lambda: self._noise() or self._going(NODES))
+
+    def _noise(self) -> list[str]:
+        """Guests and armed nodes that are there again: somebody (GitOps, say) adds what was deleted."""
+        return self._guests() or self.armed()
 
     def _going(self, resource: Resource) -> list[str]:
         words = []
