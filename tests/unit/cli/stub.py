@@ -30,6 +30,7 @@ SERVED = {
         "clusterroles",
         "flowschemas",
         "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
         "customresourcedefinitions",
     ),
 }

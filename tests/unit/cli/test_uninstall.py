@@ -285,6 +285,15 @@ class TestForce:
         assert "n1 is still armed" in ended.err
         assert leaderless.left() == []
 
+    def test_the_policies_that_keep_people_off_guests_pods_go_first(self, run, leaderless):
+        metadata = {"name": "quorate-guest-marks", "labels": {"app.kubernetes.io/part-of": "quorate"}}
+        group = "admissionregistration.k8s.io/v1"
+        leaderless.put({"apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata})
+        assert run("uninstall", "--force", "-y").code == 0
+        calls = [(write.method, write.path) for write in leaderless.stub.writes]
+        lifted = calls.index(("DELETE", f"/apis/{group}/validatingadmissionpolicybindings/quorate-guest-marks"))
+        assert lifted < calls.index(("PATCH", "/api/v1/namespaces/shop/pods/web"))
+
     def test_no_pod_is_deleted_by_force(self, run, leaderless):
         run("uninstall", "--force", "-y")
         bodies = [write.body for write in leaderless.stub.writes if write.method == "DELETE"]

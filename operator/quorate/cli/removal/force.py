@@ -48,6 +48,7 @@ def risks(there: Found) -> list[str]:
 def go(steps: Steps) -> None:
     """Take our finalizers off everything that has one, then the rest in the same order. Raises OverdueError."""
     steps.wait = Wait(steps.api, Deadline(STRIP_WITHIN))
+    steps.lift_guards()
     steps.wait.until("our objects to go", lambda: _release(steps))
     steps.untaint()
     steps.wait = Wait(steps.api, Deadline(DISARM_WITHIN))

@@ -43,6 +43,10 @@ WORKLOADS: Final = (DAEMON_SETS, DEPLOYMENTS)
 CRDS: Final = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False, kind="CustomResourceDefinition"
 )
+GUARDS: Final = Resource(
+    ADMISSION, "v1", "validatingadmissionpolicybindings", namespaced=False, kind="ValidatingAdmissionPolicyBinding"
+)
+"""What puts admission policies into force: ours keep everybody but the manager off the marks of guests' Pods."""
 REST: Final = (
     Resource("policy", "v1", "poddisruptionbudgets", namespaced=True, kind="PodDisruptionBudget"),
     Resource("", "v1", "services", namespaced=True, kind="Service"),
@@ -53,9 +57,7 @@ REST: Final = (
     Resource(RBAC, "v1", "clusterrolebindings", namespaced=False, kind="ClusterRoleBinding"),
     Resource(RBAC, "v1", "clusterroles", namespaced=False, kind="ClusterRole"),
     Resource("", "v1", "serviceaccounts", namespaced=True, kind="ServiceAccount"),
-    Resource(
-        ADMISSION, "v1", "validatingadmissionpolicybindings", namespaced=False, kind="ValidatingAdmissionPolicyBinding"
-    ),
+    GUARDS,
     Resource(ADMISSION, "v1", "validatingadmissionpolicies", namespaced=False, kind="ValidatingAdmissionPolicy"),
     Resource(FLOW, "v1", "flowschemas", namespaced=False, kind="FlowSchema"),
     Resource(FLOW, "v1", "prioritylevelconfigurations", namespaced=False, kind="PriorityLevelConfiguration"),

@@ -178,6 +178,10 @@ class Steps:
 
         self.wait.until(f"{what} to go", left)
 
+    def lift_guards(self) -> None:
+        """Admission policies that would refuse a person what only a manager does."""
+        self._clear("admission policies", (found.GUARDS,))
+
     # -- single objects ---------------------------------------------------------------------------------------------
 
     def delete(self, resource: Resource, raw: Raw) -> None:
