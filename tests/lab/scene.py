@@ -90,7 +90,8 @@ class Scene:
     def share_storage(self) -> None:
         """Storage that all nodes reach."""
         size = {"requests": {"storage": "1Gi"}}
-        self.create(CLAIMS, STORAGE, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
+        if not self.raw(CLAIMS, STORAGE, "default"):
+            self.create(CLAIMS, STORAGE, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
         claim = {"namespace": "default", "name": STORAGE}
         self.create(STORAGES, STORAGE, {"type": "Claim", "claim": claim, "allowedNamespaces": ["default"]})
 

@@ -249,11 +249,15 @@ class _Round:
     def _return(self) -> None:
         """Close the incident once nothing hangs on the lost boot and `_taint` has taken our taint off."""
         incident = self.status.incident
-        if incident is None or not self._returning() or self._tainted():
+        if incident is None or self._tainted():
             return
-        self.status = replace(self.status, incident=None)
-        self._note("NodeReturned", f"it renews in a new boot: incident {incident.id} is over")
-        self._adopt(self.node.beat.nonce if self.node.beat is not None else None)
+        if self._returning():
+            self.status = replace(self.status, incident=None)
+            self._note("NodeReturned", f"it renews in a new boot: incident {incident.id} is over")
+            self._adopt(self.node.beat.nonce if self.node.beat is not None else None)
+        elif self._leaving():
+            self.status = replace(self.status, incident=None)
+            self._note("NodeLeft", f"it is deleted, fenced and without guests: incident {incident.id} is over")
 
     # -- taint and state --------------------------------------------------------------------------------------------
 
@@ -267,11 +271,17 @@ class _Round:
             return False
         return self.pulse.alive is Answer.YES and not self._old_instances()
 
+    def _leaving(self) -> bool:
+        """A person deletes it, or its Cluster: dead for good. It was proven dead, and nothing is left to be released."""
+        incident = self.status.incident
+        gone = self.node.deleting or self.world.cluster.deleting
+        return gone and incident is not None and incident.stage is Stage.FENCED and not self._old_instances()
+
     def _taint(self) -> None:
         if self.node.kube is None or not self.quorate:
             return
         incident = self.status.incident
-        if incident is None or self._returning():
+        if incident is None or self._returning() or self._leaving():
             if self._tainted():
                 self.actions.append(SetTaint(self.node.name, None))
         elif not self._tainted():
