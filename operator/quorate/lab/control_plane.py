@@ -1,7 +1,8 @@
 """A real control plane for the lab: etcd, kube-apiserver and, where it is there, some of kube-controller-manager.
 
 `python -m quorate.lab.control_plane --dir DIR --kubeconfig FILE` runs it on free loopback ports until SIGTERM. Everything
-it knows lies in DIR, where it can be started again. Nothing in it knows nodes: the lab's virtual ones play kubelet, so
+it knows lies in DIR, where it can be started again. A program that is killed is started again; one that ends by itself
+ends all. Nothing in it knows nodes: the lab's virtual ones play kubelet, so
 what waits for a scheduler, a kubelet's ServiceAccount or the node lifecycle is switched off.
 """
 
@@ -27,6 +28,7 @@ from quorate.lab.errors import LabError
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
 _POLL_S: Final = 0.05
+_MEND_S: Final = 0.5
 _NO_ADMISSION: Final = (
     "ServiceAccount",  # pods need no token of a ServiceAccount that nobody may have made yet
     "TaintNodesByCondition",  # would taint new nodes as not ready, and the controller that takes it off is not run
@@ -76,6 +78,11 @@ def find_programs(environ: Mapping[str, str]) -> Programs:
     return Programs(etcd, apiserver, find("kube-controller-manager", environ))
 
 
+def keys_in(directory: Path) -> Path:
+    """Where a control plane in that directory has its keys and certificates."""
+    return directory / "keys"
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Loopback ports of one control plane: they stay the same over restarts, as the kubeconfig names one of them."""
@@ -93,7 +100,8 @@ class ControlPlane:
         self._programs = programs
         self._environ = dict(environ)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._keys = directory / "keys"
+        self._commands: dict[str, list[str]] = {}
+        self._keys = keys_in(directory)
 
     def start(self) -> str:
         """Run it until it is ready; returns a kubeconfig of an administrator. Raises LabError, then nothing runs."""
@@ -134,19 +142,34 @@ class ControlPlane:
                 process.wait()
         self._running.clear()
 
-    def failed(self) -> str:
-        """What ended although it should run, with the last lines of its log; empty while all is well."""
+    def mend(self) -> list[str]:
+        """Start again what was killed, on the same ports and data; returns what that was. What gave up by itself stays."""
+        killed = [name for name, process in self._running.items() if (process.poll() or 0) < 0]
+        for name in killed:
+            self._spawn(name)
+        return killed
+
+    def failed(self, *, but_killed: bool = False) -> str:
+        """What ended although it should run, with the last lines of its log; empty while all is well.
+
+        `but_killed`: what was killed does not count, because `mend` is about to start it again.
+        """
         for name, process in self._running.items():
-            if process.poll() is not None:
+            code = process.poll()
+            if code is not None and not (but_killed and code < 0):
                 log = self._log(name).read_text(errors="replace").splitlines()
                 return "\n".join([f"{name} ended ({process.returncode}), its log: {self._log(name)}", *log[-10:]])
         return ""
 
     def _run(self, name: str, program: Path, *arguments: str) -> None:
+        self._commands[name] = [str(program), *arguments]
+        self._spawn(name)
+
+    def _spawn(self, name: str) -> None:
         """In a session of its own, on a leash: nothing of it outlives this process."""
         with self._log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "quorate.lab.leash", str(os.getpid()), str(program), *arguments],
+                [sys.executable, "-m", "quorate.lab.leash", str(os.getpid()), *self._commands[name]],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -283,8 +306,10 @@ def main() -> int:
     given.kubeconfig.touch(mode=0o600)
     given.kubeconfig.write_text(kubeconfig)
     try:
-        while not (failure := control_plane.failed()):
-            time.sleep(1)
+        while not (failure := control_plane.failed(but_killed=True)):
+            time.sleep(_MEND_S)
+            for name in control_plane.mend():
+                print(f"{name} was killed: it is started again", file=sys.stderr)
         print(failure, file=sys.stderr)
         return 1
     finally:
