@@ -41,6 +41,7 @@ from quorate.kube.resources import (
 from quorate.lab import client, processes
 from quorate.lab.control_plane import find
 from quorate.lab.files import lab_files
+from quorate.lab.front.control import Front
 from quorate.lab.journal import Run, read_journal
 from quorate.lab.observer import Observer
 from quorate.lab.options import Options
@@ -73,6 +74,7 @@ class Scene:
         self.lab_id = str(lab["id"])
         self.files = lab_files(self.name)
         self.api = Api(self.files.kubeconfig)
+        self.front = Front(self.files.front)
         self.observer = observer
         self.judged: list[GuestKey] = []
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from quorate.lab.control_plane import keys_in
 from quorate.lab.errors import unknown
 from quorate.lab.files import LabFiles, NodeFiles
 from quorate.lab.machine import SHUTTING_DOWN
@@ -40,14 +41,19 @@ def control_plane(kind: str, files: LabFiles) -> list[str]:
     if kind == "embedded":
         return python("quorate.lab.apiserver", "--port", "0", "--kubeconfig", kubeconfig)
     if kind == "real":
-        return python(
-            "quorate.lab.control_plane", "--dir", str(files.root / "control-plane"), "--kubeconfig", kubeconfig
-        )
+        return python("quorate.lab.control_plane", "--dir", str(files.control_plane), "--kubeconfig", kubeconfig)
     raise unknown("control plane", kind, CONTROL_PLANES)
 
 
 def watchdog(lab: str, files: LabFiles) -> list[str]:
     return python("quorate.lab.watchdog", "--socket", str(files.watchdog), "--lab", lab)
+
+
+def front(lab: str, files: LabFiles, clients: list[str], *, secure: bool) -> list[str]:
+    """`secure`: behind it is a real API server, whose keys it borrows."""
+    keys = ("--keys", str(keys_in(files.control_plane))) if secure else ()
+    where = ("--socket", str(files.front), "--lab", lab, "--kubeconfig", str(files.kubeconfig))
+    return python("quorate.lab.front", *where, *keys, *clients)
 
 
 def manager(number: int, addresses: Addresses, kubeconfig: Path) -> list[str]:
@@ -86,8 +92,8 @@ def kubelet(name: str, address: str, files: NodeFiles, claims: Path, boot: int) 
     )
 
 
-def agent(name: str, address: str, files: NodeFiles, watchdog_socket: Path) -> list[str]:
-    """`{machine_pid}` is filled in by the machine, whose first process it is."""
+def agent(name: str, address: str, files: NodeFiles, watchdog_socket: Path, servers: list[str]) -> list[str]:
+    """`{machine_pid}` is filled in by the machine, whose first process it is. `servers`: none, or all that there are."""
     own = files.agent_kubeconfig
     return python(
         "quorate.agent",
@@ -109,4 +115,5 @@ def agent(name: str, address: str, files: NodeFiles, watchdog_socket: Path) -> l
         f"{address}:{AGENT_PORT}",
         "--shutdown-flag",
         str(files.run / SHUTTING_DOWN),
+        *(f"--api-server={server}" for server in servers),
     )

@@ -2,12 +2,13 @@
 
 lab.json                 what the lab is: written before anything is started, so that `down` can always clean up
 kubeconfig               for people
-control.sock             the daemon; watchdog.sock: the watchdogs of all nodes
+control.sock             the daemon; watchdog.sock: the watchdogs of all nodes; front.sock: the front, if there is one
 log/                     of everything that runs outside the nodes
 shared/claims/NS/NAME    volumes of claims: the same on every node, like NFS
 nodes/NODE/disk          survives a reset: system UUID, container records, local volumes, logs
 nodes/NODE/run           fresh with every boot, like a tmpfs on /run
 nodes/NODE/kubeconfig    the API server through the node's own switch
+managers/MANAGER         a kubeconfig: the API server through the front
 """
 
 import json
@@ -86,6 +87,15 @@ class LabFiles:
         return self.root / "watchdog.sock"
 
     @property
+    def front(self) -> Path:
+        return self.root / "front.sock"
+
+    @property
+    def control_plane(self) -> Path:
+        """Everything of a real one."""
+        return self.root / "control-plane"
+
+    @property
     def log(self) -> Path:
         return self.root / "log"
 
@@ -95,6 +105,10 @@ class LabFiles:
 
     def node(self, name: str) -> NodeFiles:
         return NodeFiles(self.root / "nodes" / name)
+
+    def manager(self, name: str) -> Path:
+        """The kubeconfig of a manager that has one of its own."""
+        return self.root / "managers" / name
 
     def remove(self) -> None:
         """Remove everything that the lab kept."""

@@ -6,8 +6,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from quorate.lab.claims import bind_claims
 from quorate.lab.commands import Addresses
 from quorate.lab.errors import LabError, unknown
 from quorate.lab.files import LabFiles, LabState
+from quorate.lab.front.control import Front
 from quorate.lab.options import Options
 from quorate.lab.switch import Switch
 from quorate.lab.vnode import Services, Site, VirtualNode, node_services
@@ -70,11 +72,11 @@ class Lab:
         async with _within(_START_S, "the API server to serve Quorate's kinds", control_plane):
             await self._furnish(self._api)
         self._tasks.append(asyncio.create_task(bind_claims(self._api)))
+        ports = await self._put_front(access) if self.options.front else {}
         for number in range(1, self.options.nodes + 1):
-            await self._add_node(number, access)
+            await self._add_node(number, access, ports)
         for number in range(1, self.options.managers + 1):
-            argv = commands.manager(number, self._addresses, self.files.kubeconfig)
-            await self._child(f"manager-{number}", argv, restart=True)
+            await self._add_manager(number, access, ports)
         async with _within(_START_S, "the nodes to be Ready", None):
             await self._nodes_ready(self._api)
 
@@ -113,7 +115,8 @@ class Lab:
         }
 
     async def _child(self, name: str, argv: list[str], *, restart: bool = False) -> Child:
-        child = Child(name, argv, self.files.log / f"{name}.log", self.marks, restart=restart)
+        marks = {**self.marks, processes.SERVICE: name}
+        child = Child(name, argv, self.files.log / f"{name}.log", marks, restart=restart)
         self._children.append(child)
         await child.start()
         return child
@@ -154,15 +157,40 @@ class Lab:
             }
             await api.create(f"/apis/{GROUP}/{VERSION}/clusters", cluster)
 
-    async def _add_node(self, number: int, access: Access) -> None:
+    async def _put_front(self, access: Access) -> dict[str, int]:
+        """Between the API server and everybody of the lab; returns the port of each client."""
+        nodes = [f"node{number}" for number in range(1, self.options.nodes + 1)]
+        clients = [f"manager-{number}" for number in range(1, self.options.managers + 1)]
+        clients += [*nodes, *(client for node in nodes for client in self._agents_ways(node))]
+        argv = commands.front(self.id, self.files, clients, secure=bool(access.authority))
+        child = await self._child("front", argv)
+        async with _within(_START_S, "the front to answer", child):
+            while True:
+                with suppress(LabError):
+                    return await asyncio.to_thread(Front(self.files.front).ports)
+                await asyncio.sleep(_POLL_S)
+
+    def _agents_ways(self, node: str) -> list[str]:
+        """What the front calls the addresses at which an agent finds the API server, if there are several."""
+        several = self.options.api_servers if self.options.api_servers > 1 else 0
+        return [f"{node}-api{number}" for number in range(1, several + 1)]
+
+    async def _add_manager(self, number: int, access: Access, ports: Mapping[str, int]) -> None:
+        name, kubeconfig = f"manager-{number}", self.files.kubeconfig
+        if name in ports:
+            kubeconfig = self.files.manager(name)
+            kubeconfig.parent.mkdir(exist_ok=True)
+            write_kubeconfig(kubeconfig, _at(access, ports[name]))
+        await self._child(name, commands.manager(number, self._addresses, kubeconfig), restart=True)
+
+    async def _add_node(self, number: int, access: Access, ports: Mapping[str, int]) -> None:
         name = f"node{number}"
         server = urlsplit(access.server)
-        switch = Switch(server.hostname or "", server.port or 0)
-        port = await switch.start()
+        host, api = server.hostname or "", server.port or 0
+        switch = Switch(host, ports.get(name, api))
         files = self.files.node(name)
         files.root.mkdir(parents=True)
-        server_seen = f"{server.scheme}://127.0.0.1:{port}"
-        write_kubeconfig(files.kubeconfig, Access(server_seen, access.authority, access.token))
+        write_kubeconfig(files.kubeconfig, _at(access, await switch.start()))
         site = Site(
             lab=self.id,
             claims=self.files.claims,
@@ -172,6 +200,9 @@ class Lab:
             firmware_s=self.options.firmware_s,
         )
         node = VirtualNode(name, self._addresses.node(number), files, site, switch)
+        for way in self._agents_ways(name):
+            port = await switch.lead_to(host, ports.get(way, api))
+            node.api_servers.append(_at(access, port).server)
         self.nodes[name] = node
         await node.power_on()
 
@@ -220,6 +251,11 @@ def _claim_range(lab: str) -> tuple[socket.socket, int]:
         held.listen(1)
         return held, index
     raise LabError("all loopback ranges 127.77.0.0 to 127.77.255.0 are taken: end some labs")
+
+
+def _at(access: Access, port: int) -> Access:
+    """The same API server as somebody sees it through that port."""
+    return replace(access, server=f"{urlsplit(access.server).scheme}://127.0.0.1:{port}")
 
 
 def _is_ready(node: Json) -> bool:

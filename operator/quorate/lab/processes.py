@@ -25,6 +25,8 @@ POD: Final = "QUORATE_LAB_POD"
 INSTANCE: Final = "QUORATE_LAB_INSTANCE"
 CONTAINER: Final = "QUORATE_LAB_CONTAINER"
 ROLE: Final = "QUORATE_LAB_ROLE"
+SERVICE: Final = "QUORATE_LAB_SERVICE"
+"""Of what runs outside of the nodes: manager-1, api-server, watchdog, front."""
 
 GONE_STATES: Final = frozenset("ZXx")
 """A zombie runs no more: it waits for its parent to look."""

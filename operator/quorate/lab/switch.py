@@ -15,20 +15,25 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Switch:
-    """One node's port of the network, forwarding to one address."""
+    """One node's plug of the network, forwarding to one address or, by another port each, to several."""
 
     def __init__(self, host: str, port: int) -> None:
         self._upstream = (host, port)
         self._pairs: set[_Pair] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self.up = True
 
     async def start(self) -> int:
         """Listen; returns the port."""
+        return await self.lead_to(*self._upstream)
+
+    async def lead_to(self, host: str, port: int) -> int:
+        """Listen for another address as well; returns the port that leads there."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, _HOST, 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        server = await loop.create_server(lambda: self._accept((host, port)), _HOST, 0)
+        self._servers.append(server)
+        found: int = server.sockets[0].getsockname()[1]
+        return found
 
     def cut(self) -> None:
         """From now on everything is lost."""
@@ -48,12 +53,12 @@ class Switch:
             pair.abort()
 
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         self.drop()
 
-    def _accept(self) -> asyncio.Protocol:
-        pair = _Pair(self._upstream, silent=not self.up)
+    def _accept(self, upstream: tuple[str, int]) -> asyncio.Protocol:
+        pair = _Pair(upstream, silent=not self.up)
         self._pairs.add(pair)
         pair.ended.add_done_callback(lambda _: self._pairs.discard(pair))
         return pair.client

@@ -53,6 +53,8 @@ class VirtualNode:
         self.files = files
         self.switch = switch
         self.site = site
+        self.api_servers: list[str] = []
+        """Where its agent finds the API server; none: where its kubeconfig says."""
         self.power = False
         self.frozen = False
         self.boot = 0
@@ -217,5 +219,5 @@ def _prepare(files: NodeFiles) -> int:
 def node_services(node: VirtualNode) -> list[dict[str, Any]]:
     """The kubelet stand-in and the real agent."""
     kubelet = commands.kubelet(node.name, node.address, node.files, node.site.claims, node.boot)
-    agent = commands.agent(node.name, node.address, node.files, node.site.watchdog)
+    agent = commands.agent(node.name, node.address, node.files, node.site.watchdog, node.api_servers)
     return [{"name": "kubelet", "argv": kubelet}, {"name": "agent", "argv": agent}]
