@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-_FIRST_DELAY_S: Final = 0.5
+_GROWTH: Final = 2
 _LONGEST_DELAY_S: Final = 10.0
 _SETTLED_S: Final = 20.0
 _STOP_S: Final = 10.0
@@ -27,14 +27,24 @@ def environment(marks: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """One process and, with `restart`, its successors."""
+    """One process and, with `restart_s`, its successors: after that pause, and one that grows while they end soon."""
 
-    def __init__(self, name: str, argv: list[str], log: Path, marks: Mapping[str, str], *, restart: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: list[str],
+        log: Path,
+        marks: Mapping[str, str],
+        *,
+        restart_s: float | None = None,
+        growing: bool = True,
+    ) -> None:
         self.name = name
         self._argv = argv
         self._log = log
         self._marks = marks
-        self._restart = restart
+        self._restart_s = restart_s
+        self._growth = _GROWTH if growing else 1
         self._process: asyncio.subprocess.Process | None = None
         self._attending: asyncio.Task[None] | None = None
         self.restarts = 0
@@ -96,15 +106,15 @@ class Child:
             )
 
     async def _attend(self) -> None:
-        delay_s = _FIRST_DELAY_S
+        delay_s = self._restart_s or 0.0
         while self._process is not None:
             started_s = time.monotonic()
             await self._process.wait()
-            if not self._restart:
+            if self._restart_s is None:
                 return
             if time.monotonic() - started_s > _SETTLED_S:
-                delay_s = _FIRST_DELAY_S
+                delay_s = self._restart_s
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            delay_s = min(self._growth * delay_s, _LONGEST_DELAY_S)
             self.restarts += 1
             await self._spawn()

@@ -26,6 +26,7 @@ from quorate.lab.switch import Switch
 from quorate.lab.vnode import Services, Site, VirtualNode, node_services
 
 _START_S: Final = 60.0
+_RESTART_S: Final = 0.5
 _ANSWER_S: Final = 10.0
 _POLL_S: Final = 0.05
 _CLAIM_PORT: Final = 9470
@@ -114,9 +115,10 @@ class Lab:
             ],
         }
 
-    async def _child(self, name: str, argv: list[str], *, restart: bool = False) -> Child:
+    async def _child(self, name: str, argv: list[str], *, restart_s: float | None = None) -> Child:
         marks = {**self.marks, processes.SERVICE: name}
-        child = Child(name, argv, self.files.log / f"{name}.log", marks, restart=restart)
+        log, growing = self.files.log / f"{name}.log", self.options.restarts_slow_down
+        child = Child(name, argv, log, marks, restart_s=restart_s, growing=growing)
         self._children.append(child)
         await child.start()
         return child
@@ -181,7 +183,7 @@ class Lab:
             kubeconfig = self.files.manager(name)
             kubeconfig.parent.mkdir(exist_ok=True)
             write_kubeconfig(kubeconfig, _at(access, ports[name]))
-        await self._child(name, commands.manager(number, self._addresses, kubeconfig), restart=True)
+        await self._child(name, commands.manager(number, self._addresses, kubeconfig), restart_s=_RESTART_S)
 
     async def _add_node(self, number: int, access: Access, ports: Mapping[str, int]) -> None:
         name = f"node{number}"

@@ -19,6 +19,7 @@ class Options:
 
     `profile`: also create a Cluster of the lab's name with this timing. `front`: everybody of the lab reaches the API
     server through a front that misbehaves when a test tells it to. `api_servers`: how many addresses each agent gets.
+    `restarts_slow_down`: as in Kubernetes, a manager that ends again and again is started after longer and longer pauses.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Options:
     firmware_s: float = FIRMWARE_S
     front: bool = False
     api_servers: int = 1
+    restarts_slow_down: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MAX_NODES:
