@@ -32,6 +32,7 @@ class Upstream:
         self.heard: list[tuple[str, str, bytes]] = []
         self.headers: dict[str, str] = {}
         self.watches: list[web.StreamResponse] = []
+        self.first = b""
         self.ended = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -41,6 +42,7 @@ class Upstream:
             return web.json_response({"heard": len(self.heard)}, status=201, headers={"Warning": "299 - words"})
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
+        await response.write(self.first)
         self.watches.append(response)
         try:
             await asyncio.get_running_loop().create_future()
@@ -252,6 +254,16 @@ class TestWatches:
             await still(lambda: not line.done(), 0.2)
             line.cancel()
         assert (await node1.call())[0] == 201, "only watches are meant"
+
+    async def test_stalled_from_the_beginning_it_says_nothing_at_all(
+        self, front: Front, server: Upstream, node1: Client
+    ) -> None:
+        front.add(Rule("stall", "stall"))
+        server.first = EVENT
+        async with node1.watching() as watch:
+            line = asyncio.create_task(watch.content.readline())
+            await still(lambda: not line.done(), 0.3)
+            line.cancel()
 
     @pytest.mark.parametrize("running", [True, False])
     async def test_ended_or_expired(self, front: Front, server: Upstream, node1: Client, running: bool) -> None:

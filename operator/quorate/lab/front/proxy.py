@@ -128,7 +128,7 @@ class Proxy:
         if rule is not None and rule.does in rules.WATCHES:
             watch.tell(rule)
         self.watches.add(watch)
-        pump = asyncio.ensure_future(_pump(found, response))
+        pump = asyncio.ensure_future(_pump(found, response, watch))
         try:
             either: set[asyncio.Future[Any]] = {pump, watch.told}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -161,12 +161,12 @@ class Proxy:
         task.add_done_callback(self._late.discard)
 
 
-async def _pump(found: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-    """Whole lines only: an event of our own can follow any of them."""
+async def _pump(found: aiohttp.ClientResponse, response: web.StreamResponse, watch: Watch) -> None:
+    """Whole lines only: an event of our own can follow any of them. Nothing once the watch was told to be silent."""
     pending = b""
     async for chunk in found.content.iter_any():
         lines, newline, pending = (pending + chunk).rpartition(b"\n")
-        if newline:
+        if newline and not watch.told.done():
             await response.write(lines + newline)
 
 
