@@ -7,7 +7,7 @@ RIG ?= ../shared/kind-rig
 
 .PHONY: help
 help: ## Show what can be made
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -39,6 +39,10 @@ test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
 .PHONY: faults
 faults: $(VENV)/.dev ## Play every fault of docs/failures.md on both API servers
 	@$(BIN)/python -m pytest tests/faults -m faults -n 2 --dist loadgroup
+
+.PHONY: crash-points
+crash-points: $(VENV)/.dev ## Kill the leading manager at every one of its calls (make faults: at every third)
+	@QUORATE_CRASH_POINTS_EVERY=1 $(BIN)/python -m pytest tests/faults/test_crash_points.py -m faults -n 2 --dist loadgroup -rP
 
 # The rig brings up docker, images and kind where they are missing; without it they are looked for on this machine.
 E2E := $(if $(wildcard $(RIG)/kind-up),QUORATE_KIND_RIG=$(abspath $(RIG))) $(BIN)/python

@@ -12,6 +12,7 @@ import pytest
 from quorate.lab import client, processes
 from quorate.lab.errors import LabError, MisuseError
 from quorate.lab.files import known_labs, lab_files, labs_root, read_state
+from quorate.lab.front.control import Front
 from quorate.lab.options import Options
 from tests.lab.scene import own_cache
 from tests.lab.waiting import eventually
@@ -68,6 +69,15 @@ def test_down_leaves_no_process_and_no_file(kind: str, up: Up, cache: Path) -> N
     assert everything(lab) == []
     assert processes.start_ticks(state.daemon_pid) != state.daemon_start_ticks
     assert list((cache / "labs").iterdir()) == []
+
+
+def test_with_a_front_everybody_reaches_the_api_server_by_a_way_of_its_own(kind: str, up: Up) -> None:
+    lab = up(control_plane=kind, managers=1, front=True, api_servers=2, profile="Fast")
+    front = Front(lab_files("one").front)
+    assert set(front.ports()) == {"manager-1", "node1", "node1-api1", "node1-api2"}
+    assert "front" in {one["name"] for one in lab["processes"]}
+    found = {(one.client, one.code) for one in front.calls() if one.code in {200, 201}}
+    assert found >= {("node1", 200), ("node1", 201)}, "the node is Ready, so its kubelet came through the front"
 
 
 def test_a_profile_makes_a_cluster_that_accepts_the_labs_watchdogs(kind: str, up: Up) -> None:
@@ -162,6 +172,7 @@ def test_the_daemon_answers_nonsense_with_an_error(up: Up) -> None:
     ("options", "says"),
     [
         ({"nodes": 0}, "nodes: found 0, a lab has 1 to 32"),
+        ({"api_servers": 9}, "API servers: found 9, an agent gets 1 to 5 addresses"),
         ({"nodes": 33}, "nodes: found 33"),
         ({"managers": -1}, "managers: found -1"),
         ({"control_plane": "fake"}, "no control plane named 'fake'; there is: embedded, real"),
