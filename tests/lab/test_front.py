@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class Upstream:
 
     async def say(self, data: bytes = EVENT) -> None:
         for watch in self.watches:
-            await watch.write(data)
+            with suppress(ConnectionError):  # one that has ended hears nothing
+                await watch.write(data)
 
 
 class Client:
