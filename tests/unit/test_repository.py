@@ -53,6 +53,14 @@ def test_the_documented_states_of_a_guest_are_those_of_the_table():
     assert documented == {state(before): {state(one) for one in after} for before, after in MOVES.items()}
 
 
+def test_every_failure_names_tests_that_exist():
+    rows = [line for line in (ROOT / "docs" / "failures.md").read_text().splitlines() if line.startswith("| ")]
+    faults = [row for row in rows if "test" in row.split("|")[-2]]
+    named = {name for row in faults for name in re.findall(r"`([a-z_/]+\.py)`", row)}
+    assert len(faults) > 40, "a row for each fault, with its test"
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).exists()] == []
+
+
 def test_the_readme_names_commands_that_exist():
     targets = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     documents = [(ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")]
