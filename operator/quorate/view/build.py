@@ -140,12 +140,14 @@ def _not_quorate(who: str, status: ClusterStatus) -> Attention:
 
 
 def _condition(who: str, condition: Condition, *, quorate: bool) -> Attention | None:
-    """The line of a condition that is not as it should be. TimingValid speaks for Ready where both fail."""
+    """The line of a condition that is not as it should be. Others speak for Ready where both fail."""
     failing = condition.status == "False"
     match condition.type:
-        case "Ready" if failing and quorate and condition.reason != "Stalled":
+        case "HistoryForward" if failing:
+            return Attention(Health.CRITICAL, who, condition.message)
+        case "Ready" if failing and quorate and condition.reason not in {"Stalled", "HistoryBackwards"}:
             return Attention(Health.DEGRADED, who, condition.message)
-        case "TimingValid" | "NodesEnrolled" if failing:
+        case "TimingValid" | "NodesEnrolled" | "ApiFast" if failing:
             return Attention(Health.DEGRADED, who, condition.message)
         case "ExpectedVotesActive" if condition.status == "True":
             return Attention(Health.DEGRADED, who, condition.message)

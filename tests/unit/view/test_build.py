@@ -165,7 +165,13 @@ class TestAttention:
         assert findings(snapshot) == ["Cluster prod: 2 votes: 0 may be lost"]
         assert report_of(snapshot).health is Health.HEALTHY
 
-    @pytest.mark.parametrize("kind", ["TimingValid", "NodesEnrolled"])
+    def test_a_history_that_runs_backwards_is_the_first_thing_to_know(self):
+        words = "history runs backwards: quorate cluster accept-history"
+        snapshot = with_condition("HistoryForward", holds=False, reason="HistoryBackwards", message=words)
+        assert findings(snapshot) == [f"Cluster prod: {words}"]
+        assert report_of(snapshot).health is Health.CRITICAL
+
+    @pytest.mark.parametrize("kind", ["TimingValid", "NodesEnrolled", "ApiFast"])
     def test_conditions_that_fail_are_shown_with_their_own_words(self, kind):
         snapshot = with_condition(kind, holds=False, reason="Invalid", message="what is wrong, what to do")
         assert findings(snapshot) == ["Cluster prod: what is wrong, what to do"]
