@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from quorate.cli.main import main
 from quorate.core.status import GuestStatus
@@ -123,7 +124,7 @@ def program(scene: Scene, name: str) -> processes.Process:
 def answers(scene: Scene) -> bool:
     try:
         return scene.api.get("/readyz").code == 200
-    except OSError:
+    except urllib3.exceptions.HTTPError:
         return False
 
 

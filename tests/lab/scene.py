@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -288,9 +289,12 @@ class Scene:
         return sorted(one.node for one in self.observer.running().get(f"{key.namespace}/{key.name}", []))
 
     def ran_on(self, key: GuestKey = WEB) -> list[str]:
-        """Where the observer saw it run, a node for each instance, in order."""
+        """Where the observer saw it run, a node for each instance, in order.
+
+        A frozen process that is killed is seen once more, as it ends: that is the same instance, not another one.
+        """
         history = self.observer.history().get(f"{key.namespace}/{key.name}", [])
-        return [interval.instance.node for interval in history]
+        return [instance.node for instance, _ in groupby(interval.instance for interval in history)]
 
     def wrote(self, key: GuestKey = WEB) -> list[str]:
         """Where its journal says that it ran, a node for each instance, in order."""
