@@ -36,7 +36,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--runtime", default="cgroup", help="cgroup (a real node) or pids:DIRECTORY (a node of the lab)"
     )
     parser.add_argument("--listen", default="0.0.0.0:9471", help="HOST:PORT where the start gate asks")
-    parser.add_argument("--ready-file", type=Path, help="made when this agent has renewed for the first time")
+    parser.add_argument("--ready-file", type=Path, help="made when it has renewed, or knows that there is nothing to")
     parser.add_argument("--grace", type=float, default=30.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument(
         "--shutdown-flag",

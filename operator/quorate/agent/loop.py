@@ -140,6 +140,9 @@ class Loop:
             renewal = self._renewed(renewal, renewal.started_s, renewal.said, ordered, wanted=wanted)
         self.tally.ended(renewal.outcome.value)
         self.tally.guests = len(here)
+        if self.ready_file is not None and renewal.outcome is not Outcome.FAILED:
+            self.ready_file.touch()
+            self.ready_file = None
         self._say(renewal)
         return renewal
 
@@ -147,9 +150,6 @@ class Loop:
         self, renewal: Renewal, started_s: float, said: Attestation, ordered: Timing, *, wanted: bool
     ) -> Renewal:
         """The API server has confirmed it. It counts as failed all the same when it may not pet."""
-        if self.ready_file is not None:
-            self.ready_file.touch()
-            self.ready_file = None
         if not self._remember():
             return Renewal(Outcome.IDLE, why=f"this boot could not be marked in {self.mark}: nothing is armed")
         if not selffence.may_pet(started_s, self.clock(), self.timing):

@@ -333,3 +333,27 @@ def test_it_attests_how_long_renewals_take_once_ten_minutes_have_been_seen(loop,
     clock.now_s += 10.0
     loop.cycle()
     assert said(api).latency_s == 0.4
+
+
+class TestReady:
+    """Whoever it takes over from may be told to go."""
+
+    @pytest.fixture
+    def ready(self, loop, tmp_path):
+        loop.ready_file = tmp_path / "ready"
+        return loop.ready_file
+
+    def test_once_it_has_renewed_and_not_before(self, loop, api, ready):
+        loop.orders.current = ARM
+        api.silent = True
+        loop.cycle()
+        assert not ready.exists()
+        api.silent = False
+        loop.cycle()
+        assert ready.exists()
+
+    def test_where_it_is_no_member_yet_there_is_nothing_to_renew(self, loop, api, ready):
+        api.lease = None
+        loop.orders.current = Orders()
+        assert loop.cycle().outcome is Outcome.IDLE
+        assert ready.exists()
