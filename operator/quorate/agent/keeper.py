@@ -32,7 +32,7 @@ UNUSABLE: Final = 78
 class Keeper:
     """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success.
 
-    `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now.
+    `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now; until it owns again.
     """
 
     arguments: Sequence[str]
@@ -72,7 +72,8 @@ class Keeper:
             environment[DEVICE_VARIABLE] = json.dumps({"descriptor": self.device, "timeout_s": self.timeout_s})
             descriptors.append(self.device)
         if self.lock is not None:
-            environment[OWNER_VARIABLE] = "1"
+            environment[OWNER_VARIABLE] = str(self.lock)
+            descriptors.append(self.lock)
         command = [sys.executable, "-m", "quorate.agent.loop_main", *self.arguments]
         return subprocess.Popen(command, env=environment, pass_fds=descriptors)
 
@@ -82,27 +83,30 @@ class Keeper:
             self._listen()
             code = child.poll()
             if code is not None:
-                self._listen()  # what it said last
+                while self._listen():
+                    pass  # what it said last
                 return code
 
-    def _listen(self) -> None:
+    def _listen(self) -> bool:
+        """One message from the loop; False when none comes."""
         try:
             message, ancillary, _, _ = self._ours.recvmsg(4096, socket.CMSG_SPACE(4))
         except TimeoutError:
-            return
+            return False
         if not message:
-            return
+            return False
         said, sent = json.loads(message), None
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 sent = array.array("i", data[: len(data) - len(data) % 4])[0]
         if said.get("lock"):
-            self.lock = sent
-            return
+            self.lock, self.retired = _instead(self.lock, sent), False
+            return True
         self.device = _instead(self.device, sent)
         self.timeout_s = float(said.get("timeout_s", 0.0))
         if said.get("retired"):
             self.lock, self.retired = _instead(self.lock, None), True
+        return True
 
     def _pass_on(self, *_: object) -> None:
         self.stopping = True
@@ -122,7 +126,6 @@ class KeeperLink:
 
     def __init__(self, descriptor: int | None) -> None:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
-        self._lock: int | None = None
 
     def hold(self, descriptor: int, timeout_s: float) -> None:
         """Hold this open device, too."""
@@ -136,15 +139,13 @@ class KeeperLink:
             self._socket.send(b"{}")
 
     def own(self, descriptor: int) -> None:
-        """Hold the lock of the node's one agent."""
-        self._lock = descriptor
+        """Hold the lock of the node's one agent, too: this is the one, also if it was retired before."""
         if self._socket is not None:
             lock = array.array("i", [descriptor])
             self._socket.sendmsg([b'{"lock": true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, lock)])
 
     def retire(self) -> None:
         """Another agent has taken over: let go of everything, and start no other loop."""
-        self._lock = _instead(self._lock, None)
         if self._socket is not None:
             self._socket.send(b'{"retired": true}')
 
@@ -155,9 +156,10 @@ def link() -> KeeperLink:
     return KeeperLink(int(number) if number else None)
 
 
-def owned() -> bool:
-    """Is this a loop that was started again, whose keeper holds the node's lock?"""
-    return bool(os.environ.get(OWNER_VARIABLE))
+def owned() -> int | None:
+    """Of a loop that was started again: the node's lock, if its keeper held it when it did so."""
+    number = os.environ.get(OWNER_VARIABLE)
+    return int(number) if number else None
 
 
 def inherited() -> tuple[Device, int | None]:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
-from quorate.agent.handover import Estate
+from quorate.agent.handover import AGAIN_S, Estate
 from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
 from quorate.agent.pace import Pace
@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 AFTER_FAILURE_S = 0.1
 """After a renewal that got no answer the next one follows at once: on another address and a new connection."""
 
+SETTLED_S: Final = 2.0
+"""So long the agent that takes over has for taking the lock that this one has just let go of."""
+
 
 class Holder(Protocol):
     """Whoever keeps the open device when this process dies."""
@@ -44,6 +47,8 @@ class Holder(Protocol):
     def drop(self) -> None: ...
 
     def retire(self) -> None: ...
+
+    def own(self, descriptor: int) -> None: ...
 
 
 class Successor(Protocol):
@@ -91,6 +96,8 @@ class Loop:
     pace: Pace = field(default_factory=Pace)
     successor: Successor | None = None
     retired: Callable[[], None] = lambda: None
+    vacant: Callable[[], bool] = lambda: False
+    """Has the agent that took over gone, and is this one the node's again?"""
     ready_file: Path | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
@@ -100,16 +107,18 @@ class Loop:
     def __post_init__(self) -> None:
         self._marked = self.lease.guard.held
 
-    def run(self) -> None:
-        """Renew and pet until told to leave and free to go."""
+    def run(self) -> bool:
+        """Renew and pet until told to leave and free to go.
+
+        False: the agent that took over is gone, and a loop must be started that goes on for it.
+        """
         while True:
             began_s = self.clock()
             renewal = self.cycle()
             if self._gone(renewal):
-                return
+                return True
             if self._handed_over(renewal):
-                self._wait_for_the_end()
-                return
+                return self._wait_for_the_end()
             if renewal.outcome is Outcome.FAILED:
                 self.wake.clear()
                 time.sleep(AFTER_FAILURE_S)
@@ -301,18 +310,29 @@ class Loop:
         """Between two pets, right after a renewal: is there another agent, and has it taken over?"""
         if self.successor is None or not self.successor.wanted or renewal.outcome is Outcome.FAILED:
             return False
-        estate = Estate(self.lease.known, self.lease.guard, self.timing, self.device)
+        kind = str(self.watchdog.kind) if self.watchdog is not None else ""
+        estate = Estate(self.lease.known, self.lease.guard, self.timing, self.device, kind)
         descriptor = self.watchdog.descriptor() if self.watchdog is not None and self.device.open else None
         return self.successor.give(estate, descriptor, self.timing.renew_s)
 
-    def _wait_for_the_end(self) -> None:
-        """It is the other one's now: nothing is written, nothing is petted, until this one is told to go."""
+    def _wait_for_the_end(self) -> bool:
+        """It is the other one's now: nothing is written, nothing is petted, until this one is told to go.
+
+        False: the other one has gone first, as when an upgrade is taken back. Then this one must go on, or nobody would.
+        """
         log.info("another agent has taken over: waiting to be told to go")
-        self.retired()
         self.holder.retire()
+        if self.watchdog is not None:
+            self.watchdog.let_go()
+        self.retired()
+        began_s = self.clock()
         while self.leave is None:
-            self.wake.wait()
+            if self.clock() - began_s >= SETTLED_S and self.vacant():
+                log.warning("the agent that took over has gone: going on in its place")
+                return False
+            self.wake.wait(AGAIN_S)
             self.wake.clear()
+        return True
 
     # -- leaving and remembering ------------------------------------------------------------------------------------
 

@@ -1,21 +1,27 @@
 """The process of the loop, started by the keeper: puts the parts together and runs them."""
 
 import logging
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import Any, Final
 
 from quorate import __version__
 from quorate.agent import answer, boot, handover, keeper, metrics, watchdog
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
-from quorate.agent.handover import Estate
+from quorate.agent.handover import Claimant, Estate, Lock, Offer
 from quorate.agent.lease import NodeLease
 from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.runtime import named as named_runtime
+from quorate.core.selffence import Device
+from quorate.core.types import Nonce
 
 log = logging.getLogger("quorate.agent")
 
@@ -33,18 +39,57 @@ def _access(arguments: Any) -> tuple[Access, bool]:
     return access, discover
 
 
-def take_over(run_dir: Path, holder: keeper.KeeperLink) -> tuple[Estate, int | None] | None:
+AGAIN: Final = 75
+"""Exit code of a loop after which the keeper shall start another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """This is the node's agent: its lock, the device as it is, and what another agent handed over, if one did."""
+
+    lock: Lock
+    device: Device
+    descriptor: int | None
+    estate: Estate | None = None
+
+
+def take_over(
+    run_dir: Path, nonce: Nonce, watchdog_kind: str, holder: keeper.KeeperLink, pause: Callable[[float], None] = sleep
+) -> Place:
     """Become the only agent of this node. Raises OSError."""
-    if keeper.owned():
-        return None
-    lock = handover.Lock(run_dir / handover.LOCK)
-    found = handover.claim(run_dir, lock, holder)
+    device, descriptor = keeper.inherited()
+    held = keeper.owned()
+    if held is not None:
+        return _still_there(Lock(held), device, descriptor, holder, pause)
+    lock = Lock.at(run_dir / handover.LOCK)
+    found = handover.claim(run_dir, Claimant(nonce, watchdog_kind, lock, holder), pause)
     holder.own(lock.descriptor)
-    return found
+    if found is None:
+        return Place(lock, device, descriptor)
+    return Place(lock, found[0].device, found[1], found[0])
 
 
-def build(arguments: Any) -> Loop:
-    """An agent, ready to run. Raises AccessError, ValueError, OSError."""
+def _still_there(
+    lock: Lock, device: Device, descriptor: int | None, holder: keeper.KeeperLink, pause: Callable[[float], None]
+) -> Place:
+    """A loop that was started again. The one before may have died just when it had handed over: then it waits."""
+    if lock.take():
+        return Place(lock, device, descriptor)
+    log.warning("the loop before this one had handed over: another agent is the node's")
+    holder.retire()
+    if descriptor is not None:
+        os.close(descriptor)
+    while not lock.take():
+        pause(handover.AGAIN_S)
+    holder.own(lock.descriptor)
+    return Place(lock, Device(), None)
+
+
+def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
+    """An agent, ready to run, its lock, and who answers on its port. Raises AccessError, ValueError, OSError.
+
+    What may be wrong is found before anything is taken over: an agent that runs is worth more than one that cannot.
+    """
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
     here = boot.read(arguments.machine_pid, arguments.system_uuid_file)
     holder = keeper.link()
@@ -56,31 +101,30 @@ def build(arguments: Any) -> Loop:
         changed=lambda: None,
         addresses_file=arguments.run_dir / "api-servers" if discover else None,
     )
-    watchdog.named(arguments.watchdog, arguments.node)  # what is wrong is said before anything is taken over
+    device = watchdog.named(arguments.watchdog, arguments.node)
     runtime = named_runtime(arguments.runtime)
-    taken = take_over(arguments.run_dir, holder)
-    device, descriptor = keeper.inherited()
-    if taken is not None:
-        device, descriptor = taken[0].device, taken[1]
+    expositions: list[Callable[[], bytes]] = []
+    server = answer.serve(arguments.listen, arguments.node, here, lambda: expositions[0]() if expositions else b"")
+    place = take_over(arguments.run_dir, here.nonce, str(device.kind) if device is not None else "", holder)
     mark = arguments.run_dir / "agent.json"
     loop = Loop(
         boot=here,
         lease=NodeLease(heartbeat, arguments.node, remembered(mark, here.nonce), boot.now_s),
-        watchdog=watchdog.named(arguments.watchdog, arguments.node, descriptor),
+        watchdog=watchdog.named(arguments.watchdog, arguments.node, place.descriptor),
         runtime=runtime,
         orders=reader,
         holder=holder,
         mark=mark,
         clock=boot.now_s,
-        device=device,
+        device=place.device,
         timing=remembered_timing(mark, here.nonce),
         seen=remembered_orders(mark, here.nonce),
         ready_file=arguments.ready_file,
     )
-
-    if taken is not None:
-        loop.lease.guard, loop.timing = taken[0].guard, taken[0].timing
-        loop.lease.inherit(taken[0].lease)
+    expositions.append(metrics.exposition(loop))
+    if place.estate is not None:
+        loop.lease.guard, loop.timing = place.estate.guard, place.estate.timing
+        loop.lease.inherit(place.estate.lease)
         log.info("took over from the agent that ran here")
 
     def changed() -> None:
@@ -96,7 +140,7 @@ def build(arguments: Any) -> Loop:
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)
-    return loop
+    return loop, place.lock, server
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,27 +149,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        loop = build(arguments)
-        server = answer.serve(arguments.listen, arguments.node, loop.boot, metrics.exposition(loop))
-        offer = handover.Offer(arguments.run_dir / handover.SOCKET, loop.wake.set)
+        loop, lock, server = build(arguments)
     except (AccessError, ValueError, OSError) as error:
         log.error("%s", error)
         return keeper.UNUSABLE
     log.info("quorate %s, agent of %s, boot %s", __version__, arguments.node, loop.boot.nonce)
-    loop.successor = offer
+    offer = _offer(arguments.run_dir / handover.SOCKET, lock, loop)
 
     def retired() -> None:
-        offer.close()
+        if offer is not None:
+            offer.close()
         server.shutdown()
         server.server_close()
 
-    loop.retired = retired
+    def vacant() -> bool:
+        if not lock.take():
+            return False
+        loop.holder.own(lock.descriptor)
+        return True
+
+    loop.successor, loop.retired, loop.vacant = offer, retired, vacant
     loop.orders.start()
-    loop.run()
+    left = loop.run()
     loop.orders.stop()
     retired()
-    log.info("left")
-    return 0
+    log.info("left" if left else "this loop ends, another one begins")
+    return 0 if left else AGAIN
+
+
+def _offer(path: Path, lock: Lock, loop: Loop) -> Offer | None:
+    """None: nobody can take over from this agent. It renews and pets all the same."""
+    try:
+        return Offer(path, lock, loop.wake.set)
+    except OSError as error:
+        log.error("socket %s: %s: no other agent can take over from this one", path, error)
+        return None
 
 
 if __name__ == "__main__":

@@ -40,6 +40,10 @@ class Watchdog(Protocol):
         """Disarm (magic close)."""
         ...
 
+    def let_go(self) -> None:
+        """Another process goes on with it: close our end, and disarm nothing."""
+        ...
+
     def reset(self) -> None:
         """Reset the node now. Returns only if that failed."""
         ...
@@ -80,6 +84,9 @@ class External:
 
     def close(self) -> None:
         self._ask({"op": "close"})
+        self._drop()
+
+    def let_go(self) -> None:
         self._drop()
 
     def reset(self) -> None:

@@ -122,6 +122,9 @@ class FakeWatchdog:
     def close(self) -> None:
         self._hear("close")
 
+    def let_go(self) -> None:
+        self._hear("let go")
+
     def reset(self) -> None:
         self._hear("reset")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from quorate.agent import handover
-from quorate.agent.handover import Estate, Lock, Offer, claim
+from quorate.agent import handover, keeper, loop_main
+from quorate.agent.handover import Claimant, Estate, Lock, Offer, claim
 from quorate.agent.keeper import Keeper, KeeperLink
+from quorate.agent.loop import SETTLED_S
 from quorate.core.selffence import Device, Guard
 from quorate.core.types import Nonce, Uid
 from tests.unit.agent import test_loop
@@ -22,7 +23,11 @@ from tests.unit.agent.test_loop import FAST, armed, said
 loop, clock, api = test_loop.loop, test_loop.clock, test_loop.api
 SOON_S = 30.0
 GUARD = Guard(Nonce("me"), held=True, sequence=8, confirmed=7, rewound=3, lease_uid=Uid("lease"), resource_version="41")
-ESTATE = Estate({"metadata": {"name": "n1"}}, GUARD, FAST, Device(open=True, timeout_s=5.0))
+ESTATE = Estate({"metadata": {"name": "n1"}}, GUARD, FAST, Device(open=True, timeout_s=5.0), "External")
+
+
+def claimant(directory, keeping, *, nonce="me", watchdog="External") -> Claimant:
+    return Claimant(Nonce(nonce), watchdog, Lock.at(directory / handover.LOCK), keeping)
 
 
 class Keeping:
@@ -41,14 +46,14 @@ class Keeping:
 @pytest.fixture
 def lock(tmp_path) -> Lock:
     """The old one's."""
-    made = Lock(tmp_path / handover.LOCK)
+    made = Lock.at(tmp_path / handover.LOCK)
     assert made.take()
     return made
 
 
 @pytest.fixture
 def offer(tmp_path, lock) -> Iterator[Offer]:
-    made = Offer(tmp_path / handover.SOCKET, lambda: None)
+    made = Offer(tmp_path / handover.SOCKET, lock, lambda: None)
     yield made
     made.close()
 
@@ -68,7 +73,7 @@ def claiming(tmp_path):
         keeping = Keeping()
 
         def begin():
-            return pool.submit(claim, tmp_path, Lock(tmp_path / handover.LOCK), keeping, lambda _: None), keeping
+            return pool.submit(claim, tmp_path, claimant(tmp_path, keeping), lambda _: None), keeping
 
         yield begin
 
@@ -83,15 +88,14 @@ def until(condition) -> None:
 
 
 def test_where_no_agent_is_nothing_is_asked(tmp_path):
-    assert claim(tmp_path, Lock(tmp_path / handover.LOCK), Keeping()) is None
-    assert not Lock(tmp_path / handover.LOCK).take(), "and now there is one"
+    assert claim(tmp_path, claimant(tmp_path, Keeping())) is None
+    assert not Lock.at(tmp_path / handover.LOCK).take(), "and now there is one"
 
 
 def test_everything_comes_over_and_the_device_is_held_before_the_old_one_lets_go(offer, lock, device, claiming):
     asked, keeping = claiming()
     until(lambda: offer.wanted)
     assert offer.give(ESTATE, device, SOON_S)
-    os.close(lock.descriptor)
     estate, descriptor = asked.result(SOON_S)
     assert estate == ESTATE
     assert os.fstat(descriptor).st_ino == os.fstat(device).st_ino
@@ -103,7 +107,6 @@ def test_without_a_device(offer, lock, claiming):
     until(lambda: offer.wanted)
     unarmed = replace(ESTATE, device=Device(), lease=None)
     assert offer.give(unarmed, None, SOON_S)
-    os.close(lock.descriptor)
     assert asked.result(SOON_S) == (unarmed, None)
     assert keeping.told == []
 
@@ -157,6 +160,86 @@ def test_an_old_one_that_dies_in_the_middle_leaves_its_place_but_not_its_device(
     assert keeping.told == ["hold 5", "drop"]
 
 
+def test_who_has_given_the_node_away_no_longer_has_the_lock_whatever_happens_next(offer, lock, device, claiming):
+    """The old loop dies right after its last word, before it has told its keeper: the next one must not own beside us."""
+    keeper = os.dup(lock.descriptor)
+    asked, _ = claiming()
+    until(lambda: offer.wanted)
+    assert offer.give(ESTATE, device, SOON_S)
+    assert asked.result(SOON_S) is not None
+    os.close(lock.descriptor)
+    assert not Lock(keeper).take()
+    os.close(keeper)
+
+
+def test_one_that_cannot_have_the_lock_does_not_own_though_it_was_told_so(tmp_path, lock, device, claiming):
+    """Somebody else was faster; its keeper lets go of the device again."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(tmp_path / handover.SOCKET))
+    listening.listen(1)
+    asked, keeping = claiming()
+    connection, _ = listening.accept()
+    socket.send_fds(connection, [ESTATE.encode()], [device])
+    assert connection.recv(10) == b"taken"
+    connection.send(b"yours")
+    until(lambda: keeping.told == ["hold 5", "drop"])
+    assert not asked.done()
+    listening.close()
+    connection.close()
+    lock.release()
+    assert asked.result(SOON_S) is None
+
+
+def test_a_successor_that_is_gone_when_it_is_told_leaves_the_lock_with_the_old_one(offer, lock, tmp_path, monkeypatch):
+    with raw(tmp_path) as asking:
+        until(lambda: offer.wanted)
+        asking.send(b"taken")
+        release = lock.release
+        monkeypatch.setattr(lock, "release", lambda: (release(), asking.close()))
+        assert not offer.give(ESTATE, None, SOON_S)
+    assert not Lock.at(tmp_path / handover.LOCK).take()
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [({"watchdog": "none"}, "nobody would pet it"), ({"nonce": "another"}, "it calls this boot me")],
+)
+def test_an_agent_that_could_not_go_on_takes_nothing(offer, lock, device, tmp_path, caplog, other, reason):
+    """It has no driver for the armed device, or another name for this boot: the old one renews and pets on."""
+    keeping = Keeping()
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(claim, tmp_path, claimant(tmp_path, keeping, **other), lambda _: None)
+        until(lambda: offer.wanted)
+        assert not offer.give(ESTATE, device, SOON_S)
+        until(lambda: reason in caplog.text)
+        assert not asked.done()
+        offer.close()
+        os.close(lock.descriptor)
+        if offer._asking is not None:
+            offer._asking.close()
+        assert asked.result(SOON_S) is None
+    assert keeping.told == []
+
+
+def test_without_an_armed_device_its_kind_does_not_matter(offer, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(claim, tmp_path, claimant(tmp_path, Keeping(), watchdog=""), lambda _: None)
+        until(lambda: offer.wanted)
+        assert offer.give(replace(ESTATE, device=Device()), None, SOON_S)
+        assert asked.result(SOON_S) is not None
+
+
+def test_nobody_is_kept_waiting_by_one_that_has_handed_over(tmp_path, lock):
+    made = Offer(tmp_path / handover.SOCKET, lock, lambda: None)
+    with raw(tmp_path):
+        until(lambda: made.wanted)
+        made.close()
+        late = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        late.settimeout(SOON_S)
+        with late, pytest.raises(ConnectionRefusedError):
+            late.connect(str(tmp_path / handover.SOCKET))
+
+
 def test_words_that_make_no_sense_are_not_obeyed(tmp_path, lock, claiming, caplog):
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listening.bind(str(tmp_path / handover.SOCKET))
@@ -201,12 +284,27 @@ class TestTheLoop:
         before = len(api.calls)
         loop.run()
         assert len(api.calls) == before + 1, "one renewal, and then it is the other's"
-        assert loop.watchdog.told == ["pet"], "not closed: the device stays open"
+        assert loop.watchdog.told == ["pet", "let go"], "not closed: the device stays open"
         assert retired == [True]
         (estate,) = loop.successor.given
         assert estate.guard.sequence == said(api).sequence
         assert estate.device == Device(open=True, timeout_s=5, attested_disarmed=False)
         assert estate.lease == api.lease
+
+    def test_goes_on_when_the_one_that_took_over_is_gone(self, loop, clock, monkeypatch):
+        """An upgrade that is taken back: the new agent is deleted, and the old one is all there is."""
+        armed(loop)
+        loop.successor = self.Asking(takes=True)
+        asked_s, handed_over_s = [], clock()
+
+        def vacant():
+            asked_s.append(clock())
+            return len(asked_s) == 3
+
+        loop.vacant = vacant
+        monkeypatch.setattr(loop.wake, "wait", lambda *_: setattr(clock, "now_s", clock() + 0.5))
+        assert loop.run() is False
+        assert asked_s[0] >= handed_over_s + SETTLED_S, "the other one comes first to the lock"
 
     def test_goes_on_when_the_other_one_does_not_take_it(self, loop, api):
         armed(loop)
@@ -245,17 +343,25 @@ class TestTheKeeper:
         return KeeperLink(os.dup(keeper._theirs.fileno()))
 
     def test_the_lock_outlives_the_loop(self, keeper, link, tmp_path):
-        ours = Lock(tmp_path / "lock")
+        ours = Lock.at(tmp_path / "lock")
         assert ours.take()
-        link.own(os.dup(ours.descriptor))
+        link.own(ours.descriptor)
         keeper._listen()
         os.close(ours.descriptor)
-        other = Lock(tmp_path / "lock")
+        other = Lock.at(tmp_path / "lock")
         assert not other.take()
         link.retire()
         keeper._listen()
         assert keeper.retired
         assert other.take()
+
+    def test_once_retired_it_is_the_owner_again_when_its_loop_says_so(self, keeper, link, lock):
+        link.retire()
+        link.own(lock.descriptor)
+        while keeper._listen():
+            pass
+        assert not keeper.retired
+        assert Lock(keeper.lock).take()
 
     def test_the_device_is_exchanged_and_dropped(self, keeper, link, device):
         link.hold(device, 5.0)
@@ -271,3 +377,46 @@ class TestTheKeeper:
 
 def test_the_path_of_the_socket_is_for_this_user_only(offer, tmp_path: Path):
     assert (tmp_path / handover.SOCKET).stat().st_mode & 0o077 == 0
+
+
+class TestALoopThatIsStartedAgain:
+    """Its keeper held the lock. Is the node still its own?"""
+
+    @pytest.fixture
+    def keeping(self, monkeypatch, lock):
+        monkeypatch.setenv(keeper.OWNER_VARIABLE, str(lock.descriptor))
+        monkeypatch.delenv(keeper.DEVICE_VARIABLE, raising=False)
+        told = []
+        link = KeeperLink(None)
+        monkeypatch.setattr(link, "retire", lambda: told.append("retire"))
+        monkeypatch.setattr(link, "own", lambda _: told.append("own"))
+        return link, told
+
+    def test_it_is(self, keeping, tmp_path, monkeypatch, device):
+        link, told = keeping
+        monkeypatch.setenv(keeper.DEVICE_VARIABLE, json.dumps({"descriptor": device, "timeout_s": 5}))
+        place = loop_main.take_over(tmp_path, Nonce("me"), "External", link)
+        assert (place.device, place.descriptor, place.estate) == (Device(open=True, timeout_s=5.0), device, None)
+        assert told == []
+
+    def test_the_one_before_had_handed_over(self, keeping, tmp_path, monkeypatch, device, lock):
+        """It touches neither Lease nor device until the other agent is gone."""
+        link, told = keeping
+        theirs = os.dup(device)
+        monkeypatch.setenv(keeper.DEVICE_VARIABLE, json.dumps({"descriptor": theirs, "timeout_s": 5}))
+        lock.release()
+        other = Lock.at(tmp_path / handover.LOCK)
+        assert other.take()
+        waited = []
+
+        def pause(_):
+            waited.append(list(told))
+            if len(waited) == 3:
+                os.close(other.descriptor)
+
+        place = loop_main.take_over(tmp_path, Nonce("me"), "External", link, pause)
+        assert waited == [["retire"]] * 3
+        assert told == ["retire", "own"]
+        assert (place.device, place.descriptor) == (Device(), None)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(theirs)

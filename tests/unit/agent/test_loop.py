@@ -49,6 +49,9 @@ class Holder:
     def retire(self):
         self.held = False
 
+    def own(self, descriptor):
+        pass
+
 
 @pytest.fixture
 def clock():
