@@ -7,7 +7,7 @@ and every kubelet's Lease of the cluster would come in.
 import asyncio
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import chain, repeat
 from math import inf
@@ -18,7 +18,7 @@ import kopf
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.kube.client import Api, ApiError
 from quorate.kube.resources import ENDPOINT_SLICES, LEASES, PODS, Resource
-from quorate.kube.store import WATCHED, Store, key_of, version_of
+from quorate.kube.store import WATCHED, Key, Raw, Store, key_of, version_of
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY_S: Final = 60.0
@@ -31,7 +31,7 @@ FILTERS: Final[dict[Resource, dict[str, str]]] = {
 
 
 class Rewound(Exception):  # noqa: N818 - what it is, not that it is an error, matters
-    """A complete list is older than what had been read before: somebody restored the API server's store."""
+    """A complete list, or an object in it, is older than what had been read before: somebody restored the store."""
 
 
 class _Nothing(kopf.ProgressStorage, kopf.DiffBaseStorage):
@@ -169,7 +169,7 @@ async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
 async def sweep(store: Store, api: Api) -> None:
     """List everything once: what is missing is gone."""
     for resource in WATCHED:
-        newest = store.newest(resource)  # of before the question: its answer can only be newer
+        newest, known = store.newest(resource), store.versions(resource)  # of before the question: its answer is newer
         listed = await api.get(resource.path(), FILTERS.get(resource))
         items = listed.get("items", [])
         for item in items:
@@ -179,6 +179,7 @@ async def sweep(store: Store, api: Api) -> None:
         version = int(text) if text.isdigit() else 0
         if 0 < version < newest:
             raise Rewound(f"the API server lists {resource.plural} as of version {version}, it had come to {newest}")
+        _compare(resource, known, items)
         store.sweep(resource, items, version)
     slices = await api.get(
         ENDPOINT_SLICES.path(namespace="default"), {"labelSelector": "kubernetes.io/service-name=kubernetes"}
@@ -190,6 +191,18 @@ async def sweep(store: Store, api: Api) -> None:
         for address in endpoint.get("addresses") or []
     }
     store.found_api_servers(len(addresses))
+
+
+def _compare(resource: Resource, known: Mapping[Key, tuple[str, int]], listed: Iterable[Raw]) -> None:
+    """An object older than it was known shows a restore, too: etcd may have been told to count on from beyond what was.
+
+    Kept, the newer one would stay in the store for good, and every write of ours fail on it. Raises Rewound.
+    """
+    for raw in listed:
+        key, version = key_of(raw), version_of(raw)
+        uid, before = known.get(key, ("", 0))
+        if 0 < version < before and raw["metadata"].get("uid") == uid:
+            raise Rewound(f"the API server lists {resource.kind} {key[1]} of version {version}, it had come to {before}")
 
 
 async def keep_sweeping(store: Store, api: Api) -> None:

@@ -172,6 +172,10 @@ class Store:
         self.synced, self.listed_s = True, began_s
         self._changed()
 
+    def versions(self, resource: Resource) -> dict[Key, tuple[str, int]]:
+        """uid and version of every object of a kind, as it is known now."""
+        return {key: (raw["metadata"].get("uid", ""), version_of(raw)) for key, raw in self.raw[resource].items()}
+
     def newest(self, resource: Resource) -> int:
         """The newest version that was ever read of a kind, of an object or a list."""
         return self._newest[resource]
@@ -226,6 +230,17 @@ class Store:
             return
         self.troubles.pop((resource, key), None)
         self._views[resource][key] = view
+        if isinstance(view, ClusterView):
+            self._recorded(view)
+
+    def _recorded(self, cluster: ClusterView) -> None:
+        """Its status asks a person to accept a rewind: from now on that is what counts, for a standby as well.
+
+        One that was accepted before says nothing of ours: it may have come back with the copy.
+        """
+        rewind = cluster.status.rewind
+        if rewind is not None and rewind.accepted is None:
+            self._rewound.pop(cluster.name, None)
 
     def _forget(self, resource: Resource, key: Key) -> None:
         raw = self.raw[resource].pop(key)
@@ -238,10 +253,6 @@ class Store:
             self.verdicts.pop(Uid(raw["metadata"].get("uid", "")), None)
         elif resource is NODES:
             self.missing.pop(NodeName(key[1]), None)
-
-    def told_of_rewind(self, cluster: str) -> None:
-        """The Cluster's status says it: from now on it is what counts."""
-        self._rewound.pop(cluster, None)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

@@ -125,8 +125,6 @@ class ClusterTicker(Ticker):
         if world is None:
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
-        if world.rewound and world.cluster.status.rewind is not None and world.cluster.status.rewind.ended is None:
-            self.store.told_of_rewind(self.cluster)
         self.store.attentive[self.cluster] = frozenset(
             node.name for node in world.nodes if node.status.state is not NodeState.ONLINE
         )

@@ -44,9 +44,11 @@ class Listing:
 
     def __init__(self, version: int) -> None:
         self.version = version
+        self.clusters: list[dict[str, object]] = []
 
     async def get(self, path: str, query: object = None) -> dict[str, object]:
-        return {"metadata": {"resourceVersion": str(self.version)}, "items": []}
+        items = self.clusters if path == CLUSTERS.path() else []
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
 
 async def test_a_list_that_is_older_than_what_was_read_before_shows_a_restore() -> None:
@@ -72,3 +74,14 @@ async def test_after_a_restore_everything_is_listed_anew_and_it_is_remembered() 
         sweeping.cancel()
     assert "it had come to 95" in store.rewound_of("prod")
     assert store.listed_s > 0
+
+
+async def test_a_restore_that_counts_on_from_beyond_what_was_shows_in_the_objects() -> None:
+    """`etcdutl snapshot restore --bump-revision`: the list is newer than ever, and what it lists is old."""
+    store, api = Store(lambda: None), Listing(95)
+    store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "95"}, "spec": {}})
+    api.version, api.clusters = 1_000_000, [{"metadata": {"name": "prod", "uid": "c", "resourceVersion": "40"}}]
+    with pytest.raises(observe.Rewound, match="lists Cluster prod of version 40, it had come to 95"):
+        await observe.sweep(store, api)  # type: ignore[arg-type]
+    api.clusters = [{"metadata": {"name": "prod", "uid": "made anew", "resourceVersion": "40"}}]
+    await observe.sweep(store, api)  # type: ignore[arg-type]

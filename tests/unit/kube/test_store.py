@@ -260,5 +260,21 @@ def test_what_was_read_before_a_restore_is_forgotten_but_not_the_heartbeats(stor
     store.put(NODES, member(version=40))
     assert [view.resource_version for view in store.nodes()] == ["40"], "an older version is what there is now"
     assert store.beats["n1"].attestation.sequence == 5
-    store.told_of_rewind("prod")
-    assert store.rewound_of("prod") == ""
+
+
+@pytest.mark.parametrize(
+    ("rewind", "left"),
+    [
+        ({"id": "rewind-2", "since": "2026-11-28T10:00:00Z", "why": "x"}, ""),
+        ({"id": "rewind-1", "since": "2026-11-28T10:00:00Z", "why": "x", "accepted": "2026-11-28T10:05:00Z"}, "older"),
+        (None, "older"),
+    ],
+)
+def test_a_rewind_that_another_replica_has_recorded_is_no_news_when_this_one_leads_later(store, rewind, left):
+    """Both noticed the restore. It was accepted long ago when the standby takes over: it must not stop everything."""
+    raw = {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "30"}, "spec": {}}
+    store.put(CLUSTERS, raw)
+    store.forget("older")
+    status = {"rewind": rewind} if rewind is not None else {}
+    store.put(CLUSTERS, {**raw, "metadata": {**raw["metadata"], "resourceVersion": "20"}, "status": status})
+    assert store.rewound_of("prod") == left
