@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.core.actions import CreatePod
+from quorate.core.actions import CreatePod, SetFinalizer
 from quorate.core.history import judge
 from quorate.core.invariants import check
 from quorate.core.liveness import read
@@ -175,3 +175,37 @@ def test_a_plan_that_acted_all_the_same_would_be_a_breach():
     assert check(world(guests=(queued,)), fine) == ()
     rewound = world(guests=(queued,), rewound="older")
     assert [breach.invariant for breach in check(rewound, fine)] == [2]
+
+
+def test_boots_that_are_new_do_not_outvote_the_one_that_remembers():
+    """n1 and n2 have booted since the copy was made, found their old boots on their Leases, reset, and came back."""
+    nodes = (
+        node("n1", beat=beat("n1", holder="n1.2")),
+        node("n2", beat=beat("n2", holder="n2.2")),
+        node("n3", beat=beat("n3", rewound=40)),
+    )
+    assert "the agents of n3 found their Leases older" in judged(world(nodes=nodes)).waiting
+
+
+def test_an_acceptance_that_came_back_with_the_copy_accepts_nothing_new():
+    """The copy was made between the acceptance of an earlier rewind and the last node's renewal."""
+    past = Rewind("rewind-1", WALL, "x", accepted=WALL)
+    found = world(rewound="the API server lists nodes as of version 7, it had come to 9")
+    cluster = replace(found.cluster, status=ClusterStatus(rewind=past), accepted_history="rewind-1")
+    now = judged(replace(found, cluster=cluster))
+    assert now.waiting
+    assert now.rewind.id != "rewind-1"
+    assert now.rewind.accepted is None
+
+
+def test_a_dead_node_whose_node_is_deleted_is_not_awaited_for_ever():
+    """It is held for its guests, and the message names its deletion as the remedy: that must work."""
+    silent = beat("n3", age_s=900.0)
+    nodes = (node("n1"), node("n2"), node("n3", beat=silent, held=True, deleting=True, status={"guests": 1}))
+    found = world(nodes=nodes)
+    for accepted, let_go in ((None, []), (WALL, [NodeName("n3")])):
+        past = Rewind("rewind-1", WALL, "x", accepted=accepted)
+        cluster = replace(found.cluster, status=ClusterStatus(rewind=past))
+        made = plan(replace(found, cluster=cluster))
+        assert [action.subject.name for action in made.actions] == let_go
+        assert all(isinstance(action, SetFinalizer) and not action.present for action in made.actions)

@@ -7,7 +7,7 @@ nothing is done in that Cluster until a person accepts what the store says now, 
 |---|---|
 | a complete list is older than what this manager had read before | the manager (`World.rewound`) |
 | an agent has seen orders of a larger term than any that the store knows | the agent, for its boot |
-| agents found their Leases older than they had renewed them: two, or all that are heard | the agents, for their boot |
+| agents found their Leases older than they had renewed them: two, or all heard of known boots | the agents, for their boot |
 
 One Lease alone that somebody put back is no sign: its agent renews over it. What was seen is written into the Cluster's
 status at once, so that the signs may fade; a person accepts exactly that, by its name.
@@ -38,7 +38,7 @@ class Judgement:
 def judge(world: World, pulses: Mapping[NodeName, Pulse]) -> Judgement:
     """Is the store's history in order, and if not, has a person accepted it?"""
     known = world.cluster.status.rewind
-    if known is None or known.ended is not None:
+    if known is None or known.ended is not None or (known.accepted is not None and world.rewound):
         signs, doubt = _signs(world, pulses, known)
         if not signs:
             return Judgement(known, doubt)
@@ -75,7 +75,9 @@ def _signs(world: World, pulses: Mapping[NodeName, Pulse], before: Rewind | None
         )
     accepted = {one.node: one.sequence for one in before.nodes} if before is not None else {}
     behind = sorted(name for name, one in said.items() if one.rewound > accepted.get(name, 0))
-    if behind and len(behind) >= min(ENOUGH_AGENTS, len(said)):
+    # A boot that is new cannot know: after a restore whoever has booted since the copy was made resets itself.
+    witnesses = {node.name for node in world.nodes if node.beat is not None and node.beat.nonce == node.status.nonce}
+    if behind and len(behind) >= min(ENOUGH_AGENTS, len({*behind, *(witnesses & said.keys())})):
         found.append(f"the agents of {', '.join(behind)} found their Leases older than they had renewed them")
     unheard = [name for name, pulse in pulses.items() if pulse.alive is Answer.NOT_YET]
     if found or not behind or not unheard:

@@ -16,7 +16,7 @@ from quorate.core.guests import guest_round
 from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
 from quorate.core.quorum import Quorum
-from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus
+from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
     INSTANCE_FINALIZER,
@@ -63,6 +63,7 @@ def plan(world: World) -> Plan:
     quorum, override = clusters.count_votes(world, pulses)
     past = history.judge(world, pulses)
     if past.waiting:
+        _let_go_of_the_missing(making, pulses, past.rewind)
         return _hands_off(making, clusters.Outlook(timing, quorum, override, {}, {}, Enrolment(), past))
     quorate = quorum.answer is Answer.YES
     nodes = _nodes(making, pulses, quorate=quorate)
@@ -89,6 +90,18 @@ def plan(world: World) -> Plan:
     )
 
 
+def _let_go_of_the_missing(making: Making, pulses: dict[NodeName, Pulse], rewind: Rewind | None) -> None:
+    """A node that will never renew again, whose Node a person deletes for that: held, everybody would wait for it for ever.
+
+    Its guests stay as they are recorded, and count as in Fence without evidence.
+    """
+    if rewind is None or rewind.accepted is None:
+        return
+    for node in making.world.nodes:
+        if node.deleting and node.held and pulses[node.name].alive is not Answer.YES:
+            making.actions.append(SetFinalizer(node_ref(node.name), MEMBER_FINALIZER, present=False))
+
+
 def _hands_off(making: Making, outlook: clusters.Outlook) -> Plan:
     """History runs backwards: nothing is done but to say so, on the Cluster."""
     world = making.world
@@ -99,6 +112,7 @@ def _hands_off(making: Making, outlook: clusters.Outlook) -> Plan:
     _write(making, ref, world.cluster.resource_version, world.cluster.status, status)
     return Plan(
         statuses=tuple(making.statuses),
+        actions=tuple(making.actions),
         notes=clusters.notes(world, status),
         sentence=status.message,
         wake_at_s=min(making.wakes, default=None),
