@@ -70,6 +70,9 @@ class Elector:
             await asyncio.sleep(max(0.05, RENEW_S - (self.clock() - began_s)))
 
     async def _round(self) -> None:
+        if self.term and self.floor() > self.term:
+            # Its Lease was made anew before all statuses had been read: nobody would act under this term, ever.
+            self._lose("a status was written under a later term")
         if self.term and self._lease is not None:
             try:
                 await self._write(self._lease, self.term)

@@ -159,3 +159,17 @@ async def test_of_two_that_compete_one_wins(cluster):
     with pytest.raises(Conflict):
         await second._write(lost, 2)
     assert first.valid()
+
+
+async def test_a_leader_whose_term_was_passed_long_ago_takes_a_later_one(cluster):
+    """Somebody deleted the Lease, and the replica that made it anew had not read all statuses yet."""
+    found = [0]
+    first = elector(cluster, "a")
+    first.floor = lambda: found[0]
+    await first._round()
+    assert first.term == 1
+    found[0] = 57
+    await pass_time(cluster, 1, first)
+    assert first.valid()
+    assert first.term == 58
+    assert cluster.lease["spec"]["leaseTransitions"] == 58
