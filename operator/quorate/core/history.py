@@ -7,7 +7,7 @@ nothing is done in that Cluster until a person accepts what the store says now, 
 |---|---|
 | a complete list is older than what this manager had read before | the manager (`World.rewound`) |
 | an agent has seen orders of a larger term than any that the store knows | the agent, for its boot |
-| agents found their Leases older than they had renewed them: two, or all heard of known boots | the agents, for their boot |
+| agents found their Leases older than they had renewed them: two, or all known boots heard | the agents, for their boot |
 
 One Lease alone that somebody put back is no sign: its agent renews over it. What was seen is written into the Cluster's
 status at once, so that the signs may fade; a person accepts exactly that, by its name.

@@ -202,7 +202,9 @@ def _compare(resource: Resource, known: Mapping[Key, tuple[str, int]], listed: I
         key, version = key_of(raw), version_of(raw)
         uid, before = known.get(key, ("", 0))
         if 0 < version < before and raw["metadata"].get("uid") == uid:
-            raise Rewound(f"the API server lists {resource.kind} {key[1]} of version {version}, it had come to {before}")
+            raise Rewound(
+                f"the API server lists {resource.kind} {key[1]} of version {version}, it had come to {before}"
+            )
 
 
 async def keep_sweeping(store: Store, api: Api) -> None:
