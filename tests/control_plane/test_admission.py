@@ -348,6 +348,13 @@ class TestMarks:
         assert f"Pod {namespace}/web is a guest of Quorate: its {named} must stay" in words
         assert "kubectl delete validatingadmissionpolicybinding quorate-guest-marks" in words
 
+    @pytest.mark.parametrize("change", [{"finalizers": None}, {"labels": None}, {"annotations": None}])
+    def test_stay_by_way_of_the_status_as_well(self, person: Api, api: Api, namespace: str, change: Json) -> None:
+        """A write of a Pod's status may change its metadata."""
+        place(api, namespace)
+        person.merge(f"{pods(namespace)}/web/status", {"metadata": change}).refused(403, "Forbidden")
+        assert person.merge(f"{pods(namespace)}/web/status", {"status": {"message": "x"}}).ok()
+
     def test_everything_else_may_be_changed(self, person: Api, api: Api, namespace: str) -> None:
         place(api, namespace)
         change = {"labels": {"tier": "web"}, "annotations": {"note": "seen"}, "finalizers": [FINALIZER, "a.b/c"]}
