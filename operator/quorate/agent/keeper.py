@@ -17,12 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from quorate.agent.boot import now_s
 from quorate.core.selffence import Device
 
 log = logging.getLogger(__name__)
 KEEPER_VARIABLE: Final = "QUORATE_KEEPER"
 OWNER_VARIABLE: Final = "QUORATE_OWNER"
 DEVICE_VARIABLE: Final = "QUORATE_DEVICE"
+TOLD_VARIABLE: Final = "QUORATE_TOLD"
+HELD_BACK: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 SHORT_LIFE_S: Final = 1.0
 UNUSABLE: Final = 78
 """Exit code of a loop that was started with what cannot work: nothing is gained by trying again at once."""
@@ -40,6 +43,7 @@ class Keeper:
     timeout_s: float = 0.0
     lock: int | None = None
     stopping: bool = False
+    told_s: float | None = None
     retired: bool = False
     _child: subprocess.Popen[bytes] | None = None
     _ours: socket.socket = field(init=False)
@@ -55,9 +59,11 @@ class Keeper:
         signal.signal(signal.SIGINT, self._pass_on)
         while True:
             began = time.monotonic()
+            # Held back until there is a child to pass them on to; and it is begun with them held back (`loop_main.py`), or
+            # one that is told to go before it can hear would die, again and again, under an armed watchdog.
+            signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
             self._child = self._start()
-            if self.stopping:
-                self._child.terminate()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
             code = self._follow(self._child)
             if code == 0 or self.retired or (self.device is None and (self.stopping or code == UNUSABLE)):
                 return max(code, 0)
@@ -74,6 +80,8 @@ class Keeper:
         if self.lock is not None:
             environment[OWNER_VARIABLE] = str(self.lock)
             descriptors.append(self.lock)
+        if self.told_s is not None:
+            environment[TOLD_VARIABLE] = str(self.told_s)
         command = [sys.executable, "-m", "quorate.agent.loop_main", *self.arguments]
         return subprocess.Popen(command, env=environment, pass_fds=descriptors)
 
@@ -110,6 +118,8 @@ class Keeper:
 
     def _pass_on(self, *_: object) -> None:
         self.stopping = True
+        if self.told_s is None:
+            self.told_s = now_s()
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
 
@@ -160,6 +170,12 @@ def owned() -> int | None:
     """Of a loop that was started again: the node's lock, if its keeper held it when it did so."""
     number = os.environ.get(OWNER_VARIABLE)
     return int(number) if number else None
+
+
+def told_s() -> float | None:
+    """Of a loop that was started again: when its keeper was told to go (`boot.now_s`), if it was."""
+    moment = os.environ.get(TOLD_VARIABLE)
+    return float(moment) if moment else None
 
 
 def inherited() -> tuple[Device, int | None]:

@@ -4,12 +4,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from quorate import __version__
 from quorate.agent import answer, boot, handover, keeper, metrics, watchdog
@@ -62,11 +63,29 @@ def take_over(
     if held is not None:
         return _still_there(Lock(held), device, descriptor, holder, pause)
     lock = Lock.at(run_dir / handover.LOCK)
-    found = handover.claim(run_dir, Claimant(nonce, watchdog_kind, lock, holder), pause)
+    with _may_be_sent_away():
+        found = handover.claim(run_dir, Claimant(nonce, watchdog_kind, lock, holder), pause)
     holder.own(lock.descriptor)
     if found is None:
         return Place(lock, device, descriptor)
     return Place(lock, found[0].device, found[1], found[0])
+
+
+@contextmanager
+def _may_be_sent_away() -> Iterator[None]:
+    """While another agent is the node's, or may be, who is told to go just goes."""
+
+    def go(*_: object) -> NoReturn:
+        raise SystemExit(0)
+
+    if keeper.told_s() is not None:
+        go()
+    signal.signal(signal.SIGTERM, go)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.HELD_BACK)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def _still_there(
@@ -79,8 +98,9 @@ def _still_there(
     holder.retire()
     if descriptor is not None:
         os.close(descriptor)
-    while not lock.take():
-        pause(handover.AGAIN_S)
+    with _may_be_sent_away():
+        while not lock.take():
+            pause(handover.AGAIN_S)
     holder.own(lock.descriptor)
     return Place(lock, Device(), None)
 
@@ -136,10 +156,15 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
     def leave(*_: object) -> None:
         if loop.leave is None:
             going = arguments.shutdown_flag
-            loop.leave = Leave(boot.now_s(), arguments.grace, lambda: any(flag.exists() for flag in going))
+            loop.leave = Leave(
+                keeper.told_s() or boot.now_s(), arguments.grace, lambda: any(flag.exists() for flag in going)
+            )
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.HELD_BACK)
+    if keeper.told_s() is not None:
+        leave()  # the loop before this one was told
     return loop, place.lock, server
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -390,7 +391,11 @@ class TestALoopThatIsStartedAgain:
         link = KeeperLink(None)
         monkeypatch.setattr(link, "retire", lambda: told.append("retire"))
         monkeypatch.setattr(link, "own", lambda _: told.append("own"))
-        return link, told
+        monkeypatch.delenv(keeper.TOLD_VARIABLE, raising=False)
+        before = signal.getsignal(signal.SIGTERM)
+        yield link, told
+        signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.HELD_BACK)
 
     def test_it_is(self, keeping, tmp_path, monkeypatch, device):
         link, told = keeping

@@ -192,3 +192,35 @@ async def test_an_agent_without_a_driver_for_the_armed_device_leaves_the_node_to
     await eventually(lambda: new.says("nobody would pet it"))
     await renews_armed(server)
     assert device.armed("n1")
+
+
+async def test_a_loop_that_dies_while_it_leaves_goes_on_renewing_for_the_guests(
+    start: Any, server: Server, device: Watchdog, tmp_path: Path
+) -> None:
+    """It is told again before it can hear: dying of that, again and again, would cost the node."""
+    record = tmp_path / "guest" / "main.json"
+    record.parent.mkdir()
+    record.write_text('{"state": "running"}')
+    server.fake.pods = ["guest"]
+    agent = start()
+    await renews_armed(server)
+    agent.process.terminate()
+    await renews_armed(server)
+    loop = agent.loop()
+    assert loop is not None
+    os.kill(loop, signal.SIGKILL)
+    await eventually(lambda: agent.loop() not in {None, loop})
+    await renews_armed(server)
+    record.write_text('{"state": "exited"}')
+    await eventually(lambda: agent.process.poll() == 0)
+    assert not device.armed("n1")
+
+
+async def test_an_agent_that_waits_for_its_turn_goes_when_it_is_told(start: Any, server: Server) -> None:
+    start()
+    await renews_armed(server)
+    new = start("none")
+    await eventually(lambda: new.says("nobody would pet it"))
+    new.process.terminate()
+    await eventually(lambda: new.process.poll() == 0)
+    await renews_armed(server)
