@@ -111,6 +111,8 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
     What may be wrong is found before anything is taken over: an agent that runs is worth more than one that cannot.
     """
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
+    if arguments.ready_file is not None:
+        arguments.ready_file.unlink(missing_ok=True)  # of an earlier container of this Pod
     here = boot.read(arguments.machine_pid, arguments.system_uuid_file)
     holder = keeper.link()
     access, discover = _access(arguments)

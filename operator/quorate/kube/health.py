@@ -32,6 +32,8 @@ def application(
     async def readyz(_: web.Request) -> web.Response:
         if not store.synced:
             return web.Response(status=503, text="not everything has been listed yet\n")
+        if store.unlisted:
+            return web.Response(status=503, text=f"not everything can be listed: {store.unlisted}\n")
         if not store.watching:
             return web.Response(status=503, text="changes are not being watched\n")
         return web.Response(text="ok\n")

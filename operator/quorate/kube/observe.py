@@ -218,6 +218,7 @@ async def keep_sweeping(store: Store, api: Api) -> None:
             store.open_gate(began_s)
         except ApiError as error:
             log.warning("listing failed: %s", error)
+            store.unlisted = str(error)
             await _pause(store, FIRST_SWEEP_RETRY_S if not store.synced else SWEEP_EVERY_S / 10)
             continue
         except Rewound as sign:

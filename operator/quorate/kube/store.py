@@ -78,6 +78,8 @@ class Store:
         self.synced = False
         self.listed_s = float("-inf")
         """When the last complete look at everything began."""
+        self.unlisted = ""
+        """Why the last complete look failed: a leader that has not looked since it was elected plans nothing."""
         self.watching = False
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
         self.watch_restarts = 0
@@ -169,7 +171,7 @@ class Store:
 
     def open_gate(self, began_s: float) -> None:
         """Everything was listed, in a look that began then: the store speaks of the whole cluster."""
-        self.synced, self.listed_s = True, began_s
+        self.synced, self.listed_s, self.unlisted = True, began_s, ""
         self._changed()
 
     def versions(self, resource: Resource) -> dict[Key, tuple[str, int]]:

@@ -41,6 +41,15 @@ async def test_it_is_ready_once_everything_was_listed_and_is_watched(manager):
     assert await manager.ask("/readyz") == (200, "ok\n")
 
 
+async def test_a_kind_that_cannot_be_listed_is_said_because_a_new_leader_would_plan_nothing(manager):
+    manager.store.synced = manager.store.watching = True
+    manager.store.unlisted = "GET /api/v1/pods: 403 Forbidden"
+    said = "not everything can be listed: GET /api/v1/pods: 403 Forbidden\n"
+    assert await manager.ask("/readyz") == (503, said)
+    manager.store.open_gate(1.0)
+    assert await manager.ask("/readyz") == (200, "ok\n")
+
+
 async def test_a_loop_that_stands_still_is_not_healthy(manager):
     assert await manager.ask("/healthz") == (200, "ok\n")
     manager.behind_s = health.STUCK_AFTER_S + 5
