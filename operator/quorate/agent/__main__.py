@@ -1,19 +1,16 @@
-"""`python -m quorate.agent`: the keeper, which starts the loop."""
+"""`python -m quorate.agent`: the keeper, which starts the loop; the loop reads the arguments and says what is wrong."""
 
 import logging
 import sys
 from collections.abc import Sequence
 
-from quorate.agent.arguments import parse
 from quorate.agent.keeper import Keeper
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit code."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    parse(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return Keeper(arguments).run()
+    return Keeper(sys.argv[1:] if argv is None else list(argv)).run()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
-import yaml
 
 Json = dict[str, Any]
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -57,6 +56,8 @@ class Access:
 
 def from_kubeconfig(path: Path) -> Access:
     """The current context of a kubeconfig: token, token file or client certificate. Raises AccessError."""
+    import yaml  # noqa: PLC0415 a Pod has a ServiceAccount and needs none of it
+
     try:
         config = yaml.safe_load(path.read_text())
         contexts = {one["name"]: one["context"] for one in config["contexts"]}

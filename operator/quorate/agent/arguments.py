@@ -1,4 +1,4 @@
-"""The agent's command line, shared by keeper and loop."""
+"""The agent's command line. The keeper passes it on to the loop as it is."""
 
 import argparse
 import os

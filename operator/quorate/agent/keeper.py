@@ -2,6 +2,9 @@
 
 So a loop that crashes costs a fraction of a second and not a CrashLoopBackOff: the device stays open, its countdown goes
 on, and the next loop renews first and pets after. If the loop stays dead, nothing pets, and the node is reset.
+
+It waits all its life on every node, so it imports little: no dataclasses, no argparse, nothing of the loop's. The other end
+of its wire is `keeper_link.py`.
 """
 
 import array
@@ -14,11 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
-
-from quorate.agent.boot import now_s
-from quorate.core.selffence import Device
 
 log = logging.getLogger(__name__)
 KEEPER_VARIABLE: Final = "QUORATE_KEEPER"
@@ -27,29 +26,27 @@ DEVICE_VARIABLE: Final = "QUORATE_DEVICE"
 TOLD_VARIABLE: Final = "QUORATE_TOLD"
 HELD_BACK: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 SHORT_LIFE_S: Final = 1.0
+USAGE: Final = 2
+"""Exit code of a loop that does not understand its arguments."""
 UNUSABLE: Final = 78
 """Exit code of a loop that was started with what cannot work: nothing is gained by trying again at once."""
 
 
-@dataclass(slots=True)
 class Keeper:
     """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success.
 
     `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now; until it owns again.
     """
 
-    arguments: Sequence[str]
-    device: int | None = None
-    timeout_s: float = 0.0
-    lock: int | None = None
-    stopping: bool = False
-    told_s: float | None = None
-    retired: bool = False
-    _child: subprocess.Popen[bytes] | None = None
-    _ours: socket.socket = field(init=False)
-    _theirs: socket.socket = field(init=False)
-
-    def __post_init__(self) -> None:
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.arguments = arguments
+        self.device: int | None = None
+        self.timeout_s = 0.0
+        self.lock: int | None = None
+        self.stopping = False
+        self.told_s: float | None = None
+        self.retired = False
+        self._child: subprocess.Popen[bytes] | None = None
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.settimeout(0.2)
 
@@ -65,7 +62,7 @@ class Keeper:
             self._child = self._start()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
             code = self._follow(self._child)
-            if code == 0 or self.retired or (self.device is None and (self.stopping or code == UNUSABLE)):
+            if code == 0 or self.retired or (self.device is None and (self.stopping or code in {USAGE, UNUSABLE})):
                 return max(code, 0)
             log.error("the loop ended with %s: starting it again", code)
             if time.monotonic() - began < SHORT_LIFE_S:
@@ -108,80 +105,24 @@ class Keeper:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 sent = array.array("i", data[: len(data) - len(data) % 4])[0]
         if said.get("lock"):
-            self.lock, self.retired = _instead(self.lock, sent), False
+            self.lock, self.retired = instead(self.lock, sent), False
             return True
-        self.device = _instead(self.device, sent)
+        self.device = instead(self.device, sent)
         self.timeout_s = float(said.get("timeout_s", 0.0))
         if said.get("retired"):
-            self.lock, self.retired = _instead(self.lock, None), True
+            self.lock, self.retired = instead(self.lock, None), True
         return True
 
     def _pass_on(self, *_: object) -> None:
         self.stopping = True
         if self.told_s is None:
-            self.told_s = now_s()
+            self.told_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
 
 
-def _instead(before: int | None, after: int | None) -> int | None:
+def instead(before: int | None, after: int | None) -> int | None:
     """Close the one, have the other."""
     if before is not None:
         os.close(before)
     return after
-
-
-class KeeperLink:
-    """The loop's end of the wire to its keeper."""
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
-
-    def hold(self, descriptor: int, timeout_s: float) -> None:
-        """Hold this open device, too."""
-        if self._socket is not None:
-            said = json.dumps({"timeout_s": timeout_s}).encode()
-            self._socket.sendmsg([said], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
-
-    def drop(self) -> None:
-        """It was closed: let go of it."""
-        if self._socket is not None:
-            self._socket.send(b"{}")
-
-    def own(self, descriptor: int) -> None:
-        """Hold the lock of the node's one agent, too: this is the one, also if it was retired before."""
-        if self._socket is not None:
-            lock = array.array("i", [descriptor])
-            self._socket.sendmsg([b'{"lock": true}'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, lock)])
-
-    def retire(self) -> None:
-        """Another agent has taken over: let go of everything, and start no other loop."""
-        if self._socket is not None:
-            self._socket.send(b'{"retired": true}')
-
-
-def link() -> KeeperLink:
-    """The wire that this process inherited; without a keeper, nowhere."""
-    number = os.environ.get(KEEPER_VARIABLE)
-    return KeeperLink(int(number) if number else None)
-
-
-def owned() -> int | None:
-    """Of a loop that was started again: the node's lock, if its keeper held it when it did so."""
-    number = os.environ.get(OWNER_VARIABLE)
-    return int(number) if number else None
-
-
-def told_s() -> float | None:
-    """Of a loop that was started again: when its keeper was told to go (`boot.now_s`), if it was."""
-    moment = os.environ.get(TOLD_VARIABLE)
-    return float(moment) if moment else None
-
-
-def inherited() -> tuple[Device, int | None]:
-    """The open device that the keeper held for us, and its descriptor."""
-    text = os.environ.get(DEVICE_VARIABLE)
-    if not text:
-        return Device(), None
-    said = json.loads(text)
-    return Device(open=True, timeout_s=float(said["timeout_s"])), int(said["descriptor"])

@@ -13,10 +13,11 @@ from time import sleep
 from typing import Any, Final, NoReturn
 
 from quorate import __version__
-from quorate.agent import answer, boot, handover, keeper, metrics, watchdog
+from quorate.agent import answer, boot, handover, keeper_link, metrics, watchdog
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.handover import Claimant, Estate, Lock, Offer
+from quorate.agent.keeper import HELD_BACK, UNUSABLE
 from quorate.agent.lease import NodeLease
 from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
@@ -55,11 +56,15 @@ class Place:
 
 
 def take_over(
-    run_dir: Path, nonce: Nonce, watchdog_kind: str, holder: keeper.KeeperLink, pause: Callable[[float], None] = sleep
+    run_dir: Path,
+    nonce: Nonce,
+    watchdog_kind: str,
+    holder: keeper_link.KeeperLink,
+    pause: Callable[[float], None] = sleep,
 ) -> Place:
     """Become the only agent of this node. Raises OSError."""
-    device, descriptor = keeper.inherited()
-    held = keeper.owned()
+    device, descriptor = keeper_link.inherited()
+    held = keeper_link.owned()
     if held is not None:
         return _still_there(Lock(held), device, descriptor, holder, pause)
     lock = Lock.at(run_dir / handover.LOCK)
@@ -78,10 +83,10 @@ def _may_be_sent_away() -> Iterator[None]:
     def go(*_: object) -> NoReturn:
         raise SystemExit(0)
 
-    if keeper.told_s() is not None:
+    if keeper_link.told_s() is not None:
         go()
     signal.signal(signal.SIGTERM, go)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.HELD_BACK)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     try:
         yield
     finally:
@@ -89,7 +94,7 @@ def _may_be_sent_away() -> Iterator[None]:
 
 
 def _still_there(
-    lock: Lock, device: Device, descriptor: int | None, holder: keeper.KeeperLink, pause: Callable[[float], None]
+    lock: Lock, device: Device, descriptor: int | None, holder: keeper_link.KeeperLink, pause: Callable[[float], None]
 ) -> Place:
     """A loop that was started again. The one before may have died just when it had handed over: then it waits."""
     if lock.take():
@@ -114,7 +119,7 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
     if arguments.ready_file is not None:
         arguments.ready_file.unlink(missing_ok=True)  # of an earlier container of this Pod
     here = boot.read(arguments.machine_pid, arguments.system_uuid_file)
-    holder = keeper.link()
+    holder = keeper_link.link()
     access, discover = _access(arguments)
     heartbeat = Api(access)
     reader = OrdersReader(
@@ -159,13 +164,13 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
         if loop.leave is None:
             going = arguments.shutdown_flag
             loop.leave = Leave(
-                keeper.told_s() or boot.now_s(), arguments.grace, lambda: any(flag.exists() for flag in going)
+                keeper_link.told_s() or boot.now_s(), arguments.grace, lambda: any(flag.exists() for flag in going)
             )
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, keeper.HELD_BACK)
-    if keeper.told_s() is not None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
+    if keeper_link.told_s() is not None:
         leave()  # the loop before this one was told
     return loop, place.lock, server
 
@@ -179,7 +184,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         loop, lock, server = build(arguments)
     except (AccessError, ValueError, OSError) as error:
         log.error("%s", error)
-        return keeper.UNUSABLE
+        return UNUSABLE
     log.info("quorate %s, agent of %s, boot %s", __version__, arguments.node, loop.boot.nonce)
     offer = _offer(arguments.run_dir / handover.SOCKET, lock, loop)
 

@@ -49,11 +49,12 @@ def agent(context: typer.Context) -> int:
 def run(program: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     """Run a program with these arguments. argparse ends with 2 what is 64 for us."""
     try:
-        return program(list(arguments))
+        code = program(list(arguments))
     except SystemExit as ended:
-        if ended.code == ARGPARSE_USAGE:
-            return USAGE
-        raise
+        if ended.code != ARGPARSE_USAGE:
+            raise
+        code = ARGPARSE_USAGE
+    return USAGE if code == ARGPARSE_USAGE else code
 
 
 def version(_session: Session, *, output: Output = Format.TABLE) -> None:

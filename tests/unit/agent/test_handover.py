@@ -14,7 +14,8 @@ import pytest
 
 from quorate.agent import handover, keeper, loop_main
 from quorate.agent.handover import Claimant, Estate, Lock, Offer, claim
-from quorate.agent.keeper import Keeper, KeeperLink
+from quorate.agent.keeper import Keeper
+from quorate.agent.keeper_link import KeeperLink
 from quorate.agent.loop import SETTLED_S
 from quorate.core.selffence import Device, Guard
 from quorate.core.types import Nonce, Uid
