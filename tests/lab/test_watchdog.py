@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -152,6 +153,25 @@ async def test_a_machine_without_power_has_no_watchdog(bench: Bench) -> None:
     assert await (await bench.connect()).say(op="unplug", node="node1") == {"ok": True}
     await still(lambda: bench.killed == [], 2 * SHORT_S)
     await bench.opened()  # the next boot finds it free
+
+
+async def test_it_tells_an_onlooker_what_it_saw(bench: Bench) -> None:
+    began_s = time.monotonic()
+    client, onlooker = await bench.opened(), await bench.connect()
+    assert await onlooker.say(op="stats", node="node1") == {"ok": True, "pets": 1, "longest_gap_s": 0.0, "kills": 0}
+    await asyncio.sleep(SHORT_S)
+    await client.say(op="pet")
+    longest_s = time.monotonic() - began_s
+    await client.say(op="close")
+    await asyncio.sleep(longest_s)  # not open, and so not to be petted
+    await client.say(op="open", node="node1", timeout_s=LONG_S)
+    seen = await onlooker.say(op="stats", node="node1")
+    assert seen["pets"] == 3
+    assert SHORT_S <= seen["longest_gap_s"] <= longest_s
+    await client.say(op="reset")
+    await eventually(lambda: bench.killed == ["node1"])
+    assert (await onlooker.say(op="stats", node="node1"))["kills"] == 1
+    assert (await onlooker.say(op="stats", node="node2"))["pets"] == 0
 
 
 async def test_a_kill_that_fails_is_tried_until_it_succeeds(bench: Bench) -> None:

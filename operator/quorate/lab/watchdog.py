@@ -12,12 +12,14 @@ Unix stream socket, one JSON object a line, answered in order:
     {"op": "close"}                                   {"ok": true}   disarmed, as by the magic character
     {"op": "reset"}                                   {"ok": true}   the node is killed at once
     {"op": "unplug", "node": "node1"}                 {"ok": true}   the machine lost power, its device with it
+    {"op": "stats", "node": "node1"}                  {"ok": true, "pets": 9, "longest_gap_s": 1.2, "kills": 0}
     anything else                                     {"ok": false, "error": "..."}
 
 A number `n` in a request is echoed in its answer: whoever inherits a connection can tell old answers from its own.
 The countdown starts with `open`. A connection that ends without `close` leaves it running, and the next one that opens
 the node's device takes it over. After a kill the device is disarmed: a machine that resets loses its watchdog.
-`reset` with a `node` works without an open device, as sysrq does. `unplug` is the machine's word, not the agent's.
+`reset` with a `node` works without an open device, as sysrq does. `unplug` is the machine's word, not the agent's. `stats`
+is for onlookers: what this process saw of the node since it began, the longest time between two pets of one countdown.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,23 +47,40 @@ class RefusedError(Exception):
     """A request that cannot be granted, in words for the one who asked."""
 
 
+@dataclass(slots=True)
+class Stats:
+    """What was seen of a node, over all its boots."""
+
+    pets: int = 0
+    longest_gap_s: float = 0.0
+    kills: int = 0
+
+
 class Device:
     """The watchdog of one node. `holder`: the connection that has it open."""
 
-    def __init__(self, node: str, expired: Callable[[str], None]) -> None:
+    def __init__(self, node: str, expired: Callable[[str], None], stats: Stats) -> None:
         self.node = node
+        self.stats = stats
         self.holder: object | None = None
         self.timeout_s = 0.0
         self._expired = expired
         self._timer: asyncio.TimerHandle | None = None
+        self._petted_s = 0.0
 
     @property
     def armed(self) -> bool:
         return self._timer is not None
 
     def pet(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        if self.armed:
+            self.stats.longest_gap_s = max(self.stats.longest_gap_s, now_s - self._petted_s)
+        self.stats.pets += 1
+        self._petted_s = now_s
         self.disarm()
-        self._timer = asyncio.get_running_loop().call_later(self.timeout_s, self._expire)
+        self._timer = loop.call_later(self.timeout_s, self._expire)
 
     def disarm(self) -> None:
         if self._timer is not None:
@@ -79,6 +99,7 @@ class Watchdog:
         self.identity = identity
         self._kill = kill
         self._devices: dict[str, Device] = {}
+        self._stats: dict[str, Stats] = {}
         self._kills: dict[str, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
 
@@ -105,7 +126,7 @@ class Watchdog:
 
     def open(self, holder: object, node: str, timeout_s: float) -> Device:
         """Start the node's countdown for this connection. Raises RefusedError while another one has the device."""
-        device = self._devices.setdefault(node, Device(node, self.reset))
+        device = self._devices.setdefault(node, Device(node, self.reset, self.stats(node)))
         if device.holder is not None:
             raise RefusedError(f"busy: the watchdog of {node} is open already")
         device.holder, device.timeout_s = holder, timeout_s
@@ -116,9 +137,14 @@ class Watchdog:
         """Kill the node now; its device is disarmed."""
         self.unplug(node)
         if node not in self._kills:
+            self.stats(node).kills += 1
             task = asyncio.get_running_loop().create_task(self._kill_for_certain(node))
             self._kills[node] = task
             task.add_done_callback(lambda _: self._kills.pop(node, None))
+
+    def stats(self, node: str) -> Stats:
+        """What was seen of that node so far."""
+        return self._stats.setdefault(node, Stats())
 
     def unplug(self, node: str) -> None:
         """The machine lost power: disarm, and whoever had the device open has it no more."""
@@ -195,8 +221,10 @@ class _Connection(asyncio.Protocol):
                 self._watchdog.reset(_node(request) if "node" in request else self._held().node)
             case "unplug":
                 self._watchdog.unplug(_node(request))
+            case "stats":
+                return asdict(self._watchdog.stats(_node(request)))
             case op:
-                raise RefusedError(f"op {op!r} is unknown: use open, pet, set, close, reset or unplug")
+                raise RefusedError(f"op {op!r} is unknown: use open, pet, set, close, reset, unplug or stats")
         return {}
 
     def _open(self, node: str, timeout_s: float) -> dict[str, Any]:
