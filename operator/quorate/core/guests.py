@@ -34,7 +34,7 @@ def guest_round(room: Room, guest: GuestView) -> Draft:
         draft.actions, draft.wakes, draft.stalled = [], [], ""
         observe(draft)
         _step(draft)
-        if draft.status == before:
+        if draft.status is before or draft.status == before:
             return draft
     raise IllegalMoveError(f"{guest.key.sid} does not settle: {draft.status.state}")
 

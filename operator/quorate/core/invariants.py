@@ -5,6 +5,7 @@ The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and ar
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from quorate.core import history
 from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StopPod, TakeLease
@@ -69,19 +70,19 @@ class _Checker:
         return status if isinstance(status, NodeStatus) else node.status
 
     def _no_majority(self, action: Action) -> tuple[int, str] | None:
-        """2. Without quorum, a valid term and a history in order nothing is fenced, recovered, started or moved.
+        """2. Without quorum, a valid term and a history in order nothing is fenced, recovered, started or moved."""
+        return (2, f"{type(action).__name__} {self.brake}") if self.brake else None
 
-        Counted once more, from the heartbeats themselves.
-        """
+    @cached_property
+    def brake(self) -> str:
+        """What forbids every deed. Counted once more, from the heartbeats themselves; once for all actions of a plan."""
         if self.world.term <= 0:
-            return 2, f"{type(action).__name__} without a term"
+            return "without a term"
         profile = resolved_timing(self.world).timing
         pulses = {node.name: read(node, profile, self.world.now_s) for node in self.world.nodes}
         if count_votes(self.world, pulses)[0].answer is not Answer.YES:
-            return 2, f"{type(action).__name__} without quorum"
-        if history.judge(self.world, pulses).waiting:
-            return 2, f"{type(action).__name__} while history runs backwards"
-        return None
+            return "without quorum"
+        return "while history runs backwards" if history.judge(self.world, pulses).waiting else ""
 
     def _hands_off(self, key: GuestKey, verb: str) -> tuple[int, str] | None:
         """4. A guest in Error or Ignored is never touched by us."""

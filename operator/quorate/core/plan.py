@@ -123,7 +123,7 @@ def _write(
     making: Making, ref: Ref, version: str, before: object, after: NodeStatus | GuestStatus | ClusterStatus
 ) -> None:
     """Record a status only if it changed: fewer writes matter more than faster ones."""
-    if after != before:
+    if after is not before and after != before:
         making.statuses.append(StatusWrite(ref, version, replace(after, term=making.world.term)))
 
 

@@ -76,12 +76,14 @@ def from_pod(pod: PodView, *, began: bool, started: bool) -> Fact | None:
     `began`: any container of this uid was once reported started, in this or an earlier version of the Pod; `started`: a
     main one was. A kubelet that refuses a Pod drops the container statuses, so the last version alone is not enough.
     """
+    if pod.bound and pod.phase != "Failed" and _any_runs(pod):
+        return None  # the usual case of a thousand guests
     main = [container for container in pod.containers if not container.init]
     if not main:
         return None
     if pod.deleting and not pod.bound:
         return Fact("it was deleted before it was bound to a node", reason="NeverBound", counted=False)
-    running = any(container.state == "running" for container in pod.containers)
+    running = _any_runs(pod)
     if not running and all(_observed_end(container) for container in main):
         return _ended(pod, main)
     if pod.phase != "Failed" or started or any(container.started for container in main):
@@ -95,14 +97,26 @@ def from_pod(pod: PodView, *, began: bool, started: bool) -> Fact | None:
     return None
 
 
+def _any_runs(pod: PodView) -> bool:
+    for container in pod.containers:  # noqa: SIM110 asked of every guest in every round: a generator costs twice as much
+        if container.state == "running":
+            return True
+    return False
+
+
 def guessed(pod: PodView) -> bool:
     """Has the kubelet said that all is over, but only guessed it? Then the agent's word makes it a fact.
 
     A restarted kubelet that refuses a Pod which had run is done with it as well: a Failed Pod is never started again.
     """
-    main = [container for container in pod.containers if not container.init]
     refused = pod.phase == "Failed" and pod.reason in KUBELET_REFUSALS
-    return bool(main) and (refused or all(container.state == "terminated" for container in main))
+    over = False
+    for container in pod.containers:
+        if not container.init:
+            if not refused and container.state != "terminated":
+                return False
+            over = True
+    return over
 
 
 def declared_over(pod: PodView) -> bool:
