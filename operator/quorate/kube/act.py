@@ -7,7 +7,7 @@ taken, a right that is missing) is put where the next plan sees it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from quorate.core.actions import (
     StopPod,
     TakeLease,
 )
-from quorate.core.types import Ref
+from quorate.core.types import Kind, Ref
 from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
@@ -36,16 +36,20 @@ from quorate.kube.resources import OURS, path_of
 from quorate.kube.store import Store
 
 log = logging.getLogger(__name__)
+AT_A_STRETCH_S: Final = 1.0
+"""Statuses are written for so long, and then deeds are done for so long: what is left is planned anew. A thousand new
+guests must not keep the manager from seeing that a node has died."""
 PARALLEL: Final = 8
 """Objects worked on at the same time: a node with a hundred guests must not be recovered one call after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a plan went: `again` when something was in the way that a new look may resolve."""
+    """How a plan went: `again` when something was in the way that a new look may resolve; `left` when it was too much."""
 
     calls: int
     again: bool
+    left: bool = False
 
 
 class Actor:
@@ -60,25 +64,41 @@ class Actor:
         self.may_act = may_act
         self.tally = tally if tally is not None else Metrics(store, tuple).tally("")
         self._slots = asyncio.Semaphore(PARALLEL)
+        self._left: dict[Ref, int] = {}
+        """What was not begun in time, and how many times in a row."""
 
     async def carry_out(self, plan: Plan) -> Done:
-        written = await self._together(self._write(write) for write in plan.statuses)
-        failed = {write.ref for write, good in zip(plan.statuses, written, strict=True) if not good}
+        """As much of it as can be done at a stretch. Guests that were left over most often come first among them."""
+        waited, self._left = self._left, {}
+
+        def turn(ref: Ref) -> tuple[bool, int]:
+            return ref.kind is Kind.HARESOURCE, -waited.get(ref, 0)
+
+        statuses = sorted(plan.statuses, key=lambda write: turn(write.ref))
+        written = await self._together([(write.ref, self._write(write)) for write in statuses])
+        failed = {write.ref for write, good in zip(statuses, written, strict=True) if not good}
         groups: dict[Ref, list[Action]] = {}
         for action in plan.actions:
             groups.setdefault(action.subject, []).append(action)
-        went = await self._together(self._group(actions, failed) for actions in groups.values())
-        for note in plan.notes:
-            if note.ref not in failed:
-                await self._note(note)
-        return Done(len(plan.statuses) + len(plan.actions), bool(failed) or not all(went))
+        went = await self._together([(ref, self._group(groups[ref], failed)) for ref in sorted(groups, key=turn)])
+        await asyncio.gather(*(self._note(note) for note in plan.notes if note.ref not in failed))
+        self._left = {ref: waited.get(ref, 0) + 1 for ref in self._left}
+        again = bool(failed) or not all(went)
+        return Done(len(plan.statuses) + len(plan.actions), again, left=bool(self._left))
 
-    async def _together(self, work: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
-        async def one(coroutine: Coroutine[Any, Any, bool]) -> bool:
+    async def _together(self, work: list[tuple[Ref, Coroutine[Any, Any, bool]]]) -> list[bool]:
+        """Whether each of them succeeded; what could not be begun in time did not."""
+        until_s = self.store.clock() + AT_A_STRETCH_S
+
+        async def one(ref: Ref, coroutine: Coroutine[Any, Any, bool]) -> bool:
             async with self._slots:
-                return await coroutine
+                if self.store.clock() < until_s:
+                    return await coroutine
+            coroutine.close()
+            self._left[ref] = 1
+            return False
 
-        return list(await asyncio.gather(*(one(coroutine) for coroutine in work)))
+        return list(await asyncio.gather(*(one(ref, coroutine) for ref, coroutine in work)))
 
     async def _write(self, write: StatusWrite) -> bool:
         """Replace one status, if the object is still the version that was judged."""
@@ -187,6 +207,7 @@ class Actor:
 
     async def _note(self, note: Note) -> None:
         try:
-            await self.deeds.event(note)
+            async with self._slots:
+                await self.deeds.event(note)
         except ApiError as error:
             log.warning("event %s on %s not written: %s", note.reason, note.ref, error)

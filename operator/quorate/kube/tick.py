@@ -89,6 +89,8 @@ class Ticker(ABC):
         if made.sentence != self._sentence:
             self._sentence = made.sentence
             log.info("%s: %s", self.elector.name, made.sentence, extra={"term": self.elector.term})
+        if done.left:
+            return 0.0
         if done.again:
             return AGAIN_S
         if made.wake_at_s is None:
