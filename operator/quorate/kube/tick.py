@@ -36,6 +36,8 @@ class Ticker(ABC):
     """One loop. `progress_s` is when its last round ended, for /healthz."""
 
     cluster = ""
+    every_s = 0.0
+    """No round begins sooner after the one before, however much changes."""
 
     def __init__(self, elector: Elector, actor: Actor, store: Store) -> None:
         self.elector = elector
@@ -77,7 +79,7 @@ class Ticker(ABC):
                     await self.wake.wait()
             except TimeoutError:
                 return
-            await asyncio.sleep(COALESCE_S)
+            await asyncio.sleep(max(COALESCE_S, self.progress_s + self.every_s - self.store.clock()))
         self.wake.clear()
 
     async def round(self) -> float:
@@ -150,7 +152,9 @@ class ClusterTicker(Ticker):
 
 
 class HouseTicker(Ticker):
-    """Tidies what belongs to no single Cluster."""
+    """Tidies what belongs to no single Cluster. Nothing of that is urgent, and it looks at every guest of every Cluster."""
+
+    every_s = 0.5
 
     def __init__(self, elector: Elector, actor: Actor, store: Store, api: Api) -> None:
         super().__init__(elector, actor, store)

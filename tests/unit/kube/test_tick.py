@@ -1,5 +1,7 @@
 """When a leader may plan: after a complete look that began when it was elected, and not before."""
 
+import asyncio
+from itertools import pairwise
 from typing import Any
 
 from quorate.core.actions import Plan
@@ -43,3 +45,25 @@ def test_a_leader_that_has_not_looked_since_it_was_elected_asks_for_a_look() -> 
     assert waiting.has_looked()
     store.forget("older")
     assert not waiting.has_looked()
+
+
+async def test_a_loop_that_may_wait_takes_all_changes_of_a_while_in_one_round() -> None:
+    store = Store(lambda: None)
+    waiting = ticker(store, store.clock() - 1)
+    waiting.every_s = 0.3
+    store.open_gate(store.clock())
+    began = []
+    running = asyncio.create_task(waiting.run())
+
+    async def decide() -> Plan:
+        began.append(store.clock())
+        return Plan(sentence="a round")
+
+    waiting.decide = decide
+    try:
+        while len(began) < 3:
+            waiting.wake.set()
+            await asyncio.sleep(0)
+    finally:
+        running.cancel()
+    assert all(later - earlier >= waiting.every_s for earlier, later in pairwise(began))
