@@ -54,7 +54,7 @@ class Manager:
         self._claim_signals()
         app = health.application(self.store, self._oldest_progress, self.metrics.exposition)
         runner = await health.serve(app, listen)
-        watching = asyncio.create_task(watch(self.store, self.api, self.stop, self._claim_signals))
+        watching = asyncio.create_task(self._watch())
         sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
         keeping = asyncio.create_task(self._keep_tickers())
         try:
@@ -70,6 +70,14 @@ class Manager:
                 await asyncio.wait_for(watching, 5)
             await runner.cleanup()
             await self.api.close()
+
+    async def _watch(self) -> None:
+        """From the first complete list on: kopf begins with a list of its own, and the two would hold each other up."""
+        ends = [asyncio.create_task(event.wait()) for event in (self.store.opened, self.stop)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
+        await watch(self.store, self.api, self.stop, self._claim_signals)
 
     def _claim_signals(self) -> None:
         """Told to end, we first give the Leases back; kopf, which takes the signals as well, would just end itself."""

@@ -17,12 +17,14 @@ import kopf
 
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.kube.client import Api, ApiError
-from quorate.kube.resources import ENDPOINT_SLICES, LEASES, PODS, Resource
+from quorate.kube.resources import CLUSTERS, ENDPOINT_SLICES, LEASES, PODS, Resource
 from quorate.kube.store import WATCHED, Key, Raw, Store, key_of, version_of
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY_S: Final = 60.0
 FIRST_SWEEP_RETRY_S: Final = 0.5
+ELECTION_S: Final = 0.3
+"""For the answers to two questions about a Lease, where nobody holds it."""
 
 FILTERS: Final[dict[Resource, dict[str, str]]] = {
     PODS: {"labelSelector": GUEST_LABEL},
@@ -169,18 +171,26 @@ async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
 async def sweep(store: Store, api: Api) -> None:
     """List everything once: what is missing is gone."""
     for resource in WATCHED:
-        newest, known = store.newest(resource), store.versions(resource)  # of before the question: its answer is newer
-        listed = await api.get(resource.path(), FILTERS.get(resource))
-        items = listed.get("items", [])
-        for item in items:
-            item.setdefault("apiVersion", resource.api_version)
-            item.setdefault("kind", resource.kind)
-        text = listed["metadata"].get("resourceVersion", "0")
-        version = int(text) if text.isdigit() else 0
-        if 0 < version < newest:
-            raise Rewound(f"the API server lists {resource.plural} as of version {version}, it had come to {newest}")
-        _compare(resource, known, items)
-        store.sweep(resource, items, version)
+        await _sweep(store, api, resource)
+    await _count_api_servers(store, api)
+
+
+async def _sweep(store: Store, api: Api, resource: Resource) -> None:
+    newest, known = store.newest(resource), store.versions(resource)  # of before the question: its answer is newer
+    listed = await api.get(resource.path(), FILTERS.get(resource))
+    items = listed.get("items", [])
+    for item in items:
+        item.setdefault("apiVersion", resource.api_version)
+        item.setdefault("kind", resource.kind)
+    text = listed["metadata"].get("resourceVersion", "0")
+    version = int(text) if text.isdigit() else 0
+    if 0 < version < newest:
+        raise Rewound(f"the API server lists {resource.plural} as of version {version}, it had come to {newest}")
+    _compare(resource, known, items)
+    store.sweep(resource, items, version)
+
+
+async def _count_api_servers(store: Store, api: Api) -> None:
     slices = await api.get(
         ENDPOINT_SLICES.path(namespace="default"), {"labelSelector": "kubernetes.io/service-name=kubernetes"}
     )
@@ -208,7 +218,13 @@ def _compare(resource: Resource, known: Mapping[Key, tuple[str, int]], listed: I
 
 
 async def keep_sweeping(store: Store, api: Api) -> None:
-    """The first complete list opens the gate: before it, an empty store looks like "all nodes gone"."""
+    """The first complete list opens the gate: before it, an empty store looks like "all nodes gone".
+
+    The Clusters come first and alone, so that whoever is elected meanwhile need not have everything listed once more.
+    """
+    with suppress(ApiError, Rewound):
+        await _sweep(store, api, CLUSTERS)
+        await asyncio.sleep(ELECTION_S)
     while True:
         began_s = store.clock()
         try:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import inf
+from operator import is_
 from time import monotonic
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ Key = tuple[str, str]
 """(namespace, name)"""
 WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
 REMEMBERED_DELETIONS: Final = 4096
+_SEEN_ONLY: Final = frozenset({PODS, KUBE_NODES})
+_Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str]
 
 _PARSERS: Final[dict[Resource, Callable[[Raw], Any]]] = {
     CLUSTERS: parse.cluster,
@@ -57,6 +60,15 @@ def version_of(raw: Raw) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def _kept(resource: Resource, raw: Raw) -> Raw:
+    """What is kept of an object beside its view: of a thousand guests, who wrote which field is the larger half.
+
+    Of our own objects and Leases the rest is needed to write them again; of all others their name and version will do.
+    """
+    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+    return {"metadata": metadata} if resource in _SEEN_ONLY else {**raw, "metadata": metadata}
+
+
 class Store:
     """All that was seen. `changed` is called with every change that a round may want to know of."""
 
@@ -74,6 +86,8 @@ class Store:
         self.refusals: dict[InstanceId, Refusal] = {}
         self.troubles: dict[tuple[Resource, Key], str] = {}
         self._obstacles: dict[tuple[Resource, Key], str] = {}
+        self._made: dict[Key, tuple[_Parts, GuestView]] = {}
+        """Guests as they were put together last, and of what."""
         self.api_servers = 0
         self.synced = False
         self.listed_s = float("-inf")
@@ -84,6 +98,8 @@ class Store:
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
         self.watch_restarts = 0
         """How often the watching ended by itself and began anew."""
+        self.opened = asyncio.Event()
+        """Everything was listed once since this process began."""
         self.wanted = asyncio.Event()
         """Somebody needs a complete look now."""
         self._rewound: dict[str, str] = {}
@@ -101,7 +117,7 @@ class Store:
             return
         if before is not None and before["metadata"].get("uid") == uid and version_of(before) >= version_of(raw):
             return
-        self.raw[resource][key] = raw
+        self.raw[resource][key] = _kept(resource, raw)
         if resource is LEASES:
             self._lease(NodeName(key[1]), raw)
             return
@@ -172,6 +188,7 @@ class Store:
     def open_gate(self, began_s: float) -> None:
         """Everything was listed, in a look that began then: the store speaks of the whole cluster."""
         self.synced, self.listed_s, self.unlisted = True, began_s, ""
+        self.opened.set()
         self._changed()
 
     def versions(self, resource: Resource) -> dict[Key, tuple[str, int]]:
@@ -283,18 +300,25 @@ class Store:
 
     def guests(self) -> list[GuestView]:
         """Guests, with their Pods and what the API server said about their templates."""
-        pods: dict[Key, PodView] = self._views[PODS]
-        found = []
-        for key in sorted(self._views[HARESOURCES]):
-            view: GuestView = self._views[HARESOURCES][key]
-            pod, verdict = pods.get(key), self.verdicts.get(view.uid)
-            instance = view.status.instance
-            refusal = self.refusals.get(instance.id) if instance is not None else None
-            trouble = view.trouble or self._obstacles.get((HARESOURCES, key), "")
-            if pod is not None or verdict is not None or refusal is not None or trouble:
-                view = replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble)
-            found.append(view)
-        return found
+        views: dict[Key, GuestView] = self._views[HARESOURCES]
+        self._made = {key: self._guest(key, views[key]) for key in sorted(views)}
+        return [made for _, made in self._made.values()]
+
+    def _guest(self, key: Key, view: GuestView) -> tuple[_Parts, GuestView]:
+        """Put together anew only if one of its parts is another object: most of a thousand are as they were."""
+        instance = view.status.instance
+        parts: _Parts = (
+            view,
+            self._views[PODS].get(key),
+            self.verdicts.get(view.uid),
+            self.refusals.get(instance.id) if instance is not None else None,
+            view.trouble or self._obstacles.get((HARESOURCES, key), ""),
+        )
+        before = self._made.get(key)
+        if before is not None and all(map(is_, before[0], parts)):
+            return before
+        _, pod, verdict, refusal, trouble = parts
+        return parts, replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble)
 
     def kube_nodes(self) -> list[KubeNode]:
         return [self._views[KUBE_NODES][key] for key in sorted(self._views[KUBE_NODES])]

@@ -278,3 +278,44 @@ def test_a_rewind_that_another_replica_has_recorded_is_no_news_when_this_one_lea
     status = {"rewind": rewind} if rewind is not None else {}
     store.put(CLUSTERS, {**raw, "metadata": {**raw["metadata"], "resourceVersion": "20"}, "status": status})
     assert store.rewound_of("prod") == left
+
+
+def test_of_pods_and_kubernetes_nodes_only_names_and_versions_are_kept(store):
+    """A thousand of them with all their fields would take more memory than everything else."""
+    raw = {**pod_raw(), "metadata": {**pod_raw()["metadata"], "managedFields": [{"manager": "kubelet"}]}}
+    store.put(PODS, raw)
+    (kept,) = store.raw[PODS].values()
+    assert set(kept) == {"metadata"}
+    assert "managedFields" not in kept["metadata"]
+    assert "managedFields" in raw["metadata"], "what was given is left as it was"
+
+
+def test_our_own_objects_keep_what_is_written_back_with_their_status(store):
+    raw = guest()
+    raw["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    store.put(HARESOURCES, raw)
+    (kept,) = store.raw[HARESOURCES].values()
+    assert kept["spec"] == raw["spec"]
+    assert "managedFields" not in kept["metadata"]
+
+
+def test_a_guest_is_put_together_anew_when_a_part_of_it_changes_and_only_then(store):
+    store.put(HARESOURCES, guest())
+    before = store.guests()[0]
+    assert store.guests()[0] is before
+    store.trouble(HARESOURCES, ("default", "web"), "its name is taken")
+    assert store.guests()[0].trouble == "its name is taken"
+    store.trouble(HARESOURCES, ("default", "web"))
+    store.judge(Uid("g1"), Verdict("t", accepted=True))
+    assert store.guests()[0].verdict == Verdict("t", accepted=True)
+    store.put(PODS, pod_raw())
+    assert store.guests()[0].pod is not None
+    store.put(HARESOURCES, guest(version=2))
+    assert store.guests()[0].resource_version == "2"
+    store.gone(HARESOURCES, ("default", "web"), "g1")
+    assert store.guests() == []
+
+
+def pod_raw():
+    metadata = {"namespace": "default", "name": "web", "uid": "p1", "resourceVersion": "3", "labels": {}}
+    return {"metadata": metadata, "spec": {"nodeName": "n1", "containers": [{"name": "web"}]}, "status": {}}
