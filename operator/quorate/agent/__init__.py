@@ -1,1 +1,1 @@
-"""The agent on every node: renews the Lease, pets the watchdog, resets the node. Standard library, urllib3 and prometheus_client only."""
+"""The agent on every node: renews the Lease, pets the watchdog, resets the node. It imports no more than it must."""
