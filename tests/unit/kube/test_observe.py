@@ -7,10 +7,11 @@ import kopf
 import pytest
 from kubernetes.aio.client import Configuration
 
-from quorate.kube import observe
+from quorate.kube import manager, observe
 from quorate.kube.client import Api, Login
+from quorate.kube.guests.pod import Gate
 from quorate.kube.resources import CLUSTERS
-from quorate.kube.store import Store
+from quorate.kube.store import WATCHED, Store
 from tests.lab.waiting import eventually
 
 
@@ -44,9 +45,11 @@ class Listing:
 
     def __init__(self, version: int) -> None:
         self.version = version
+        self.asked: list[str] = []
         self.clusters: list[dict[str, object]] = []
 
     async def get(self, path: str, query: object = None) -> dict[str, object]:
+        self.asked.append(path)
         items = self.clusters if path == CLUSTERS.path() else []
         return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
 
@@ -85,3 +88,42 @@ async def test_a_restore_that_counts_on_from_beyond_what_was_shows_in_the_object
         await observe.sweep(store, api)  # type: ignore[arg-type]
     api.clusters = [{"metadata": {"name": "prod", "uid": "made anew", "resourceVersion": "40"}}]
     await observe.sweep(store, api)  # type: ignore[arg-type]
+
+
+async def test_clusters_are_listed_alone_first_so_that_the_complete_look_begins_after_the_election() -> None:
+    store, api = Store(lambda: None), Listing(90)
+    sweeping = asyncio.create_task(observe.keep_sweeping(store, api))  # type: ignore[arg-type]
+    try:
+        await eventually(lambda: api.asked)
+        elected_s = store.clock()
+        assert api.asked == [CLUSTERS.path()]
+        await eventually(lambda: store.synced)
+    finally:
+        sweeping.cancel()
+    assert store.listed_s >= elected_s
+    assert set(api.asked[1:]) >= {resource.path() for resource in WATCHED}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_manager_watches_once_everything_was_listed_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, *, listed: bool
+) -> None:
+    watched = asyncio.Event()
+
+    async def watch(_store: Store, _api: object, stop: asyncio.Event, _began: object) -> None:
+        if not stop.is_set():
+            watched.set()
+
+    monkeypatch.setattr(manager, "watch", watch)
+    api = Api(Login(Configuration(host="http://127.0.0.1:1"), "this test"))
+    one = manager.Manager(api, "m1", Gate("image", 1))
+    watching = asyncio.create_task(one._watch())
+    await asyncio.sleep(0)
+    assert not watching.done()
+    if listed:
+        one.store.open_gate(1.0)
+    else:
+        one.stop.set()
+    await asyncio.wait_for(watching, 30)
+    assert watched.is_set() == listed
+    await api.close()
