@@ -60,8 +60,8 @@ kind-down: $(VENV)/.dev ## Remove that cluster and its stand-in
 	@$(E2E) -m tests.e2e down
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure what the docs claim about time, into docs/benchmarks.md
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.dev ## Measure what the docs claim about time and cost, into docs/benchmarks.md (an hour or two)
+	@$(BIN)/python -m tests.bench all --record
 
 .PHONY: story
 story: $(VENV)/.dev ## Type the story in a lab, into docs/story.md

@@ -1,61 +1,84 @@
-"""`make bench`: what the documentation claims about time, measured on this machine, into docs/benchmarks.md.
+"""Measure what the documentation claims: `make bench`, or one benchmark at a time.
 
-python -m tests.bench [--runs N] [--control-plane embedded,real] [--output FILE]
+python -m tests.bench NAME [options]            print a JSON line for each series; 1 if one misses its goal
+python -m tests.bench NAME [options] --record   the same, and put them in docs/benchmarks.jsonl and docs/benchmarks.md
+python -m tests.bench all --record              every benchmark with its defaults, an hour or two
+python -m tests.bench page                      write docs/benchmarks.md from docs/benchmarks.jsonl again
 """
 
 import argparse
-import os
-import platform
+import shlex
 import sys
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from tests.bench import planning, power_loss
-
-PAGE: Final = """\
-# Benchmarks
-
-Written by `make bench`, measured on {machine}. Absolute times differ between machines; a recovery is mostly waiting by
-design (T in [architecture](architecture.md)) and hardly depends on it.
-
-## Power loss
-
-In the lab, three nodes: from cutting the power of the guest's node until the guest is Ready on another one by the API, and
-seen running there by the observer. T is when the dead node's Lease may be taken. Proxmox VE: about 120 s, as long as its
-locks live.
-
-{losses}
-
-## Planning
-
-One `plan()` of a cluster in which every guest is new and needs a node, and of the same one when all run and nothing is to
-be done; median of 15. The manager plans when something changes, and about once a second.
-
-{plans}
-"""
+from tests.bench import agent, page, planning, power_loss, scale, soak
+from tests.bench.lines import Line, about, missed, tell
 
 
-def main() -> int:
-    """Measure everything; 1 if a goal was missed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="power losses for each profile and API server")
-    parser.add_argument("--control-plane", default="embedded,real", help="the API servers, with commas")
-    parser.add_argument("--output", type=Path, default=Path("docs/benchmarks.md"))
-    given = parser.parse_args()
-    losses = power_loss.measure(given.control_plane.split(","), given.runs)
-    plans = planning.measure()
-    given.output.write_text(page(losses, plans))
-    print(f"written to {given.output}")
-    return 0 if all(loss.reached for loss in losses) else 1
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One of them: its options, and its lines as they come."""
+
+    arguments: Callable[[argparse.ArgumentParser], None]
+    measure: Callable[[argparse.Namespace], Iterator[Line]]
+    help: str
 
 
-def page(losses: list[power_loss.Series], plans: list[planning.Planned]) -> str:
-    """The document."""
-    return PAGE.format(
-        machine=f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}",
-        losses="\n".join(power_loss.table(losses)),
-        plans="\n".join(planning.table(plans)),
+BENCHMARKS = {
+    "power-loss": Benchmark(power_loss.arguments, power_loss.measure, "a node is lost: when does its guest run again?"),
+    "scale": Benchmark(scale.arguments, scale.measure, "a manager with 32 nodes and 1,000 guests"),
+    "agent": Benchmark(agent.arguments, agent.measure, "memory and processor time of the agent"),
+    "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),
+    "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 1 when a goal was missed."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    given = _parser().parse_args(words)
+    if given.name == "page":
+        page.write()
+        return 0
+    names = list(BENCHMARKS) if given.name == "all" else [given.name]
+    found = [line for name in names for line in _run(name, words if given.name != "all" else [name], given.record)]
+    for line in missed(found):
+        tell(f"MISSED: {line.benchmark}, {line.series}: {max(line.values):g} {line.unit}, the goal is {line.goal:g}")
+    return 1 if missed(found) else 0
+
+
+def _run(name: str, words: list[str], record: bool) -> list[Line]:
+    """One benchmark, by its part of the command line."""
+    options = _parser().parse_args(words)
+    command = shlex.join(["python", "-m", "tests.bench", *(word for word in words if word != "--record")])
+    lines, texts = [], []
+    for line in BENCHMARKS[name].measure(options):
+        texts.append(line.encode(about(command)))
+        print(texts[-1], flush=True)
+        lines.append(line)
+    if record:
+        page.record(name, texts)
+    return lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, benchmark in BENCHMARKS.items():
+        one = names.add_parser(name, help=benchmark.help, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        benchmark.arguments(one)
+        one.add_argument(
+            "--record", action="store_true", help="put the lines in docs/benchmarks.jsonl and write the page"
+        )
+    every = names.add_parser("all", help="every one of them, with its defaults")
+    every.add_argument(
+        "--record", action="store_true", help="put the lines in docs/benchmarks.jsonl and write the page"
+    )
+    names.add_parser("page", help="write docs/benchmarks.md from docs/benchmarks.jsonl")
+    return parser
 
 
 if __name__ == "__main__":

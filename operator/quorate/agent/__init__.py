@@ -1,1 +1,1 @@
-"""The agent on every node: renews the Lease, pets the watchdog, resets the node. It imports no more than it must."""
+"""The agent on every node: renews the Lease, pets the watchdog, resets the node. Imports no more than it must."""

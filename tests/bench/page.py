@@ -1,0 +1,128 @@
+"""docs/benchmarks.md, written from docs/benchmarks.jsonl: the lines as they were printed, and the same for people."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench.lines import Line, decode
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+LINES: Final = DOCS / "benchmarks.jsonl"
+PAGE: Final = DOCS / "benchmarks.md"
+Json = dict[str, Any]
+
+HEAD: Final = """\
+# Benchmarks
+
+Written by `make bench`. Every single number is in [benchmarks.jsonl](benchmarks.jsonl), one JSON object a series, as
+`python -m tests.bench NAME` prints it. A goal is reached when no value is above it. Absolute times differ between
+machines; a recovery is mostly waiting by design (T in [architecture](architecture.md)) and hardly depends on it.
+"""
+
+SECTIONS: Final[dict[str, tuple[str, str]]] = {
+    "power-loss": (
+        "A node is lost",
+        """\
+A lab of three nodes and two managers, with real agents and processes. Measured from the moment in which the node is lost
+until its guest is Ready on another one by the API, and seen running there by an observer who looks at the processes only.
+Nothing can be faster than T after a power cut, because a node might still be running that long: 14.7 s with profile Fast,
+21.3 s with Balanced. A clean shutdown needs no waiting: the agent says that nothing runs any more. Proxmox VE takes about
+120 s after a power cut, as long as its locks live.""",
+    ),
+    "scale": (
+        "32 nodes and 1,000 guests",
+        """\
+A real API server with etcd, and one manager. The nodes are only told of: a driver renews their Leases and reports that the
+guests' Pods run. Once nothing changes any more, the manager is watched: it should write nothing but its leader's Leases. A
+round is building the World, planning, checking the plan and finding nothing to carry out; its processor time is measured
+on the same objects in a process of its own. A start is timed from starting the process to its first plan.""",
+    ),
+    "agent": (
+        "The agent",
+        """\
+Keeper and loop together, on a node of a lab with a guest, after their port was scraped. *Without other Python programs*
+is what they cost a node that runs nothing else of that kind: their anonymous memory, and each file that they map counted
+once, by the larger of the two. PSS, which divides a page by the number of processes that share it, is smaller here only
+because the lab runs a dozen Python programs; RSS counts what both share twice.""",
+    ),
+    "soak": (
+        "Pressure",
+        """\
+Three nodes with a guest each. Every core is kept busy, most of the free memory is taken and touched, and the API server is
+stopped again and again, each time for less than W - d - r. No healthy node may be reset, no guest moved. Profile Fast
+renews every second: half an hour of it is as many renewals (1,800 a node) as an hour of Balanced, with less time for each.
+A late pet is a renewal confirmed too late to pet, or a pet more than r + d after the one before; at W without a pet the
+watchdog resets the node.""",
+    ),
+    "planning": (
+        "Planning alone",
+        "One `plan()` on the toy cluster of the tests, when every guest is new and needs a node, and when all run.",
+    ),
+}
+
+
+def record(name: str, texts: list[str]) -> None:
+    """Put the lines of one benchmark in the place of its earlier ones, and write the page."""
+    kept = [text for text in _texts() if json.loads(text)["benchmark"] != name]
+    by_name = {one: [text for text in kept if json.loads(text)["benchmark"] == one] for one in SECTIONS}
+    by_name[name] = texts
+    LINES.write_text("".join(f"{text}\n" for texts_of_one in by_name.values() for text in texts_of_one))
+    write()
+
+
+def write() -> None:
+    """The page from the lines."""
+    found = [(decode(text), json.loads(text)) for text in _texts()]
+    parts = [HEAD]
+    for name, (title, words) in SECTIONS.items():
+        mine = [(line, about) for line, about in found if line.benchmark == name]
+        if mine:
+            parts.append(f"\n## {title}\n\n{words}\n\n{_how(mine[0][1])}\n\n" + "\n".join(_table(mine)) + "\n")
+    PAGE.write_text("".join(parts))
+
+
+def _texts() -> list[str]:
+    return LINES.read_text().splitlines() if LINES.exists() else []
+
+
+def _how(about: Json) -> str:
+    """The command, and where it ran."""
+    where = f"On {about['when'][:10]}, {about['machine']}, load average {about['load']} at the first line."
+    return f"    {about['command']}\n\n{where}"
+
+
+def _table(found: list[tuple[Line, Json]]) -> list[str]:
+    several = any(len(line.values) > 1 for line, _ in found)
+    numbers = ["times", "min", "median", "max"] if several else ["measured"]
+    rows = ["| " + " | ".join(["what", *numbers, "goal", "reached", "besides"]) + " |"]
+    rows.append("|" + "---|" * (len(numbers) + 4))
+    for line, _ in found:
+        values = [line.values[0]] if not several else [min(line.values), line.median, max(line.values)]
+        cells = [
+            line.series,
+            *([str(len(line.values))] if several else []),
+            *(_number(one, line.unit) for one in values),
+        ]
+        goal = "" if line.goal is None else _number(line.goal, line.unit)
+        cells += [goal, {None: "", True: "yes", False: "**no**"}[line.reached], _notes(line.notes)]
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
+
+
+def _number(value: float, unit: str) -> str:
+    digits = f"{value:.0f}" if value == round(value) and value >= 100 else f"{value:.3g}"
+    return f"{digits} {unit}".strip()
+
+
+def _notes(notes: Json) -> str:
+    """Short ones in words: `more_s: 1.2` is "more 1.2 s"."""
+    found = []
+    for name, value in notes.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        words, _, unit = name.rpartition("_")
+        if unit not in {"s", "ms", "mib", "percent"}:
+            words, unit = name, ""
+        unit = {"mib": "MiB", "percent": "%"}.get(unit, unit)
+        found.append(f"{words.replace('_', ' ')} {_number(value, unit)}")
+    return ", ".join(found)
