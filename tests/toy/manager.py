@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from quorate.core import beats
 from quorate.core.actions import (
@@ -110,7 +111,10 @@ class Manager:
         made = plan(world)
         breaches = check(world, made)
         assert not breaches, breaches
-        assert plan(world) == made, "the same World must give the same Plan"
+        with patch("quorate.core.plan.settled", lambda *_: False):
+            assert plan(world) == made, (
+                "the same World must give the same Plan, by the shortcut for settled guests or not"
+            )
         self.plans += 1
         return made
 

@@ -16,6 +16,7 @@ from quorate.core.guests import guest_round
 from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
 from quorate.core.quorum import Quorum
+from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
@@ -170,6 +171,9 @@ def _guests(making: Making, room: Room) -> list[Draft]:
     """Every guest's round, in the order of their names; each sees where the ones before it went."""
     drafts = []
     for guest in making.world.guests:
+        if settled(room, guest):
+            drafts.append(Draft(room, guest, guest.status))
+            continue
         draft = _one_guest(room, guest)
         drafts.append(draft)
         if draft.status is not guest.status:
