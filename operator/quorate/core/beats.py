@@ -47,7 +47,7 @@ def saw(
 
 
 def probed(beat: Beat, now_s: float) -> Beat:
-    """A live GET that began at `now_s` has returned this very version."""
+    """A live GET that began at `now_s` has shown nothing that is not in this beat."""
     return replace(beat, probed_s=now_s)
 
 

@@ -132,7 +132,9 @@ class _Round:
         said = beat.attestation
         if self.status.system_uuid and said.system_uuid != self.status.system_uuid:
             self._note("MachineReplaced", f"another machine renews under this name (system UUID {said.system_uuid})")
-        self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid)
+        # Another boot is another chance: that the one before did not arm in time says nothing of this one.
+        arming = replace(self.status.arming, failed=False) if self.status.arming.failed else self.status.arming
+        self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid, arming=arming)
         self._remember_attestation()
 
     def _suspect(self) -> None:

@@ -8,7 +8,7 @@ taken, a right that is missing) is put where the next plan sees it.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from quorate.api.wire import to_wire
@@ -33,12 +33,14 @@ from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
 from quorate.kube.resources import OURS, path_of
-from quorate.kube.store import Store
+from quorate.kube.store import Store, View
 
 log = logging.getLogger(__name__)
 AT_A_STRETCH_S: Final = 1.0
 """Statuses are written for so long, and then deeds are done for so long: what is left is planned anew. A thousand new
 guests must not keep the manager from seeing that a node has died."""
+SAME_TRIES: Final = 5
+"""Tries to write one status over versions that differ in nothing that a plan sees."""
 PARALLEL: Final = 8
 """Objects worked on at the same time: a node with a hundred guests must not be recovered one call after the other."""
 
@@ -50,6 +52,13 @@ class Done:
     calls: int
     again: bool
     left: bool = False
+
+
+def _unchanged(judged: View | None, now: View | None) -> str:
+    """The version of an object of which a plan would see the same as it judged; empty: something else has changed."""
+    if judged is None or now is None or replace(now, resource_version=judged.resource_version) != judged:
+        return ""
+    return now.resource_version
 
 
 class Actor:
@@ -101,7 +110,25 @@ class Actor:
         return list(await asyncio.gather(*(one(ref, coroutine) for ref, coroutine in work)))
 
     async def _write(self, write: StatusWrite) -> bool:
-        """Replace one status, if the object is still the version that was judged."""
+        """Replace one status, if the object is still as it was judged.
+
+        That is: the version that was judged, or a later one of which a plan would see nothing else. Or somebody who
+        writes labels all the time could keep every status from being written.
+        """
+        judged = self.store.view(write.ref)
+        for _ in range(SAME_TRIES):
+            done = await self._write_once(write)
+            if done is not None:
+                return done
+            version = _unchanged(judged, self.store.view(write.ref))
+            if not version or judged is None or judged.resource_version != write.resource_version:
+                break
+            judged, write = self.store.view(write.ref), replace(write, resource_version=version)
+        self.tally.not_written(write.ref.kind, conflict=True)
+        return False
+
+    async def _write_once(self, write: StatusWrite) -> bool | None:
+        """None: somebody was faster."""
         if not self.may_act():
             return False
         resource, key = OURS[write.ref.kind], (write.ref.namespace, write.ref.name)
@@ -123,9 +150,8 @@ class Actor:
             await self._look_again(write.ref)
             if self.store.status(write.ref) == write.status:  # ours: its answer was lost, and the retry met it
                 self.tally.wrote(write.ref.kind, judged, write.status)
-            else:
-                self.tally.not_written(write.ref.kind, conflict=True)
-            return False
+                return False
+            return None
         except Transient as error:
             self.tally.not_written(write.ref.kind, conflict=False)
             log.warning("status of %s not written: %s", write.ref, error)

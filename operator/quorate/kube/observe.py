@@ -130,7 +130,7 @@ def _base64(data: str | bytes | None) -> bytes | None:
 
 
 async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[], None] = lambda: None) -> None:
-    """Run kopf until asked to stop; should it end by itself, begin anew (the sweep tells what was missed).
+    """Run kopf until asked to stop; should it fail, begin anew (the sweep tells what was missed).
 
     Whenever it begins it takes SIGTERM and SIGINT for itself; `began` is called just after that.
     """
@@ -155,6 +155,8 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
             )
         except Exception:  # whatever ends the watching, the manager must go on watching
             log.exception("watching ended: it begins anew")
+        else:
+            stop.set()  # it ends without an error only when it is told to: a signal came while it had them
         finally:
             telling.cancel()
             store.watching = False

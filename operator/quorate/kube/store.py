@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import inf
 from operator import is_
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from quorate.api import parse
 from quorate.core import beats
@@ -67,6 +67,10 @@ def _kept(resource: Resource, raw: Raw) -> Raw:
     """
     metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
     return {"metadata": metadata} if resource in _SEEN_ONLY else {**raw, "metadata": metadata}
+
+
+View: TypeAlias = ClusterView | NodeView | GuestView | StorageView
+"""One of our objects, by itself: without what belongs to it in other objects."""
 
 
 class Store:
@@ -169,7 +173,9 @@ class Store:
             return
         self.put(LEASES, raw)
         beat = self.beats.get(name)
-        if beat is not None and beat.resource_version == raw["metadata"].get("resourceVersion"):
+        # Whatever came in meanwhile is in the beat as well. Its very version need not be the one that was read: somebody
+        # who writes the Lease all the time would keep a dead node from ever being suspected.
+        if beat is not None and beat.uid == raw["metadata"].get("uid"):
             self.beats[name] = beats.probed(beat, began_s)
 
     def trouble(self, resource: Resource, key: Key, text: str = "") -> None:
@@ -332,6 +338,11 @@ class Store:
         return [
             replace(view, used_by=tuple(users.get(view.name, ()))) for _, view in sorted(self._views[STORAGES].items())
         ]
+
+    def view(self, ref: Ref) -> View | None:
+        """The object as it was read last."""
+        found: View | None = self._views[OURS[ref.kind]].get((ref.namespace, ref.name))
+        return found
 
     def status(self, ref: Ref) -> ClusterStatus | NodeStatus | GuestStatus | StorageStatus | None:
         """The status of one of our objects as it was last understood; None when there is none."""

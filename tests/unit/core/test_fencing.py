@@ -6,7 +6,7 @@ from quorate.core.actions import ProbeLease, SetTaint, TakeLease
 from quorate.core.fencing import node_round
 from quorate.core.liveness import read
 from quorate.core.selectors import Taint
-from quorate.core.status import Evidence
+from quorate.core.status import Arming, Evidence
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Nonce, Stage
 from quorate.core.world import Sighting
@@ -270,3 +270,12 @@ def test_a_manager_that_has_only_found_the_lease_leaves_the_state_as_it_was_writ
     for state in (NodeState.ONLINE, NodeState.UNKNOWN):
         assert judge(node("n1", beat=found, status={"state": state})).status.state is state
     assert judge(node("n1", beat=found, status={"state": NodeState.GONE})).status.state is NodeState.UNKNOWN
+
+
+def test_a_new_boot_is_another_chance_to_arm():
+    late = node("n1", status={"arming": Arming(4, wanted=False, failed=True)}, beat=beat("n1", holder="n1.2"))
+    found = world(nodes=(late, node("n2"), node("n3")))
+    status = node_round(found, late, read(late, FAST, found.now_s), (), quorate=True).status
+    assert (status.nonce, status.arming.failed) == ("n1.2", False)
+    same = node("n1", status={"arming": Arming(4, wanted=False, failed=True)})
+    assert node_round(found, same, read(same, FAST, found.now_s), (), quorate=True).status.arming.failed

@@ -364,9 +364,10 @@ async def test_watching_that_began_anew_is_counted(monkeypatch: pytest.MonkeyPat
 
     async def ends(**_: object) -> None:
         """kopf gives up once."""
-        if store.watch_restarts:
-            began_anew.set()
-            await asyncio.Event().wait()
+        if not store.watch_restarts:
+            raise RuntimeError("the API server is gone")
+        began_anew.set()
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(kopf, "operator", ends)
     store = Store(lambda: None)

@@ -127,3 +127,23 @@ async def test_a_manager_watches_once_everything_was_listed_or_not_at_all(
     await asyncio.wait_for(watching, 30)
     assert watched.is_set() == listed
     await api.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_signal_that_kopf_took_ends_the_watching_and_a_failure_does_not(
+    monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    stop, runs = asyncio.Event(), []
+
+    async def operator(**_: object) -> None:
+        runs.append(len(runs))
+        if not told and len(runs) == 1:
+            raise RuntimeError("the API server is gone")
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    api = Api(Login(Configuration(host="http://127.0.0.1:1"), "this test"))
+    store = Store(lambda: None)
+    await asyncio.wait_for(observe.watch(store, api, stop), 30)
+    assert stop.is_set()
+    assert (len(runs), store.watch_restarts) == ((1, 0) if told else (2, 1))
+    await api.close()

@@ -169,6 +169,14 @@ class TestLeases:
         store.probed(NodeName("n1"), 120.0, lease(1))
         assert store.beats["n1"].probed_s == 120.0
 
+    def test_a_probe_counts_although_somebody_writes_the_lease_all_the_time(self, store, woken):
+        """The watch was faster and knows a later version, of the same sequence: the node is as silent as it was read."""
+        store.put(NODES, member())
+        store.put(LEASES, lease(1, version=1))
+        store.put(LEASES, lease(1, version=3))
+        store.probed(NodeName("n1"), 120.0, lease(1, version=2))
+        assert store.beats["n1"].probed_s == 120.0
+
     def test_a_probe_that_finds_a_newer_one_is_a_beat(self, store, woken):
         store.put(LEASES, lease(1))
         woken.now_s = 120.0
