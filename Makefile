@@ -40,6 +40,10 @@ test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
 faults: $(VENV)/.dev ## Play every fault of docs/failures.md on both API servers
 	@$(BIN)/python -m pytest tests/faults -m faults -n 2 --dist loadgroup
 
+.PHONY: faults-again
+faults-again: $(VENV)/.dev ## Play once more what failed of them last
+	@$(BIN)/python -m pytest tests/faults -m faults -n 2 --dist loadgroup --last-failed
+
 .PHONY: crash-points
 crash-points: $(VENV)/.dev ## Kill the leading manager at every one of its calls (make faults: at every third)
 	@QUORATE_CRASH_POINTS_EVERY=1 $(BIN)/python -m pytest tests/faults/test_crash_points.py -m faults -n 2 --dist loadgroup -rP
