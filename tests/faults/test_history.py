@@ -130,16 +130,12 @@ def answers(scene: Scene) -> bool:
 
 def copy_of(scene: Scene, data: Path, copy: Path) -> None:
     """As a snapshot of the disk: etcd stands still for a moment."""
-    etcd = etcd_of(scene)
+    etcd = _running(scene, "etcd")
     for process in etcd:
         processes.send(process, signal.SIGSTOP)
     shutil.copytree(data, copy)
     for process in etcd:
         processes.send(process, signal.SIGCONT)
-
-
-def etcd_of(scene: Scene) -> list[processes.Process]:
-    return _running(scene, "etcd")
 
 
 def _running(scene: Scene, name: str) -> list[processes.Process]:

@@ -346,7 +346,7 @@ class Store:
 
     def status(self, ref: Ref) -> ClusterStatus | NodeStatus | GuestStatus | StorageStatus | None:
         """The status of one of our objects as it was last understood; None when there is none."""
-        view = self._views[OURS[ref.kind]].get((ref.namespace, ref.name))
+        view = self.view(ref)
         return None if view is None else view.status
 
     def guest_raw(self, key: GuestKey) -> Raw | None:

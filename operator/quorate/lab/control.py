@@ -7,9 +7,24 @@ what failed                                                    {"ok": false, "er
 what does not exist                                            {"ok": false, "error": "...", "misuse": true}
 """
 
-from typing import Final
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
 
 STARTING: Final = "starting"
 READY: Final = "ready"
 FAILED: Final = "failed"
 """Phases of a lab; `problem` says why it failed."""
+
+
+async def answer_lines(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[bytes], Awaitable[dict[str, Any]]]
+) -> None:
+    """Serve one connection of such a socket: an answer to each line, until the other side goes."""
+    with suppress(ConnectionError):
+        while line := await reader.readline():
+            writer.write(json.dumps(await answer(line)).encode() + b"\n")
+            await writer.drain()
+    writer.close()

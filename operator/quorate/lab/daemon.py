@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from quorate.lab.apiclient import UNREACHABLE, describe
-from quorate.lab.control import FAILED, READY, STARTING
+from quorate.lab.control import FAILED, READY, STARTING, answer_lines
 from quorate.lab.errors import LabError, MisuseError, unknown
 from quorate.lab.files import LabFiles, lab_files
 from quorate.lab.lab import Lab
@@ -55,11 +55,7 @@ class Daemon:
             self._phase = READY
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
-        writer.close()
+        await answer_lines(reader, writer, self._answer)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from quorate.agent.orders import UNTIL_TOLD
 from quorate.api import attestation
 from quorate.api.wire import from_wire
 from quorate.cli.removal.found import LEADER, leader_leases
 from quorate.core.status import ClusterStatus
-from quorate.core.timing import PROFILES, Profile, Timing
+from quorate.core.timing import Timing
 from quorate.core.types import ATTESTATION_ANNOTATION
 from quorate.core.world import Attestation
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 Raw = dict[str, Any]
 LEADS_WITHIN_S: Final = 10.0
 """A leader renews every second, and a standby takes over within a few: who is not seen by then does not lead."""
-UNTIL_TOLD: Final = PROFILES[Profile.RELAXED]
-"""The pace of an agent whose Cluster is gone; its d and W are those that it attests."""
 
 
 @dataclass(slots=True)

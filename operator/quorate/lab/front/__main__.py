@@ -12,7 +12,6 @@ import json
 import re
 import signal
 import ssl
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,7 @@ import aiohttp
 
 from quorate.lab import processes
 from quorate.lab.apiclient import read_kubeconfig
+from quorate.lab.control import answer_lines
 from quorate.lab.errors import LabError, unknown
 from quorate.lab.front.listener import Listener
 from quorate.lab.front.proxy import Proxy
@@ -38,11 +38,7 @@ class Process:
         self._proxy = proxy
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                await writer.drain()
-        writer.close()
+        await answer_lines(reader, writer, self._answer)
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
