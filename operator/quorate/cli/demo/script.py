@@ -179,8 +179,12 @@ def _fail(stage: Stage) -> str:
 
 
 def _observed(stage: Stage, key: GuestKey, node: str) -> None:
-    """The observer sees it there as well, and only there."""
-    stage.until(f"the observer to see {key.sid} run on {node}", lambda _: stage.seen_running(key) == [node], SOON_S)
+    """The observer sees it there as well, and only there, and it has begun to write its journal."""
+
+    def confirmed(_: Look) -> bool:
+        return stage.seen_running(key) == [node] == stage.wrote_on("shared", JOURNAL)[-1:]
+
+    stage.until(f"observer and journal to see {key.sid} run on {node}", confirmed, SOON_S)
 
 
 STORY: Final = (

@@ -16,6 +16,8 @@ from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageS
 from quorate.core.types import GuestKey, Instant
 from quorate.kube.resources import Resource
 from quorate.lab import client
+from quorate.lab.files import lab_files
+from quorate.lab.journal import read_journal
 from quorate.lab.observer import Observer
 from quorate.view.build import build
 from quorate.view.report import Report
@@ -121,6 +123,11 @@ class Stage:
         """The nodes on which the observer sees it run now."""
         running = self.observer.running().get(f"{key.namespace}/{key.name}", [])
         return sorted(instance.node for instance in running)
+
+    def wrote_on(self, claim: str, name: str) -> list[str]:
+        """The nodes on which a guest wrote its journal there, one for each instance, in order."""
+        path = lab_files(self._lab).claims / "default" / claim / name
+        return [run.node for run in read_journal(path).runs] if path.exists() else []
 
     def ran_on(self, key: GuestKey) -> list[str]:
         """The nodes on which the observer saw it run, one for each instance, in order."""
