@@ -29,18 +29,19 @@ from quorate.core.actions import (
     TakeLease,
 )
 from quorate.core.types import Kind, Ref
-from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
+from quorate.kube.client import Api, ApiError, Conflict, NotFound, Permanent, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
 from quorate.kube.resources import OURS, path_of
-from quorate.kube.store import Store, View
+from quorate.kube.store import Raw, Store, View
 
 log = logging.getLogger(__name__)
 AT_A_STRETCH_S: Final = 1.0
 """Statuses are written for so long, and then deeds are done for so long: what is left is planned anew. A thousand new
 guests must not keep the manager from seeing that a node has died."""
 SAME_TRIES: Final = 5
-"""Tries to write one status over versions that differ in nothing that a plan sees."""
+"""Tries to write one status over versions that differ in nothing that a plan sees; an odd number, so that the last one
+is by version and says what is wrong with a status that is refused."""
 PARALLEL: Final = 8
 """Objects worked on at the same time: a node with a hundred guests must not be recovered one call after the other."""
 
@@ -113,11 +114,12 @@ class Actor:
         """Replace one status, if the object is still as it was judged.
 
         That is: the version that was judged, or a later one of which a plan would see nothing else. Or somebody who
-        writes labels all the time could keep every status from being written.
+        writes labels all the time could keep every status from being written. Whoever writes faster than we read is
+        met by every second try: it leaves it to the API server to compare.
         """
         judged = self.store.view(write.ref)
-        for _ in range(SAME_TRIES):
-            done = await self._write_once(write)
+        for tried in range(SAME_TRIES):
+            done = await self._write_once(write, in_place=tried % 2 == 1)
             if done is not None:
                 return done
             version = _unchanged(judged, self.store.view(write.ref))
@@ -127,25 +129,18 @@ class Actor:
         self.tally.not_written(write.ref.kind, conflict=True)
         return False
 
-    async def _write_once(self, write: StatusWrite) -> bool | None:
+    async def _write_once(self, write: StatusWrite, *, in_place: bool) -> bool | None:
         """None: somebody was faster."""
         if not self.may_act():
             return False
-        resource, key = OURS[write.ref.kind], (write.ref.namespace, write.ref.name)
-        metadata = {"name": write.ref.name, "resourceVersion": write.resource_version}
-        if write.ref.namespace:
-            metadata["namespace"] = write.ref.namespace
-        known = self.store.raw[resource].get(key, {})
-        body = {
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": metadata,
-            "spec": known.get("spec", {}),
-            "status": to_wire(write.status),
-        }
+        resource = OURS[write.ref.kind]
+        known = self.store.raw[resource].get((write.ref.namespace, write.ref.name), {})
         judged = self.store.status(write.ref)  # if it is another one by now, the write will fail
         try:
-            self.store.put(resource, await self.api.replace(path_of(write.ref, "status"), body))
+            if in_place and known.get("status") and known["metadata"]["resourceVersion"] == write.resource_version:
+                self.store.put(resource, await self._swap(write, known))
+            else:
+                self.store.put(resource, await self._replace(write, known))
         except (Conflict, NotFound):
             await self._look_again(write.ref)
             if self.store.status(write.ref) == write.status:  # ours: its answer was lost, and the retry met it
@@ -162,6 +157,42 @@ class Actor:
             return False
         self.tally.wrote(write.ref.kind, judged, write.status)
         return True
+
+    async def _replace(self, write: StatusWrite, known: Raw) -> Raw:
+        """Write over the version that was judged."""
+        resource = OURS[write.ref.kind]
+        metadata = {"name": write.ref.name, "resourceVersion": write.resource_version}
+        if write.ref.namespace:
+            metadata["namespace"] = write.ref.namespace
+        body = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": metadata,
+            "spec": known.get("spec", {}),
+            "status": to_wire(write.status),
+        }
+        return await self.api.replace(path_of(write.ref, "status"), body)
+
+    async def _swap(self, write: StatusWrite, known: Raw) -> Raw:
+        """Write over the very status that was judged, in whatever version: the API server compares as it commits.
+
+        No other status is ever written over, and no other spec. What else a plan sees (an annotation of a person) may
+        change just before the write as well as just after it: the status does not hold it, so the next plan sees it.
+        """
+        operations: list[Raw] = [
+            {"op": "test", "path": "/metadata/uid", "value": known["metadata"].get("uid")},
+            {"op": "test", "path": "/metadata/generation", "value": known["metadata"].get("generation")},
+            {"op": "test", "path": "/metadata/deletionTimestamp", "value": known["metadata"].get("deletionTimestamp")},
+            {"op": "test", "path": "/status", "value": known["status"]},
+            {"op": "replace", "path": "/status", "value": to_wire(write.status)},
+        ]
+        path = path_of(write.ref, "status")
+        try:
+            return await self.api.patch(path, operations)
+        except Permanent as error:
+            if error.code == 422:  # a `test` that failed, or a status that the schema refuses: the next try tells which
+                raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
+            raise
 
     async def _look_again(self, ref: Ref) -> None:
         """Somebody was faster: fetch what is there now, so that the next plan starts from it."""
