@@ -123,6 +123,11 @@ class Chaos(RuleBasedStateMachine):
         if self.keys[name] in self.toy.guests:
             self.toy.touch_guest(self.keys[name], command=f"{self.commands} relocate {node}")
 
+    @rule(node=NODES, on=st.booleans())
+    def maintenance(self, node: str, on: bool) -> None:
+        if node in self.toy.nodes:
+            self.toy.touch_node(node, maintenance="work" if on else None)
+
     @rule(name=GUESTS, version=st.integers(1, 3))
     def new_template(self, name: str, version: int) -> None:
         if self.keys[name] in self.toy.guests:
@@ -198,6 +203,8 @@ class Chaos(RuleBasedStateMachine):
             machine.agent, machine.giving_up = True, False
             if not machine.on:
                 toy.power_on(name)
+            if name in toy.nodes:
+                toy.touch_node(name, maintenance=None)
         toy.run(60)
         for name in self._unproven_by_machine():
             incident = toy.nodes[name].status.incident
@@ -209,6 +216,7 @@ class Chaos(RuleBasedStateMachine):
                 continue
             assert status.state is GuestState.STARTED, (key, status)
             assert toy.running(key), (key, status)
+            assert status.maintenance_node is None, (key, status)
 
     def _unproven_by_machine(self) -> list[str]:
         """Incidents that only a person can end: no watchdog was armed, and no manager saw both boots."""

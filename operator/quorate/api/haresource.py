@@ -193,6 +193,8 @@ class HAResourceStatusModel(Model):
     """Restarts used on this node."""
     failed_nodes: Annotated[list[str], Field(max_length=128)] = []
     """Nodes on which it failed."""
+    maintenance_node: str | None = None
+    """The node that it left for maintenance, and to which it returns when that is over."""
     tries: str = ""
     """Restarts and relocations used, of those allowed."""
     next_try: Timestamp | None = None

@@ -8,6 +8,15 @@ from quorate.api.common import Column, Conditions, Model, Name, Resource, Timest
 from quorate.core.types import EvidenceKind, NodeState, Stage
 
 
+class MaintenanceSpec(Model):
+    """Work on the node (Proxmox: node-maintenance)."""
+
+    enabled: bool
+    """Whether its guests are to leave it, and none is to start there."""
+    reason: Annotated[str, Field(max_length=1024)] = ""
+    """Why, for whoever looks."""
+
+
 class NodeSpec(Model):
     """What is wished."""
 
@@ -17,6 +26,8 @@ class NodeSpec(Model):
     """The Cluster it votes in. It cannot be changed: delete the Node to let it join another one."""
     votes: Annotated[int, Field(ge=0, le=100)] = 1
     """Its votes. 0 is allowed: it runs guests and does not count."""
+    maintenance: MaintenanceSpec | None = None
+    """Its guests move to other nodes and come back when this ends. It goes on voting."""
 
 
 class EvidenceModel(Model):
@@ -98,8 +109,8 @@ class NodeStatusModel(Model):
     """What was seen and done."""
 
     state: NodeState = NodeState.UNKNOWN
-    """Online; Unknown: no heartbeat; Fence: lost with guests, waiting for proof or return; Gone: Kubernetes does not know
-    it."""
+    """Online; Maintenance: its guests leave it; Unknown: no heartbeat; Fence: lost with guests, waiting for proof or
+    return; Gone: Kubernetes does not know it."""
     since: Timestamp | None = None
     """Since when."""
     votes: int = 0
@@ -131,7 +142,7 @@ class NodeStatusModel(Model):
     observed_generation: int = 0
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, WatchdogAccepted, FenceConfirmed, AgentCurrent."""
+    """Ready, Reconciling, Stalled, WatchdogAccepted, FenceConfirmed, AgentCurrent; Drained while in maintenance."""
 
 
 class Node(Resource):

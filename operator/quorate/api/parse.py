@@ -83,6 +83,7 @@ def node(raw: Raw) -> NodeView:
         **{**identity, "name": NodeName(identity["name"])},
         cluster_name=spec.cluster_name,
         votes=spec.votes,
+        maintenance=spec.maintenance.reason if spec.maintenance is not None and spec.maintenance.enabled else None,
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),

@@ -149,9 +149,9 @@ def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadlin
 
 
 def reset(session: Session, guest: Guest) -> None:
-    """Take a guest out of Error and try it anew, with fresh counters.
+    """Take a guest out of Error and try it anew.
 
-    Find out first why it failed: its last words are in quorate status.
+    Its counters begin anew. Find out first why it failed: its last words are in quorate status.
     """
     from quorate.cli.commands import give, status_of
 

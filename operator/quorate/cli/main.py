@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from quorate import __version__
-from quorate.cli import add, clusters, fence, guests, history, lists, programs, remove, status, uninstall
+from quorate.cli import add, clusters, fence, guests, history, lists, maintenance, programs, remove, status, uninstall
 from quorate.cli.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli.help import CLUSTER, GUESTS, LOOK, PARTS, Verbs, program_name
 from quorate.cli.output import note, say
@@ -51,6 +51,7 @@ def build() -> typer.Typer:
     guests.register(app, GUESTS)
     remove.register(app, GUESTS)
     clusters.register(app, CLUSTER)
+    maintenance.register(app, CLUSTER)
     fence.register(app, CLUSTER)
     programs.register(app, PARTS)
     uninstall.register(app, PARTS)

@@ -102,6 +102,9 @@ def _history_note(ref: Ref, rewind: Rewind) -> Note:
     return Note(ref, "HistoryBackwards", f"{rewind.id}: {rewind.why}", warning=True)
 
 
+_HEARD = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
+
+
 def _timing_status(resolved: Resolved) -> TimingStatus:
     timing = resolved.timing
     return TimingStatus(
@@ -119,13 +122,13 @@ def _timing_status(resolved: Resolved) -> TimingStatus:
 
 def _fencing(nodes: Mapping[NodeName, NodeStatus]) -> str:
     """How many of the nodes that are online hold an armed watchdog; none needs to while no guest runs."""
-    online = [status for status in nodes.values() if status.state is NodeState.ONLINE]
+    online = [status for status in nodes.values() if status.state in _HEARD]
     armed = sum(1 for status in online if status.watchdog is not None and status.watchdog.armed)
     return f"Armed {armed}/{len(online)}" if armed else "Standby"
 
 
 def _nodes_text(nodes: Mapping[NodeName, NodeStatus]) -> str:
-    online = sum(1 for status in nodes.values() if status.state is NodeState.ONLINE)
+    online = sum(1 for status in nodes.values() if status.state in _HEARD)
     return f"{online}/{len(nodes)}"
 
 
@@ -171,11 +174,14 @@ def _sentence(world: World, outlook: Outlook) -> str:
             return f"{name} is fenced, {status.guests} {'guest recovers' if status.guests == 1 else 'guests recover'}"
         waiting = "guest waits" if status.guests == 1 else "guests wait"
         return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} {waiting} for it"
-    lost = [name for name, status in outlook.nodes.items() if status.state is not NodeState.ONLINE]
-    guests = _guests_text(outlook.guests)
+    said = f"quorate ({quorum.sentence}), guests: {_guests_text(outlook.guests)}"
+    lost = [name for name, status in outlook.nodes.items() if status.state not in _HEARD]
+    drained = [name for name, status in outlook.nodes.items() if status.state is NodeState.MAINTENANCE]
     if lost:
-        return f"quorate ({quorum.sentence}), guests: {guests}; not online: {', '.join(lost)}"
-    return f"quorate ({quorum.sentence}), guests: {guests}"
+        said += f"; not online: {', '.join(lost)}"
+    if drained:
+        said += f"; in maintenance: {', '.join(drained)}"
+    return said
 
 
 def _leaving(outlook: Outlook) -> str:

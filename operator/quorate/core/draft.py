@@ -35,6 +35,8 @@ class Room:
     storages: Mapping[str, StorageView]
     counts: dict[NodeName, int] = field(default_factory=dict)
     asks: dict[NodeName, set[Uid]] = field(default_factory=dict)
+    staying: dict[NodeName, dict[str, str]] = field(default_factory=dict)
+    """Node in maintenance -> the sids of the guests that cannot leave it, and why."""
 
     @property
     def quorate(self) -> bool:

@@ -18,6 +18,8 @@ from quorate.core.status import Evidence, Incident, Instance, NodeStatus, Watchd
 from quorate.core.types import FENCE_TAINT, Answer, EvidenceKind, IncidentId, Instant, NodeState, Nonce, Stage, node_ref
 from quorate.core.world import NodeView, World
 
+_QUIET = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE, NodeState.UNKNOWN})
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -296,8 +298,8 @@ class _Round:
         elif self.node.kube is None:
             state = NodeState.GONE
         elif self.pulse.alive is Answer.YES and self.node.beat is not None and self.node.beat.nonce == status.nonce:
-            state = NodeState.ONLINE
-        elif self.pulse.alive is Answer.NOT_YET and status.state in {NodeState.ONLINE, NodeState.UNKNOWN}:
+            state = NodeState.ONLINE if self.node.maintenance is None else NodeState.MAINTENANCE
+        elif self.pulse.alive is Answer.NOT_YET and status.state in _QUIET:
             state = status.state
         else:
             state = NodeState.UNKNOWN

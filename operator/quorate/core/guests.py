@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from quorate.core import commands, tries
+from quorate.core import commands, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.moves import move
 from quorate.core.place import choose
-from quorate.core.starting import choose_target, move_after_end, starting, taken_away
+from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
 from quorate.core.types import INSTANCE_FINALIZER, GuestState, Nonce, UpdatePolicy, Wanted, clock
@@ -127,12 +127,14 @@ def _started(draft: Draft) -> None:
         taken_away(draft)
     elif (to := commands.carry_out(draft)) is not None:
         move(draft, to)
+    elif maintenance.leave(draft) or maintenance.come_back(draft):
+        move(draft, S.RELOCATE)
     elif _update(draft, instance):
         draft.say("its template changed: it is stopped and started with the new one")
         move(draft, S.REQUEST_STOP)
     else:
         tries.clear_when_stable(draft)
-        if not draft.stalled:
+        if not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
             draft.say(f"runs on {instance.node}" + ("" if draft.status.ready else ", not Ready"))
 
 
@@ -154,9 +156,31 @@ def _request_stop(draft: Draft) -> None:
 def _relocate(draft: Draft) -> None:
     if draft.want is not Wanted.STARTED:
         move(draft, S.REQUEST_STOP)
-    elif stop(draft):
+    elif not _waits_for_target(draft) and stop(draft):
         draft.set_instance(None)
         move(draft, S.STARTING)
+
+
+def _waits_for_target(draft: Draft) -> bool:
+    """It runs on until its target has armed its watchdog: that takes seconds, in which it would be down.
+
+    Should the target become one that cannot take it, it was not stopped for nothing.
+    """
+    instance, target = draft.instance, draft.status.target
+    if instance is None or instance.stopping or instance.ended or target is None:
+        return False
+    if not target_stands(draft):
+        draft.status = replace(draft.status, target=None)
+        draft.say(f"{target} cannot take it any more: it stays")
+        move(draft, S.STARTED if draft.status.ready else S.STARTING)
+        return True
+    if target in draft.room.armed:
+        return False
+    draft.say(f"moves to {target}, once that has armed its watchdog")
+    until = draft.room.arms_until(target)
+    if until is not None:
+        draft.wake_at(until)
+    return True
 
 
 def _stopped(draft: Draft) -> None:
@@ -234,7 +258,7 @@ def _recovery(draft: Draft) -> None:
     recovery = draft.status.recovery
     if recovery is not None and recovery.released is None:
         recovery = replace(recovery, released=draft.world.wall)
-    draft.status = replace(draft.status, instance=None, recovery=recovery, restarts=0)
+    draft.status = replace(draft.status, instance=None, recovery=recovery, restarts=0, maintenance_node=None)
     if draft.want is not Wanted.STARTED:
         move(draft, S.STOPPED)
         return

@@ -13,6 +13,8 @@ from quorate.core.timing import Timing
 from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage, clock
 from quorate.core.world import NodeView, World
 
+NAMED: Final = 3
+"""So many guests are named in a sentence."""
 GONE_KEEPS_VOTE_MS: Final = 3_600_000
 """A node whose Kubernetes node was deleted keeps its vote for an hour (Proxmox: gone nodes)."""
 
@@ -112,7 +114,7 @@ def finish(
             observed_generation=node.generation,
         )
         after = replace(after, message=_message(node, after, room))
-        after = replace(after, conditions=_conditions(world, node, after))
+        after = replace(after, conditions=_conditions(world, node, after, room))
         finished[node.name] = after
     return finished
 
@@ -132,7 +134,7 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
         return node.trouble
     incident = status.incident
     if incident is None:
-        return _quiet_message(node, status)
+        return _quiet_message(node, status, room)
     if incident.stage is Stage.FENCED:
         if status.guests:
             return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
@@ -158,7 +160,7 @@ def _kinds(kind: EvidenceKind | None) -> str:
     return str(kind) if kind is not None else "no evidence"
 
 
-def _quiet_message(node: NodeView, status: NodeStatus) -> str:
+def _quiet_message(node: NodeView, status: NodeStatus, room: Room) -> str:
     match status.state:
         case NodeState.GONE:
             return "Kubernetes no longer knows it; it keeps its vote for an hour, or until this Node is deleted"
@@ -166,6 +168,8 @@ def _quiet_message(node: NodeView, status: NodeStatus) -> str:
             return "waiting for the first heartbeat of its agent"
         case NodeState.UNKNOWN:
             return "no heartbeat; no guest runs there, so nothing waits for it"
+    if status.state is NodeState.MAINTENANCE and not node.deleting:
+        return _maintenance_message(node, status, room)
     if node.deleting:
         if status.guests:
             return (
@@ -175,9 +179,34 @@ def _quiet_message(node: NodeView, status: NodeStatus) -> str:
     return "renews its Lease"
 
 
-def _conditions(world: World, node: NodeView, status: NodeStatus) -> tuple[Condition, ...]:
-    online = status.state is NodeState.ONLINE
-    findings = [*summary(ready=online, reason=str(status.state), message=status.message)]
+def _maintenance_message(node: NodeView, status: NodeStatus, room: Room) -> str:
+    """What is left on it, and why it cannot leave."""
+    why = f" ({node.maintenance})" if node.maintenance else ""
+    if not status.guests:
+        return f"in maintenance{why}: no guest is left"
+    staying = room.staying.get(node.name, {})
+    guests = "1 guest" if status.guests == 1 else f"{status.guests} guests"
+    if not staying:
+        return f"in maintenance{why}: {guests} to leave it"
+    named = "; ".join(f"{sid} has nowhere to go: {reasons}" for sid, reasons in sorted(staying.items())[:NAMED])
+    more = f"; and {len(staying) - NAMED} more" if len(staying) > NAMED else ""
+    return f"in maintenance{why}: {guests} left: {named}{more}"
+
+
+def _drained_finding(node: NodeView, status: NodeStatus, room: Room) -> Finding:
+    if not status.guests:
+        return Finding("Drained", True, "Drained", "no guest is left: it can be worked on")
+    reason = "NowhereToGo" if room.staying.get(node.name) else "Draining"
+    return Finding("Drained", False, reason, status.message)
+
+
+def _conditions(world: World, node: NodeView, status: NodeStatus, room: Room) -> tuple[Condition, ...]:
+    drains = status.state is NodeState.MAINTENANCE
+    ready = status.state is NodeState.ONLINE or (drains and not status.guests)
+    stalled = drains and bool(room.staying.get(node.name))
+    findings = [*summary(ready=ready, reason=str(status.state), message=status.message, stalled=stalled)]
+    if drains:
+        findings.append(_drained_finding(node, status, room))
     findings.append(_watchdog_finding(world, node, status))
     if node.confirm:
         findings.append(_confirm_finding(node, status))

@@ -1,7 +1,7 @@
 """The guest state table as data: which state may follow which.
 
     Queued -> Starting -> Started -> RequestStop -> Stopped
-    Started -> Relocate -> Starting         a person moves it, or something else ended it on purpose
+    Started -> Relocate -> Starting         a person moves it, its node drains, or something else ended it on purpose
     any with an instance -> Fence -> Recovery -> Starting     its node was lost
     Starting -> Error                       the restart and relocate limits are used up
     any <-> Ignored                         a person takes it out of our hands
@@ -22,7 +22,7 @@ MOVES: Final[dict[GuestState, frozenset[GuestState]]] = {
     S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.RELOCATE, S.FENCE, S.IGNORED, S.ERROR}),
     S.REQUEST_STOP: frozenset({S.STOPPED, S.FENCE, S.IGNORED}),
     S.STOPPED: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
-    S.RELOCATE: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
+    S.RELOCATE: frozenset({S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
     S.FENCE: frozenset({S.RECOVERY, S.REQUEST_STOP, S.STARTING, S.STARTED, S.IGNORED}),
     S.RECOVERY: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.IGNORED, S.ERROR}),
     S.IGNORED: frozenset({S.QUEUED, S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE}),

@@ -87,7 +87,8 @@ def rejection(
     if view.deleting:
         return "it is leaving the cluster"
     if candidate.state is not NodeState.ONLINE:
-        return f"it is {candidate.state.lower()}"
+        drains = candidate.state is NodeState.MAINTENANCE
+        return f"it is {'in ' if drains else ''}{candidate.state.lower()}"
     if view.kube is None:
         return "Kubernetes does not know it"
     if candidate.slow_to_arm:

@@ -26,6 +26,7 @@ from quorate.core.types import (
     GuestState,
     Kind,
     NodeName,
+    NodeState,
     Ref,
     Wanted,
     node_ref,
@@ -155,12 +156,16 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
     armed = frozenset(
         node.name
         for node in world.nodes
-        if nodes[node.name].state == "Online" and armed_now(_with(node, nodes[node.name]), accepted)
+        if nodes[node.name].state in _HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
     room = Room(world, quorum, nodes, armed, {storage.name: storage for storage in world.storages})
     for guest in world.guests:
         room.occupy(guest.status, 1)
     return room
+
+
+_HEARD = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
+"""Where an instance that is recorded already may still be made: a node in maintenance is left after that."""
 
 
 def _with(node: NodeView, status: NodeStatus) -> NodeView:

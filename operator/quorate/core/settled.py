@@ -6,7 +6,7 @@ it is not sure of takes the long way. Every plan of the toy cluster is made both
 
 from quorate.core.draft import Room
 from quorate.core.status import GuestStatus, Instance
-from quorate.core.types import GuestState, Wanted
+from quorate.core.types import GuestState, NodeState, Wanted
 from quorate.core.world import GuestView, PodView
 
 
@@ -20,6 +20,8 @@ def settled(room: Room, guest: GuestView) -> bool:
     return (
         node is not None
         and node.incident is None
+        and node.state is not NodeState.MAINTENANCE
+        and status.maintenance_node is None
         and room.quorate
         and spec.wanted is Wanted.STARTED
         and not spec.mounts

@@ -8,7 +8,7 @@ status; only then is its Pod made. Whoever finds the instance without its Pod ma
 from dataclasses import replace
 from hashlib import sha256
 
-from quorate.core import tries
+from quorate.core import maintenance, tries
 from quorate.core.actions import CreatePod, SetFinalizer, StopPod
 from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
@@ -48,7 +48,7 @@ def _prepare(draft: Draft) -> None:
         return
     if not clear_away(draft) or not template_ready(draft):
         return
-    if not _target_stands(draft) and not choose_target(draft, prefer=status.node, avoid=status.failed_nodes):
+    if not target_stands(draft) and not choose_target(draft, prefer=status.node, avoid=status.failed_nodes):
         return
     target = draft.status.target
     if target is None:
@@ -127,6 +127,9 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
         draft.say(f"its Pod was declared {pod.phase} ({pod.reason or 'no reason'}): it is stopped and started again")
         draft.set_instance(replace(instance, stopping=True))
         return
+    if maintenance.leave(draft):
+        move(draft, S.RELOCATE)
+        return
     deadline = Instant(instance.drawn + round(draft.guest.spec.start_timeout_s * 1000))
     if draft.world.wall >= deadline:
         limit = f"{draft.guest.spec.start_timeout_s:g}s"
@@ -165,7 +168,7 @@ def move_after_end(draft: Draft, ended: Instance) -> None:
         move(draft, to)
 
 
-def _target_stands(draft: Draft) -> bool:
+def target_stands(draft: Draft) -> bool:
     """Is the target that was chosen in an earlier round still allowed?"""
     target = draft.status.target
     if target is None:

@@ -188,6 +188,7 @@ class GuestStatus:
     target: NodeName | None = None
     restarts: int = 0
     failed_nodes: tuple[NodeName, ...] = ()
+    maintenance_node: NodeName | None = None
     tries: str = ""
     next_try: Instant | None = None
     instance: Instance | None = None

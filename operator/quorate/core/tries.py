@@ -32,7 +32,7 @@ def after_end(draft: Draft, ended: Instance) -> GuestState:
         draft.note("GuestRestarts", f"{why}: restart {status.restarts + 1} of {spec.max_restart} on {ended.node}")
         return GuestState.STARTING
     failed = (*status.failed_nodes, ended.node)
-    status = replace(status, failed_nodes=failed, node=ended.node)
+    status = replace(status, failed_nodes=failed, node=ended.node, maintenance_node=None)
     if len(failed) <= spec.max_relocate:
         draft.status = replace(status, restarts=0, next_try=next_try)
         draft.note("GuestRelocates", f"{why}: relocation {len(failed)} of {spec.max_relocate}, away from {ended.node}")

@@ -139,6 +139,7 @@ class NodeState(StrEnum):
 
     ONLINE = "Online"
     UNKNOWN = "Unknown"
+    MAINTENANCE = "Maintenance"
     FENCE = "Fence"
     GONE = "Gone"
 

@@ -126,7 +126,8 @@ class KubeNode:
 class NodeView:
     """A member: its CR, the Kubernetes node of that name (None: gone) and its Lease (None: missing).
 
-    `missed`: the last version that this manager saw of a Lease that is missing now.
+    `missed`: the last version that this manager saw of a Lease that is missing now. `maintenance`: why its guests are to
+    leave it; None: they are not.
     """
 
     name: NodeName
@@ -137,6 +138,7 @@ class NodeView:
     generation: int = 0
     resource_version: str = ""
     confirm: str = ""
+    maintenance: str | None = None
     deleting: bool = False
     held: bool = False
     kube: KubeNode | None = None

@@ -130,7 +130,7 @@ class ClusterTicker(Ticker):
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
         self.store.attentive[self.cluster] = frozenset(
-            node.name for node in world.nodes if node.status.state is not NodeState.ONLINE
+            node.name for node in world.nodes if node.status.state not in {NodeState.ONLINE, NodeState.MAINTENANCE}
         )
         return self._without_breaches(world, made)
 

@@ -30,7 +30,7 @@ def node_report(
         state=str(status.state),
         since=status.since,
         votes=status.votes if raw.get("status") else int(spec_of(raw).get("votes", 1)),
-        heard=status.state is NodeState.ONLINE or fresh,
+        heard=status.state in {NodeState.ONLINE, NodeState.MAINTENANCE} or fresh,
         renewed=beat,
         taken=taken,
         watchdog=_watchdog(status),
@@ -52,6 +52,9 @@ def _judge(status: NodeStatus, problem: str, *, quorate: bool) -> tuple[Health, 
         return Health.DEGRADED, problem
     if status.incident is not None:
         return _incident(status, status.incident, quorate=quorate)
+    if status.state is NodeState.MAINTENANCE:
+        stalled = any(one.type == "Stalled" and one.status == "True" for one in status.conditions)
+        return Health.DEGRADED if stalled else Health.HEALTHY, status.message
     if status.state is not NodeState.ONLINE:
         return Health.DEGRADED, status.message or "the manager has not looked at it yet"
     failing = [one.message for one in status.conditions if one.type in CONCERNS and one.status != "True"]

@@ -33,6 +33,7 @@ AGENT_WORDS: Final[tuple[tuple[NodeState, bool | None, bool | None, str], ...]] 
     (NodeState.ONLINE, True, None, "active"),
     (NodeState.ONLINE, False, True, "wait_for_agent_lock"),
     (NodeState.ONLINE, False, False, "idle"),
+    (NodeState.MAINTENANCE, None, None, "maintenance mode"),
     (NodeState.UNKNOWN, None, None, OLD),
     (NodeState.FENCE, None, None, OLD),
     (NodeState.GONE, None, None, OLD),

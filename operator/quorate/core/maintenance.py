@@ -1,0 +1,60 @@
+"""Maintenance: a node's guests leave it, and come back when it is over (Proxmox VE HA: node-maintenance).
+
+The node keeps its vote, its Lease and, while guests are left, its armed watchdog. A guest moves once a node is found that
+may run it and has armed its watchdog; one that has nowhere to go runs on, and the node's condition `Drained` names it.
+A guest remembers the node that it left. It forgets it when it comes to run elsewhere for another reason (its new node was
+lost, or it failed there), but not because a person moved it meanwhile.
+"""
+
+from dataclasses import replace
+
+from quorate.core.draft import Draft
+from quorate.core.place import choose, rejection
+from quorate.core.types import NodeName, NodeState
+
+
+def leave(draft: Draft) -> bool:
+    """Does the guest's node drain, and is there another one for it? True: it has a target and may go."""
+    instance = draft.instance
+    if instance is None or not _drains(draft, instance.node):
+        return False
+    accepted = draft.world.cluster.spec.accepted_watchdogs
+    avoid = draft.status.failed_nodes
+    choice = choose(draft.guest.spec, draft.room.candidates(), draft.room.storages, accepted, avoid=avoid)
+    if choice.node is None:
+        draft.room.staying.setdefault(instance.node, {})[draft.guest.key.sid] = choice.reasons
+        draft.say(f"runs on {instance.node}, which is in maintenance: no other node can run it: {choice.reasons}")
+        return False
+    draft.say(f"{instance.node} is in maintenance: it moves to {choice.node}")
+    draft.status = replace(draft.status, target=choice.node, maintenance_node=instance.node)
+    return True
+
+
+def come_back(draft: Draft) -> bool:
+    """Is the maintenance of the node that it left over? True: that node is its target and it may go."""
+    instance, home = draft.instance, draft.status.maintenance_node
+    if instance is None or home is None:
+        return False
+    found = {candidate.view.name: candidate for candidate in draft.room.candidates()}.get(home)
+    if found is None or (instance.node == home and found.state is NodeState.ONLINE):
+        forget(draft)  # the node has left the cluster, or the guest is back (or never left)
+        return False
+    if instance.node == home or found.state is not NodeState.ONLINE:
+        return False
+    accepted = draft.world.cluster.spec.accepted_watchdogs
+    if rejection(draft.guest.spec, found, draft.room.storages, accepted) is not None:
+        return False
+    draft.say(f"the maintenance of {home} is over: it moves back")
+    draft.status = replace(draft.status, target=home)
+    return True
+
+
+def forget(draft: Draft) -> None:
+    """It has come to run elsewhere for another reason: nothing takes it back."""
+    if draft.status.maintenance_node is not None:
+        draft.status = replace(draft.status, maintenance_node=None)
+
+
+def _drains(draft: Draft, node: NodeName) -> bool:
+    status = draft.room.statuses.get(node)
+    return status is not None and status.state is NodeState.MAINTENANCE

@@ -1,0 +1,76 @@
+"""What people ask for by the command line, in a lab on both API servers, judged by the observer and the guest's journal."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from quorate.cli.main import main
+from quorate.core.status import GuestStatus
+from quorate.core.types import NodeState
+from quorate.lab.options import Options
+from tests import real
+from tests.lab.conftest import KINDS
+from tests.lab.scene import Scene, judged, own_cache, running
+from tests.unit.cli.conftest import Ended
+
+pytestmark = pytest.mark.lab
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache() -> Iterator[None]:
+    with own_cache():
+        yield
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def lab(request: pytest.FixtureRequest, cache: None) -> Iterator[object]:
+    if request.param == "real":
+        real.programs()
+    with running(Options("verbs", control_plane=request.param, profile="Fast")) as lab:
+        yield lab
+
+
+@pytest.fixture
+async def scene(lab: object) -> AsyncIterator[Scene]:
+    with judged(lab) as scene:  # type: ignore[arg-type]
+        await scene.until_whole()
+        scene.share_storage()
+        yield scene
+        await scene.heal()
+
+
+@pytest.fixture
+async def web(scene: Scene) -> GuestStatus:
+    return await scene.start_guest()
+
+
+@pytest.fixture
+def run(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, as the lab's administrator."""
+    monkeypatch.setenv("KUBECONFIG", str(scene.files.kubeconfig))
+
+    def one(*arguments: str) -> Ended:
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ended(code, said.out, said.err)
+
+    return one
+
+
+async def test_maintenance(scene: Scene, web: GuestStatus, run: Run) -> None:
+    ended = await asyncio.to_thread(run, "maintenance", "on", "node1", "--reason", "kernel update", "--wait")
+    assert ended.out.startswith("node1: no guest is left, it can be worked on"), ended
+    there = scene.guest()
+    assert there.node != "node1"
+    assert (there.restarts, there.failed_nodes, there.maintenance_node) == (0, (), "node1")
+    assert scene.node("node1").state is NodeState.MAINTENANCE
+    listed = run("nodes").out
+    assert "in maintenance (kernel update): no guest is left" in listed
+    assert "lrm node1 (maintenance mode," in run("status", "-o", "pve").out
+    assert run("relocate", "web", "node1").err.endswith("node node1: it is in maintenance\n")
+    ended = await asyncio.to_thread(run, "maintenance", "off", "node1", "--wait")
+    assert ended.out == "node1 is online, and every guest that had left it is back\n", ended
+    assert scene.runs("node1")
+    assert scene.ran_on() == ["node1", there.node, "node1"]
