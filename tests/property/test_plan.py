@@ -123,6 +123,12 @@ class Chaos(RuleBasedStateMachine):
         if self.keys[name] in self.toy.guests:
             self.toy.touch_guest(self.keys[name], command=f"{self.commands} relocate {node}")
 
+    @rule(name=GUESTS, after=st.lists(GUESTS, max_size=2, unique=True), priority=st.integers(-1, 1))
+    def order(self, name: str, after: list[str], priority: int) -> None:
+        if self.keys[name] in self.toy.guests:
+            wished = tuple(self.keys[one] for one in after)
+            self.toy.edit_guest(self.keys[name], start_after=wished, priority=priority)
+
     @rule(node=NODES, on=st.booleans())
     def maintenance(self, node: str, on: bool) -> None:
         if node in self.toy.nodes:

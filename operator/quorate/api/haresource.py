@@ -56,6 +56,11 @@ class StorageMount(Model):
     """Absolute path in the containers."""
 
 
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+GuestName = Annotated[str, Field(max_length=130, pattern=f"^(ct:)?({_LABEL}/)?{_LABEL}$")]
+"""NAME (in the same namespace), NAMESPACE/NAME or ct:NAMESPACE/NAME."""
+
+
 class HAResourceSpec(Model):
     """What is wished."""
 
@@ -70,6 +75,12 @@ class HAResourceSpec(Model):
     """How often a failed start or an end is answered by a restart on the same node."""
     max_relocate: Annotated[int, Field(ge=0, le=100)] = 1
     """How many other nodes are tried after that; then Error."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """Guests of a larger priority are recovered and started first."""
+    start_after: Annotated[
+        list[GuestName], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = []
+    """Guests that run before this one is started. One that is not wanted, in Error or unknown is not waited for."""
     start_timeout: Duration = "5m"
     """A guest that is not Ready within this time has failed to start."""
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE

@@ -111,8 +111,16 @@ def guest(raw: Raw) -> GuestView:
             start_timeout_s=parse_duration(spec.start_timeout),
             update_policy=spec.update_policy,
             mounts=mounts,
+            priority=spec.priority,
+            start_after=tuple(_named(text, key.namespace) for text in spec.start_after),
         ),
     )
+
+
+def _named(text: str, namespace: str) -> GuestKey:
+    """A guest as a spec names it: NAME in the same namespace, NAMESPACE/NAME, or its sid."""
+    place, _, name = text.removeprefix("ct:").rpartition("/")
+    return GuestKey(place or namespace, name)
 
 
 def without_spec(before: GuestView | NodeView, raw: Raw) -> GuestView | NodeView:

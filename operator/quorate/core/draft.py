@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from quorate.core.actions import Action, Note
+from quorate.core.order import StartOrder
 from quorate.core.place import Candidate
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
@@ -37,6 +38,7 @@ class Room:
     asks: dict[NodeName, set[Uid]] = field(default_factory=dict)
     staying: dict[NodeName, dict[str, str]] = field(default_factory=dict)
     """Node in maintenance -> the sids of the guests that cannot leave it, and why."""
+    order: StartOrder = field(default_factory=StartOrder)
 
     @property
     def quorate(self) -> bool:

@@ -15,6 +15,7 @@ from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
 from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
+from quorate.core.order import CONDITION, start_order
 from quorate.core.quorum import Quorum
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
@@ -158,7 +159,8 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
         for node in world.nodes
         if nodes[node.name].state in _HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
-    room = Room(world, quorum, nodes, armed, {storage.name: storage for storage in world.storages})
+    storages = {storage.name: storage for storage in world.storages}
+    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests))
     for guest in world.guests:
         room.occupy(guest.status, 1)
     return room
@@ -173,9 +175,9 @@ def _with(node: NodeView, status: NodeStatus) -> NodeView:
 
 
 def _guests(making: Making, room: Room) -> list[Draft]:
-    """Every guest's round, in the order of their names; each sees where the ones before it went."""
+    """Every guest's round, by priority and then by name; each sees where the ones before it went."""
     drafts = []
-    for guest in making.world.guests:
+    for guest in sorted(making.world.guests, key=lambda guest: -guest.spec.priority):
         if settled(room, guest):
             drafts.append(Draft(room, guest, guest.status))
             continue
@@ -212,15 +214,18 @@ def _one_guest(room: Room, guest: GuestView) -> Draft:
 def _finish_guest(draft: Draft) -> None:
     """The parts of a guest's status that only describe the rest."""
     status, guest, world = draft.status, draft.guest, draft.world
-    if status is guest.status and status.observed_generation == guest.generation and not draft.stalled:
-        stalled_before = any(one.type == "Stalled" and one.status == "True" for one in status.conditions)
-        if status.conditions and not stalled_before:
+    order = draft.room.order.problem(guest, world.cluster.name)
+    if status is guest.status and status.observed_generation == guest.generation and not draft.stalled and not order:
+        stale = any((one.type, one.status) == ("Stalled", "True") or one.type == CONDITION for one in status.conditions)
+        if status.conditions and not stale:
             return  # nothing moved, and it was described before: the usual case of a thousand guests
     ready, reason = _as_wished(draft)
     stalled = draft.stalled
     findings: tuple[Finding, ...] = summary(
         ready=ready and not stalled, reason=reason, message=stalled or status.message, stalled=bool(stalled)
     )
+    if order is not None:
+        findings = (*findings, order)
     conditions = merge(status.conditions, findings, now=world.wall, generation=guest.generation)
     finished = replace(
         status,

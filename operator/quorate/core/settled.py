@@ -5,6 +5,7 @@ it is not sure of takes the long way. Every plan of the toy cluster is made both
 """
 
 from quorate.core.draft import Room
+from quorate.core.order import CONDITION
 from quorate.core.status import GuestStatus, Instance
 from quorate.core.types import GuestState, NodeState, Wanted
 from quorate.core.world import GuestView, PodView
@@ -25,6 +26,7 @@ def settled(room: Room, guest: GuestView) -> bool:
         and room.quorate
         and spec.wanted is Wanted.STARTED
         and not spec.mounts
+        and not spec.start_after
         and not guest.deleting
         and guest.held
         and spec.template.hash == status.template_hash == instance.template_hash
@@ -52,7 +54,7 @@ def _described(status: GuestStatus, generation: int, instance: Instance) -> bool
         return False
     if status.observed_generation != generation or status.message != f"runs on {instance.node}":
         return False
-    for condition in status.conditions:  # noqa: SIM110
-        if condition.type == "Stalled" and condition.status == "True":
+    for condition in status.conditions:
+        if (condition.type == "Stalled" and condition.status == "True") or condition.type == CONDITION:
             return False
     return True

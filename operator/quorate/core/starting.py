@@ -18,6 +18,7 @@ from quorate.core.status import Instance, Termination
 from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready
 from quorate.core.types import INSTANCE_FINALIZER, GuestState, InstanceId, Instant, NodeName, Wanted, clock
+from quorate.core.world import GuestView
 
 S = GuestState
 
@@ -48,6 +49,11 @@ def _prepare(draft: Draft) -> None:
         return
     if not clear_away(draft) or not template_ready(draft):
         return
+    awaited = draft.room.order.awaited(guest)
+    if awaited:
+        draft.status = replace(draft.status, target=None)
+        draft.say(f"starts after {', '.join(f'{other.key.sid} ({_how(other)})' for other in awaited)}")
+        return
     if not target_stands(draft) and not choose_target(draft, prefer=status.node, avoid=status.failed_nodes):
         return
     target = draft.status.target
@@ -75,6 +81,11 @@ def _prepare(draft: Draft) -> None:
     )
     draft.status = replace(draft.status, instance=drawn, node=target, target=None, next_try=None)
     draft.say(f"starting on {target}")
+
+
+def _how(other: GuestView) -> str:
+    state = other.status.state
+    return "not Ready" if state is S.STARTED else state.lower()
 
 
 def _make(draft: Draft, instance: Instance) -> None:

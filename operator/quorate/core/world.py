@@ -216,6 +216,8 @@ class GuestSpec:
     start_timeout_s: float = 300.0
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE
     mounts: tuple[Mount, ...] = ()
+    priority: int = 0
+    start_after: tuple[GuestKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
