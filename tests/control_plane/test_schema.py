@@ -23,7 +23,13 @@ def test_the_defaults_of_a_cluster(api, unique):
 
 def test_defaults_fill_what_is_left_out_or_null(api, namespace):
     spec = api.post(guests(namespace), guest("web", maxRestart=3, state=None)).ok()["spec"]
-    defaults = {"maxRelocate": 1, "startTimeout": "5m", "state": "Started", "updatePolicy": "Recreate"}
+    defaults = {
+        "failback": True,
+        "maxRelocate": 1,
+        "startTimeout": "5m",
+        "state": "Started",
+        "updatePolicy": "Recreate",
+    }
     assert spec == defaults | {"maxRestart": 3, "guest": guest("web")["spec"]["guest"]}
 
 

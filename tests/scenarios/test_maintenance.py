@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.core.rules import Affinity, GuestAffinity, Guests, Rule
 from quorate.core.selectors import Taint
-from quorate.core.types import GuestState, NodeState, Wanted
+from quorate.core.types import GuestKey, GuestState, NodeState, Wanted
 from tests.scenarios.test_story import state
 from tests.toy import Toy
 
@@ -202,3 +203,43 @@ def test_a_move_that_is_asked_for_waits_for_an_armed_target(toy, web):
     toy.run(60)
     assert toy.running(web) == ["n1"]
     assert state(toy, web) is S.STARTED
+
+
+class TestRules:
+    """Rules hold while a node is emptied and when its guests return."""
+
+    def rule(self, toy, affinity, *names):
+        keys = tuple(GuestKey("default", name) for name in names)
+        rule = Rule("r", Guests(keys), peers=GuestAffinity(affinity))
+        toy.cluster = replace(
+            toy.cluster, spec=replace(toy.cluster.spec, rules=(rule,)), resource_version=toy.version()
+        )
+        return keys
+
+    def test_a_pair_leaves_together_and_returns_together(self, toy):
+        """Proxmox leaves it where it went: each member is held there by the other one."""
+        pair = self.rule(toy, Affinity.TOGETHER, "a", "b")
+        for name in ("a", "b"):
+            toy.add_guest(name)
+        toy.run_until(lambda: all(settled_on(toy, key, "n1") for key in pair), 60, "both on one node")
+        toy.touch_node("n1", maintenance="")
+        toy.run_until(lambda: not toy.nodes["n1"].status.guests, 60, "the move")
+        toy.run_until(lambda: all(settled_on(toy, key, "n2") for key in pair), 30, "both on one node")
+        toy.touch_node("n1", maintenance=None)
+        toy.run_until(lambda: all(settled_on(toy, key, "n1") for key in pair), 60, "the return")
+        toy.run(70)
+        assert all(settled_on(toy, key, "n1") for key in pair)
+
+    def test_guests_apart_do_not_meet_where_they_move_to(self, toy):
+        apart = self.rule(toy, Affinity.APART, "a", "b", "c")
+        for name in ("a", "b", "c"):
+            toy.add_guest(name)
+        toy.run_until(lambda: len({tuple(toy.running(key)) for key in apart}) == 3, 60, "a node each")
+        toy.run_until(lambda: all(state(toy, key) is S.STARTED for key in apart), 30, "all run")
+        (there,) = (key for key in apart if toy.running(key) == ["n1"])
+        toy.touch_node("n1", maintenance="")
+        toy.run(60)
+        assert toy.running(there) == ["n1"], "no node is free for it"
+        drained = conditions(toy, "n1")["Drained"]
+        assert drained.reason == "NowhereToGo"
+        assert "rule r keeps it apart from" in drained.message

@@ -6,6 +6,7 @@ from itertools import count
 
 from quorate.core import selffence
 from quorate.core.quorum import ExpectedVotes
+from quorate.core.rules import Rule
 from quorate.core.stopped import GUESSED, LOST
 from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import (
@@ -82,6 +83,11 @@ class Toy:
     def touch_guest(self, key: GuestKey, **changes: object) -> None:
         self.guests[key] = replace(self.guests[key], **changes, resource_version=self.version())  # type: ignore[arg-type]
 
+    def touch_kube(self, name: str, **changes: object) -> None:
+        """Somebody changes the Kubernetes node: a label, a cordon."""
+        node = NodeName(name)
+        self.kube[node] = replace(self.kube[node], **changes)  # type: ignore[arg-type]
+
     def touch_node(self, name: str, **changes: object) -> None:
         node = NodeName(name)
         self.nodes[node] = replace(self.nodes[node], **changes, resource_version=self.version())  # type: ignore[arg-type]
@@ -91,6 +97,15 @@ class Toy:
         self.cluster = replace(
             self.cluster,
             spec=replace(self.cluster.spec, expected_votes=wish),
+            generation=self.cluster.generation + 1,
+            resource_version=self.version(),
+        )
+
+    def set_rules(self, *rules: Rule) -> None:
+        """A person writes spec.rules."""
+        self.cluster = replace(
+            self.cluster,
+            spec=replace(self.cluster.spec, rules=rules),
             generation=self.cluster.generation + 1,
             resource_version=self.version(),
         )
@@ -367,6 +382,12 @@ class Toy:
         """A kubelet lost its records and assumes the end of a container that runs on."""
         if key in self.pods and any(c.started for c in self.pods[key].view.containers):
             self._terminated(self.pods[key], 137, GUESSED)
+
+    def delete_process(self, key: GuestKey) -> None:
+        """It crashes."""
+        for machine in self.machines.values():
+            for process in [one for one in machine.processes.values() if one.key == key]:
+                del machine.processes[process.uid]
 
     def delete_pod_by_hand(self, key: GuestKey) -> None:
         """`kubectl delete pod`: graceful; our finalizer keeps the object."""

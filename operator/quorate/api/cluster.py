@@ -15,6 +15,7 @@ from quorate.api.common import (
     Timestamp,
     rule,
 )
+from quorate.api.rules import RULES_RULES, SpecRules
 from quorate.core.quorum import OverrideState
 from quorate.core.timing import Profile
 from quorate.core.types import EvidenceKind, WatchdogKind
@@ -114,6 +115,8 @@ class FencingSpec(Model):
 class ClusterSpec(Model):
     """What is wished."""
 
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": list(RULES_RULES)})
+
     node_selector: LabelSelector | None = None
     """Which Kubernetes nodes join. Absent: every node without a NoSchedule control-plane taint. Joining is sticky and
     stops at 32 nodes."""
@@ -123,6 +126,9 @@ class ClusterSpec(Model):
     """How fast a dead node is found out."""
     fencing: FencingSpec = FencingSpec()
     """What proves that a node is dead."""
+    rules: SpecRules = []
+    """Where guests may run (ha-manager rules). Rules come before load. Those that contradict each other, or that cannot be
+    satisfied, are ignored as a whole set: status.ignoredRules and the condition RulesHonoured say which and why."""
 
 
 class VotesModel(Model):
@@ -202,6 +208,17 @@ class RewindModel(Model):
     """What agents remembered of their Leases: accepted, too."""
 
 
+class IgnoredRuleModel(Model):
+    """A rule that is not followed."""
+
+    name: str
+    """Its name."""
+    reason: str
+    """Why, in one word."""
+    message: str
+    """Why, with the rules and guests concerned, and what to do."""
+
+
 class ClusterStatusModel(Model):
     """What was seen and done."""
 
@@ -229,6 +246,10 @@ class ClusterStatusModel(Model):
     """Nodes online / members."""
     guests: str = ""
     """Guests by state."""
+    rules: str = ""
+    """How many rules are in use, and how many are ignored."""
+    ignored_rules: Annotated[list[IgnoredRuleModel], Field(max_length=64)] = []
+    """The rules that are not followed, and why."""
     rewind: RewindModel | None = None
     """The last time that history ran backwards. Until a person has accepted it nothing is done."""
     message: str = ""
@@ -237,7 +258,7 @@ class ClusterStatusModel(Model):
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
     """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
-    ExpectedVotesActive."""
+    RulesHonoured, ExpectedVotesActive."""
 
 
 class Cluster(Resource):

@@ -81,6 +81,9 @@ class HAResourceSpec(Model):
         list[GuestName], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = []
     """Guests that run before this one is started. One that is not wanted, in Error or unknown is not waited for."""
+    failback: bool = True
+    """Return to a node of higher priority (Cluster, spec.rules) once that has been Online for a minute. False: it stays
+    wherever its rules allow it."""
     start_timeout: Duration = "5m"
     """A guest that is not Ready within this time has failed to start."""
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE
@@ -155,6 +158,8 @@ class TerminationModel(Model):
     """The exit code, if the kubelet reported one."""
     message: Text = ""
     """The container's last words."""
+    counted: bool = False
+    """Whether it counted as a failed try."""
 
 
 class RecoveryModel(Model):

@@ -28,6 +28,8 @@ class NodeSpec(Model):
     """Its votes. 0 is allowed: it runs guests and does not count."""
     maintenance: MaintenanceSpec | None = None
     """Its guests move to other nodes and come back when this ends. It goes on voting."""
+    zone: Annotated[str, Field(max_length=63)] = ""
+    """Its failure domain, for rules by zone. Absent: the label topology.kubernetes.io/zone of its Kubernetes node."""
 
 
 class EvidenceModel(Model):

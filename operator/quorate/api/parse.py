@@ -14,9 +14,11 @@ from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.common import LabelSelector, Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.node import NodeSpec
+from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
 from quorate.api.wire import from_wire
 from quorate.core.quorum import ExpectedVotes
+from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import Timing, TimingSpec, parse_duration
@@ -71,6 +73,7 @@ def cluster(raw: Raw) -> ClusterView:
             timing=TimingSpec(spec.timing.profile, timing),
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
+            rules=tuple(_rule(one) for one in spec.rules),
         ),
     )
 
@@ -84,6 +87,7 @@ def node(raw: Raw) -> NodeView:
         cluster_name=spec.cluster_name,
         votes=spec.votes,
         maintenance=spec.maintenance.reason if spec.maintenance is not None and spec.maintenance.enabled else None,
+        zone=spec.zone,
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),
@@ -100,6 +104,7 @@ def guest(raw: Raw) -> GuestView:
         **identity,
         key=key,
         command=_annotations(raw).get(COMMAND_ANNOTATION, ""),
+        labels=raw["metadata"].get("labels") or {},
         held=_holds(raw, INSTANCE_FINALIZER),
         status=_status(raw, GuestStatus),
         spec=GuestSpec(
@@ -113,6 +118,7 @@ def guest(raw: Raw) -> GuestView:
             mounts=mounts,
             priority=spec.priority,
             start_after=tuple(_named(text, key.namespace) for text in spec.start_after),
+            failback=spec.failback,
         ),
     )
 
@@ -162,6 +168,25 @@ def selector(model: LabelSelector) -> Selector:
     exact = [Requirement(key, "In", (value,)) for key, value in sorted(model.match_labels.items())]
     more = [Requirement(one.key, one.operator, tuple(one.values)) for one in model.match_expressions]
     return Selector((*exact, *more))
+
+
+def _rule(model: RuleModel) -> Rule:
+    nodes, peers = model.node_affinity, model.guest_affinity
+    names = [name.rpartition(":")[2].partition("/") for name in model.guests.names]
+    return Rule(
+        name=model.name,
+        guests=Guests(
+            tuple(GuestKey(namespace, name) for namespace, _, name in names),
+            selector(model.guests.selector) if model.guests.selector is not None else None,
+        ),
+        nodes=(
+            NodeAffinity(tuple(NodePriority(NodeName(one.name), one.priority) for one in nodes.nodes), nodes.strict)
+            if nodes is not None
+            else None
+        ),
+        peers=GuestAffinity(peers.affinity, peers.topology) if peers is not None else None,
+        disabled=model.disabled,
+    )
 
 
 def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:

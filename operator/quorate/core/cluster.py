@@ -13,6 +13,7 @@ from quorate.core.latency import adapt
 from quorate.core.liveness import Pulse
 from quorate.core.members import Enrolment, effective_votes
 from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, judge_override
+from quorate.core.rulewords import RulesInWords
 from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Rewind, TimingStatus, VotesStatus
 from quorate.core.timing import Resolved, resolve, seconds
 from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage, clock
@@ -33,6 +34,7 @@ class Outlook:
     guests: Mapping[GuestKey, GuestStatus]
     enrolment: Enrolment
     history: Judgement
+    rules: RulesInWords | None = None
 
 
 def resolved_timing(world: World) -> Resolved:
@@ -73,6 +75,8 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         rewind=outlook.history.rewind,
         observed_generation=world.cluster.generation,
     )
+    if outlook.rules is not None:
+        status = replace(status, rules=outlook.rules.text, ignored_rules=outlook.rules.ignored)
     status = replace(status, message=_sentence(world, outlook))
     return replace(status, conditions=_conditions(world, outlook, status))
 
@@ -89,6 +93,8 @@ def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
         found.append(Note(ref, f"ExpectedVotes{after.override.state}", _override_text(after.override)))
     if after.rewind != before.rewind and after.rewind is not None:
         found.append(_history_note(ref, after.rewind))
+    ignored = dict.fromkeys(rule.message for rule in after.ignored_rules if rule not in before.ignored_rules)
+    found.extend(Note(ref, "RuleIgnored", message, warning=True) for message in ignored)
     if after.manager != before.manager:
         found.append(Note(ref, "LeaderChanged", f"{world.manager} leads, term {world.term}"))
     return tuple(found)
@@ -231,6 +237,8 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
         history.finding(outlook.history.rewind, outlook.history.waiting),
         _enrolled(outlook.enrolment),
     ]
+    if outlook.rules is not None and outlook.rules.finding is not None:
+        findings.append(outlook.rules.finding)
     if outlook.override is not None:
         active = outlook.override.state is OverrideState.ACTIVE
         findings.append(

@@ -5,10 +5,11 @@ The annotation stays where it is (GitOps never replays it); `status.lastCommand`
 
 from dataclasses import dataclass, replace
 
+from quorate.core.board import Board
 from quorate.core.draft import Draft
-from quorate.core.place import rejection
+from quorate.core.place import Candidate, rejection
 from quorate.core.status import CommandResult
-from quorate.core.types import GuestState, NodeName
+from quorate.core.types import GuestKey, GuestState, NodeName
 
 VERBS = ("relocate NODE", "reset")
 ALREADY = "already"
@@ -62,13 +63,44 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
     source = draft.instance.node
     if source == target:
         return f"it is on {target} {ALREADY}", None
-    reason = rejection(
-        draft.guest.spec, candidates[target], draft.room.storages, draft.world.cluster.spec.accepted_watchdogs
-    )
+    board = draft.room.board
+    draft.room.saw(draft.guest.key, draft.status)
+    reason = _in_the_way(draft, draft.guest.key, candidates[target])
     if reason is not None:
         return f"refused: {target}: {reason}", None
+    along = companions(board, draft.guest.key, target)
+    for peer in along:
+        reason = _in_the_way(draft, peer, candidates[target])
+        if reason is not None:
+            return f"refused: {peer.sid} would have to come along, and {target}: {reason}", None
     draft.status = replace(draft.status, target=target)
-    return f"relocating from {source} to {target}", GuestState.RELOCATE
+    return f"relocating from {source} to {target}{consequences(board, draft.guest.key, target)}", GuestState.RELOCATE
+
+
+def _in_the_way(draft: Draft, guest: GuestKey, candidate: Candidate) -> str | None:
+    view = draft.guest if guest == draft.guest.key else draft.room.board.guests[guest]
+    accepted = draft.world.cluster.spec.accepted_watchdogs
+    hard = rejection(view.spec, candidate, draft.room.storages, accepted)
+    return hard or draft.room.board.forbids(guest, candidate.view.name)
+
+
+def companions(board: Board, guest: GuestKey, target: NodeName) -> list[GuestKey]:
+    """Its Together peers that run elsewhere: they move along."""
+    terms = board.terms(guest)
+    return [peer for peer in terms.together if board.bound_for(peer) not in {None, target}] if terms else []
+
+
+def consequences(board: Board, guest: GuestKey, target: NodeName) -> str:
+    """What follows from a move because of the rules, to be said with it; "" when nothing does."""
+    terms = board.terms(guest)
+    if terms is None:
+        return ""
+    along = [peer.sid for peer in companions(board, guest, target) if board.wanted(peer)]
+    said = f"; {', '.join(along)} {'comes' if len(along) == 1 else 'come'} along" if along else ""
+    better = sorted(node for node, one in (terms.nodes or {}).items() if one > terms.priority(target))
+    if better and board.guests[guest].spec.failback:
+        said += f"; it returns to {' or '.join(better)} by rule {terms.node_rule}, unless its failback is set to false"
+    return said
 
 
 def _reset(draft: Draft) -> tuple[str, GuestState | None]:

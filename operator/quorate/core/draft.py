@@ -1,15 +1,16 @@
 """One guest's round in the making: its status as decided so far, and what the rest of the plan knows."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from quorate.core.actions import Action, Note
+from quorate.core.board import Board, Wish
 from quorate.core.order import StartOrder
 from quorate.core.place import Candidate
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
-from quorate.core.types import Answer, GuestState, Instant, NodeName, Uid, Wanted
+from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
 from quorate.core.world import GuestView, PodView, StorageView, World
 
 ARMING_MS: Final = 10_000
@@ -25,8 +26,8 @@ class IllegalMoveError(Exception):
 class Room:
     """What all guests of one plan share.
 
-    `statuses` are the nodes' after their own round; `armed` the nodes that hold an armed watchdog; `counts` moves with
-    the plan.
+    `statuses` are the nodes' after their own round; `armed` the nodes that hold an armed watchdog; `counts` and `board`
+    move with the plan.
     """
 
     world: World
@@ -39,12 +40,14 @@ class Room:
     staying: dict[NodeName, dict[str, str]] = field(default_factory=dict)
     """Node in maintenance -> the sids of the guests that cannot leave it, and why."""
     order: StartOrder = field(default_factory=StartOrder)
+    board: Board = field(default_factory=Board)
 
     @property
     def quorate(self) -> bool:
         return self.quorum.answer is Answer.YES and self.world.term > 0
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self, names: Collection[NodeName] | None = None) -> list[Candidate]:
+        """The members, or those of these names."""
         return [
             Candidate(
                 view=node,
@@ -54,6 +57,7 @@ class Room:
                 failed_to_arm=self.failed_to_arm(node.name),
             )
             for node in self.world.nodes
+            if names is None or node.name in names
         ]
 
     def arms_until(self, node: NodeName) -> Instant | None:
@@ -71,6 +75,11 @@ class Room:
     def _slow_to_arm(self, node: NodeName) -> bool:
         until = self.arms_until(node)
         return node not in self.armed and until is not None and self.world.wall >= until
+
+    def saw(self, guest: GuestKey, status: GuestStatus) -> None:
+        """Where a guest is by now, for those that a rule ties to it."""
+        if self.board.book.terms:
+            self.board.now[guest] = status
 
     def occupy(self, status: GuestStatus, by: int) -> None:
         """Count (or with -1 uncount) a guest where it is and where it is going."""
@@ -116,6 +125,11 @@ class Draft:
     @property
     def pod(self) -> PodView | None:
         return self.guest.pod
+
+    def wish(self) -> Wish:
+        """What the rules say of this guest on each node, as everything stands by now."""
+        self.room.saw(self.guest.key, self.status)
+        return self.room.board.wish(self.guest.key)
 
     def set_instance(self, instance: Instance | None) -> None:
         self.status = replace(self.status, instance=instance)

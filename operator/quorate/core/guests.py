@@ -12,6 +12,7 @@ from quorate.core import commands, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
+from quorate.core.follow import follow, ready_to_move
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.moves import move
 from quorate.core.place import choose
@@ -127,14 +128,23 @@ def _started(draft: Draft) -> None:
         taken_away(draft)
     elif (to := commands.carry_out(draft)) is not None:
         move(draft, to)
-    elif maintenance.leave(draft) or maintenance.come_back(draft):
+    else:
+        _runs(draft, instance)
+
+
+def _runs(draft: Draft, instance: Instance) -> None:
+    """It runs, and nobody asks for its end: does it run where it should, and from the template that it should?"""
+    if maintenance.moves(draft):
         move(draft, S.RELOCATE)
     elif _update(draft, instance):
         draft.say("its template changed: it is stopped and started with the new one")
         move(draft, S.REQUEST_STOP)
     else:
         tries.clear_when_stable(draft)
-        if not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
+        if follow(draft):
+            if ready_to_move(draft):
+                move(draft, S.RELOCATE)
+        elif not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
             draft.say(f"runs on {instance.node}" + ("" if draft.status.ready else ", not Ready"))
 
 
@@ -230,6 +240,7 @@ def _fence(draft: Draft) -> None:
             draft.world.cluster.spec.accepted_watchdogs,
             prefer=draft.status.target,
             avoid=draft.status.failed_nodes,
+            wish=draft.wish(),
         )
         target = preview.node if draft.want is Wanted.STARTED else None
         if target != draft.status.target:

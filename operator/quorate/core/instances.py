@@ -106,7 +106,7 @@ def _recognise_end(draft: Draft) -> None:
         draft.status,
         instance=replace(instance, ended=fact.text, counted=counted),
         last_termination=Termination(
-            instance.node, instance.id, reason, draft.world.wall, fact.exit_code, message[:1024]
+            instance.node, instance.id, reason, draft.world.wall, fact.exit_code, message[:1024], counted
         ),
     )
 

@@ -13,14 +13,19 @@ from quorate.core.place import choose, rejection
 from quorate.core.types import NodeName, NodeState
 
 
+def moves(draft: Draft) -> bool:
+    """Is a guest that runs to go, away or back? True: it has a target and may."""
+    return leave(draft) or _come_back(draft)
+
+
 def leave(draft: Draft) -> bool:
     """Does the guest's node drain, and is there another one for it? True: it has a target and may go."""
     instance = draft.instance
     if instance is None or not _drains(draft, instance.node):
         return False
     accepted = draft.world.cluster.spec.accepted_watchdogs
-    avoid = draft.status.failed_nodes
-    choice = choose(draft.guest.spec, draft.room.candidates(), draft.room.storages, accepted, avoid=avoid)
+    candidates, avoid = draft.room.candidates(), draft.status.failed_nodes
+    choice = choose(draft.guest.spec, candidates, draft.room.storages, accepted, avoid=avoid, wish=draft.wish())
     if choice.node is None:
         draft.room.staying.setdefault(instance.node, {})[draft.guest.key.sid] = choice.reasons
         draft.say(f"runs on {instance.node}, which is in maintenance: no other node can run it: {choice.reasons}")
@@ -30,7 +35,7 @@ def leave(draft: Draft) -> bool:
     return True
 
 
-def come_back(draft: Draft) -> bool:
+def _come_back(draft: Draft) -> bool:
     """Is the maintenance of the node that it left over? True: that node is its target and it may go."""
     instance, home = draft.instance, draft.status.maintenance_node
     if instance is None or home is None:
@@ -42,7 +47,7 @@ def come_back(draft: Draft) -> bool:
     if instance.node == home or found.state is not NodeState.ONLINE:
         return False
     accepted = draft.world.cluster.spec.accepted_watchdogs
-    if rejection(draft.guest.spec, found, draft.room.storages, accepted) is not None:
+    if rejection(draft.guest.spec, found, draft.room.storages, accepted) or draft.wish().forbidden.get(home):
         return False
     draft.say(f"the maintenance of {home} is over: it moves back")
     draft.status = replace(draft.status, target=home)

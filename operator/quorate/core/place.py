@@ -1,4 +1,4 @@
-"""Where may a guest run, and where best? Hard filters, each rejection with its reason, then the fewest guests.
+"""Where may a guest run, and where best? Hard filters, then rules, each rejection with its reason; then the fewest guests.
 
 Setting `nodeName` bypasses the Kubernetes scheduler, so its filters are checked here as well.
 """
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from quorate.core.actions import Rejection
+from quorate.core.board import NO_WISH, Wish
+from quorate.core.rules import LAST
 from quorate.core.selectors import untolerated
 from quorate.core.types import NodeName, NodeState, WatchdogKind
 from quorate.core.world import GuestSpec, KubeNode, NodeView, StorageView
@@ -55,24 +57,32 @@ def choose(
     prefer: NodeName | None = None,
     avoid: tuple[NodeName, ...] = (),
     only: NodeName | None = None,
+    wish: Wish = NO_WISH,
 ) -> Choice:
-    """The allowed node with the fewest guests, `prefer` before all others, ties by name; those that failed to arm last.
+    """The allowed node where its company is, then `prefer`, then by priority, then with the fewest guests, ties by name.
 
-    `avoid`: nodes on which it failed. `only`: a person named this one.
+    Those that failed to arm come last. `avoid`: nodes on which it failed. `only`: a person named this one. `wish`: what
+    the rules say. A priority is an order among what is allowed, so it never leaves a guest without a node.
     """
     allowed = []
     rejections = []
     for candidate in candidates:
         if only is not None and candidate.view.name != only:
             continue
-        reason = rejection(spec, candidate, storages, accepted)
+        reason = rejection(spec, candidate, storages, accepted) or wish.forbidden.get(candidate.view.name)
         if reason is None and candidate.view.name in avoid:
             reason = "it failed there"
         if reason is None:
             allowed.append(candidate)
         else:
             rejections.append(Rejection(candidate.view.name, reason))
-    best = min(allowed, key=lambda c: (c.failed_to_arm, c.view.name != prefer, c.guests, c.view.name), default=None)
+
+    def rank(one: Candidate) -> tuple[object, ...]:
+        name = one.view.name
+        here, near = wish.company.get(name, (0, 0))
+        return one.failed_to_arm, -here, -near, name != prefer, -wish.priority.get(name, LAST), one.guests, name
+
+    best = min(allowed, key=rank, default=None)
     return Choice(best.view.name if best else None, tuple(rejections))
 
 

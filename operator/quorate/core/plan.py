@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from quorate.core import cluster as clusters
 from quorate.core import history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
+from quorate.core.board import Board, zones
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
@@ -17,6 +18,8 @@ from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION, start_order
 from quorate.core.quorum import Quorum
+from quorate.core.rulebook import compile_rules
+from quorate.core.rulewords import rules_in_words
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
@@ -79,7 +82,7 @@ def plan(world: World) -> Plan:
     enrolment = members.enrol(world, quorate=quorate)
     making.actions.extend(enrolment.actions)
     guests = {draft.guest.key: draft.status for draft in drafts}
-    outlook = clusters.Outlook(timing, quorum, override, nodes, guests, enrolment, past)
+    outlook = clusters.Outlook(timing, quorum, override, nodes, guests, enrolment, past, rules_in_words(room.board))
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
     _write(making, cluster_ref, world.cluster.resource_version, world.cluster.status, status)
@@ -160,7 +163,7 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
         if nodes[node.name].state in _HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
     storages = {storage.name: storage for storage in world.storages}
-    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests))
+    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests), board=_board(world))
     for guest in world.guests:
         room.occupy(guest.status, 1)
     return room
@@ -168,6 +171,17 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
 
 _HEARD = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
 """Where an instance that is recorded already may still be made: a node in maintenance is left after that."""
+
+
+def _board(world: World) -> Board:
+    """The rules and everybody's place; nothing at all in a Cluster without rules."""
+    if not world.cluster.spec.rules:
+        return Board()
+    where = zones(world)
+    labels = {guest.key: guest.labels for guest in world.guests if not guest.deleting}
+    book = compile_rules(world.cluster.spec.rules, labels, where)
+    views = {guest.key: guest for guest in world.guests}
+    return Board(where, book, views, {key: guest.status for key, guest in views.items()})
 
 
 def _with(node: NodeView, status: NodeStatus) -> NodeView:
@@ -183,6 +197,7 @@ def _guests(making: Making, room: Room) -> list[Draft]:
             continue
         draft = _one_guest(room, guest)
         drafts.append(draft)
+        room.saw(guest.key, draft.status)
         if draft.status is not guest.status:
             room.occupy(guest.status, -1)
             room.occupy(draft.status, 1)

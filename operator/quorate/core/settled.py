@@ -33,6 +33,7 @@ def settled(room: Room, guest: GuestView) -> bool:
         and _runs(pod, instance)
         and status.ready
         and _described(status, guest.generation, instance)
+        and room.board.at_rest(guest.key, instance.node)
     )
 
 
@@ -50,7 +51,14 @@ def _runs(pod: PodView, instance: Instance) -> bool:
 
 def _described(status: GuestStatus, generation: int, instance: Instance) -> bool:
     """No counter is to be cleared later, and the parts that only describe the rest are up to date."""
-    if status.restarts or status.failed_nodes or status.next_try or status.since is None or not status.conditions:
+    if (
+        status.target is not None
+        or status.restarts
+        or status.failed_nodes
+        or status.next_try
+        or status.since is None
+        or not status.conditions
+    ):
         return False
     if status.observed_generation != generation or status.message != f"runs on {instance.node}":
         return False

@@ -99,7 +99,7 @@ def _make(draft: Draft, instance: Instance) -> None:
         if refusal.permanent:
             reject(draft, refusal.message, instance.template_hash)
             return
-        last = Termination(instance.node, instance.id, "Refused", draft.world.wall, None, refusal.message)
+        last = Termination(instance.node, instance.id, "Refused", draft.world.wall, None, refusal.message, counted=True)
         draft.status = replace(draft.status, instance=failed, last_termination=last)
         move_after_end(draft, failed)
         return
@@ -187,17 +187,18 @@ def target_stands(draft: Draft) -> bool:
     for candidate in draft.room.candidates():
         if candidate.view.name == target:
             accepted = draft.world.cluster.spec.accepted_watchdogs
-            return rejection(draft.guest.spec, candidate, draft.room.storages, accepted) is None
+            fits = rejection(draft.guest.spec, candidate, draft.room.storages, accepted) is None
+            return fits and draft.wish().forbidden.get(target) is None
     return False
 
 
 def choose_target(draft: Draft, *, prefer: NodeName | None, avoid: tuple[NodeName, ...] = ()) -> bool:
     """Choose a target. When all that is left are nodes it failed on, the least bad of those. False: none is allowed."""
     room, spec = draft.room, draft.guest.spec
-    accepted = draft.world.cluster.spec.accepted_watchdogs
-    choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer, avoid=avoid)
+    accepted, wish = draft.world.cluster.spec.accepted_watchdogs, draft.wish()
+    choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer, avoid=avoid, wish=wish)
     if choice.node is None and avoid:
-        choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer)
+        choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer, wish=wish)
     if choice.node is None:
         draft.status = replace(draft.status, target=None)
         draft.say(f"no node can run it: {choice.reasons or 'the cluster has no nodes'}")

@@ -141,7 +141,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """Why the last instance ended."""
+    """Why the last instance ended. `counted`: as a failed try."""
 
     node: NodeName
     instance: InstanceId
@@ -149,6 +149,7 @@ class Termination:
     at: Instant
     exit_code: int | None = None
     message: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,15 @@ class Rewind:
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredRule:
+    """A rule that is not followed: why in one word, and in one sentence with the others of its set."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     quorate: bool = False
     quorate_since: Instant | None = None
@@ -271,6 +281,8 @@ class ClusterStatus:
     fencing: str = ""
     nodes: str = ""
     guests: str = ""
+    rules: str = ""
+    ignored_rules: tuple[IgnoredRule, ...] = ()
     rewind: Rewind | None = None
     message: str = ""
     observed_generation: int = 0

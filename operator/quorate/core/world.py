@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from quorate.core.quorum import ExpectedVotes
+from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
@@ -128,6 +129,7 @@ class NodeView:
 
     `missed`: the last version that this manager saw of a Lease that is missing now. `maintenance`: why its guests are to
     leave it; None: they are not.
+    `zone`: as its spec says, "" if not.
     """
 
     name: NodeName
@@ -145,6 +147,7 @@ class NodeView:
     beat: Beat | None = None
     lease_missing_s: float | None = None
     missed: Beat | None = None
+    zone: str = ""
     trouble: str = ""
 
 
@@ -218,6 +221,7 @@ class GuestSpec:
     mounts: tuple[Mount, ...] = ()
     priority: int = 0
     start_after: tuple[GuestKey, ...] = ()
+    failback: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,7 @@ class GuestView:
     pod: PodView | None = None
     verdict: Verdict | None = None
     refusal: Refusal | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
 
 
@@ -282,6 +287,7 @@ class ClusterSpec:
     timing: TimingSpec = field(default_factory=TimingSpec)
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

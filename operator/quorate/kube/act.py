@@ -29,6 +29,7 @@ from quorate.core.actions import (
     TakeLease,
 )
 from quorate.core.types import Kind, Ref
+from quorate.core.world import GuestView
 from quorate.kube.client import Api, ApiError, Conflict, NotFound, Permanent, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
@@ -56,8 +57,17 @@ class Done:
 
 
 def _unchanged(judged: View | None, now: View | None) -> str:
-    """The version of an object of which a plan would see the same as it judged; empty: something else has changed."""
-    if judged is None or now is None or replace(now, resource_version=judged.resource_version) != judged:
+    """The version of an object of which a plan would see the same as it judged; empty: something else has changed.
+
+    A guest's labels only say which rules are about it: what was judged by those of a moment ago may stand until the next
+    plan, or whoever writes labels all the time could keep every status from being written.
+    """
+    if judged is None or now is None:
+        return ""
+    same = replace(now, resource_version=judged.resource_version)
+    if isinstance(same, GuestView) and isinstance(judged, GuestView):
+        same = replace(same, labels=judged.labels)
+    if same != judged:
         return ""
     return now.resource_version
 

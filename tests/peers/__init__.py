@@ -1,0 +1,1 @@
+"""What other systems decide, replayed on ours. The data lies beside the checkout (../shared/peer), never in it."""
