@@ -124,8 +124,8 @@ def guest(raw: Raw) -> GuestView:
 
 
 def _named(text: str, namespace: str) -> GuestKey:
-    """A guest as a spec names it: NAME in the same namespace, NAMESPACE/NAME, or its sid."""
-    place, _, name = text.removeprefix("ct:").rpartition("/")
+    """A guest as a spec names it: NAME in that namespace, NAMESPACE/NAME, or its sid."""
+    place, _, name = text.rpartition(":")[2].rpartition("/")
     return GuestKey(place or namespace, name)
 
 
@@ -172,11 +172,10 @@ def selector(model: LabelSelector) -> Selector:
 
 def _rule(model: RuleModel) -> Rule:
     nodes, peers = model.node_affinity, model.guest_affinity
-    names = [name.rpartition(":")[2].partition("/") for name in model.guests.names]
     return Rule(
         name=model.name,
         guests=Guests(
-            tuple(GuestKey(namespace, name) for namespace, _, name in names),
+            tuple(_named(text, "") for text in model.guests.names),
             selector(model.guests.selector) if model.guests.selector is not None else None,
         ),
         nodes=(

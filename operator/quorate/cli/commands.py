@@ -1,4 +1,6 @@
-"""One-shot commands to the manager: an annotation with an id of its own, and the result that comes back in the status."""
+"""Objects that a verb is about, and one-shot commands on guests: an annotation with an id of its own, and the result that
+comes back in the status.
+"""
 
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from quorate.cli.options import Deadline
 from quorate.cli.waiting import ANSWER, wait_for
 from quorate.core.status import GuestStatus
 from quorate.core.types import COMMAND_ANNOTATION, GuestKey
-from quorate.kube.resources import HARESOURCES
+from quorate.kube.resources import HARESOURCES, NODES
 
 if TYPE_CHECKING:
     from quorate.cli.client import Api
@@ -32,6 +34,15 @@ def _unknown(api: "Api", key: GuestKey) -> str:
     text = f"{key.sid} is not under HA ({known})"
     meant = nearest(key.name, sorted(one.sid for one in there))
     return text + (meant or f". Add it: quorate add {key.namespace}/{key.name} --image IMAGE")
+
+
+def fetch_node(api: "Api", node: str) -> dict[str, Any]:
+    """A member's Node. Raises CliError, naming those that there are."""
+    try:
+        return api.get(NODES.path(node))
+    except NotFoundError as error:
+        known = ", ".join(sorted(one["metadata"]["name"] for one in api.items(NODES.path()))) or "there is none"
+        raise CliError(f"no Node is named {node!r} (known: {known})") from error
 
 
 def status_of(api: "Api", key: GuestKey) -> GuestStatus:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quorate.cli.ask import confirm
-from quorate.cli.errors import ApiError, CliError, NotFoundError
+from quorate.cli.errors import ApiError, CliError
 from quorate.cli.help import Verbs
 from quorate.cli.options import Yes
 from quorate.cli.output import say
@@ -44,14 +44,10 @@ def confirm_node(
     is lost. A node whose watchdog was armed is released by the clock alone, and not earlier through this.
     """
     from quorate.api.wire import from_wire
+    from quorate.cli.commands import fetch_node
     from quorate.core.status import NodeStatus
 
-    try:
-        raw = session.api.get(NODES.path(node))
-    except NotFoundError as error:
-        known = ", ".join(sorted(one["metadata"]["name"] for one in session.api.items(NODES.path()))) or "there is none"
-        raise CliError(f"no Node is named {node!r} (known: {known})") from error
-    status = from_wire(NodeStatus, raw.get("status"))
+    status = from_wire(NodeStatus, fetch_node(session.api, node).get("status"))
     incident = open_incident(node, status)
     guests = [one for one in session.api.items(HARESOURCES.path()) if (one.get("status") or {}).get("node") == node]
     confirm(

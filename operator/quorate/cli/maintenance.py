@@ -1,16 +1,16 @@
 """`maintenance on|off NODE`: guests leave a node for as long as somebody works on it."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorate.cli.errors import CliError, NotFoundError
+from quorate.cli.errors import CliError
 from quorate.cli.help import Verbs
 from quorate.cli.options import Deadline, Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.cli.waiting import wait_for
-from quorate.core.types import NodeState
+from quorate.core.types import GuestKey, NodeState
 from quorate.kube.resources import HARESOURCES, NODES
 from quorate.view.words import plural
 
@@ -24,7 +24,6 @@ ON_EXAMPLES: Final = (
 OFF_EXAMPLES: Final = ("quorate maintenance off node2", "quorate maintenance off node2 --wait")
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node to work on.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until its guests have moved.")]
-BLOCKED: Final = "NowhereToGo"
 
 
 def register(app: typer.Typer, section: str) -> None:
@@ -47,9 +46,10 @@ def begin(
     The node goes on voting. A guest moves when another node is ready for it; one that has nowhere to go runs on, and is
     named. All return by themselves when the maintenance ends. What is not under HA stays: that is for kubectl drain.
     """
+    from quorate.cli.commands import fetch_node
+
     deadline = Deadline(timeout)
-    raw = _fetch(session, node)
-    _status(raw)
+    raw = fetch_node(session.api, node)
     wished = {"enabled": True, "reason": reason}
     if raw["spec"].get("maintenance") != wished:
         session.api.merge(NODES.path(node), {"spec": {"maintenance": wished}})
@@ -57,9 +57,9 @@ def begin(
         say(f"{node}: its guests move away. Next: wait until none is left (quorate maintenance on {node} --wait)")
         return
     note(f"{node}: its guests move away")
-    done = wait_for(lambda: _status(_fetch(session, node)), _drained, deadline)
+    done = wait_for(lambda: _status(session, node), _drained, deadline)
     if done is None:
-        now = _status(_fetch(session, node))
+        now = _status(session, node)
         raise CliError(f"{node} is not empty after {deadline.timeout_s:g}s: it is {now.state}, {now.message}")
     say(f"{node}: no guest is left, it can be worked on. Afterwards: quorate maintenance off {node}")
 
@@ -69,8 +69,10 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
 
     A guest that was recovered or failed elsewhere meanwhile stays where it is.
     """
+    from quorate.cli.commands import fetch_node
+
     deadline = Deadline(timeout)
-    raw = _fetch(session, node)
+    raw = fetch_node(session.api, node)
     if not (raw["spec"].get("maintenance") or {}).get("enabled"):
         say(f"{node} is not in maintenance: nothing was changed")
         return
@@ -82,7 +84,7 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
     note(f"{node}: the maintenance is over, {plural(coming, 'guest')} to return")
     done = wait_for(lambda: _back(session, node), lambda back: back, deadline)
     if done is None:
-        now = _status(_fetch(session, node))
+        now = _status(session, node)
         left = [f"{node}: {now.state}, {now.message}", *_coming(session, node)]
         raise CliError("\n  ".join([f"not all is back after {deadline.timeout_s:g}s:", *left]))
     say(f"{node} is online, and every guest that had left it is back")
@@ -93,29 +95,22 @@ def _drained(status: "NodeStatus") -> bool:
 
 
 def _back(session: Session, node: str) -> bool:
-    return _status(_fetch(session, node)).state is NodeState.ONLINE and not _coming(session, node)
+    return _status(session, node).state is NodeState.ONLINE and not _coming(session, node)
 
 
 def _coming(session: Session, node: str) -> list[str]:
     """The guests that are to return to it, with what each waits for."""
-    found = [(one.get("metadata") or {}, one.get("status") or {}) for one in session.api.items(HARESOURCES.path())]
+    found = [(one["metadata"], one.get("status") or {}) for one in session.api.items(HARESOURCES.path())]
     return [
-        f"ct:{metadata.get('namespace')}/{metadata.get('name')}: {status.get('message', '')}"
+        f"{GuestKey(metadata['namespace'], metadata['name']).sid}: {status.get('message', '')}"
         for metadata, status in found
         if status.get("maintenanceNode") == node
     ]
 
 
-def _fetch(session: Session, node: str) -> dict[str, Any]:
-    try:
-        return session.api.get(NODES.path(node))
-    except NotFoundError as error:
-        known = ", ".join(sorted(one["metadata"]["name"] for one in session.api.items(NODES.path()))) or "there is none"
-        raise CliError(f"no Node is named {node!r} (known: {known})") from error
-
-
-def _status(raw: dict[str, Any]) -> "NodeStatus":
+def _status(session: Session, node: str) -> "NodeStatus":
     from quorate.api.wire import from_wire
+    from quorate.cli.commands import fetch_node
     from quorate.core.status import NodeStatus
 
-    return from_wire(NodeStatus, raw.get("status"))
+    return from_wire(NodeStatus, fetch_node(session.api, node).get("status"))

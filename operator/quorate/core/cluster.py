@@ -7,7 +7,7 @@ from typing import Final
 
 from quorate.core import history, latency
 from quorate.core.actions import Note
-from quorate.core.conditions import Finding, merge, summary
+from quorate.core.conditions import Finding, merge, some, summary
 from quorate.core.history import Judgement
 from quorate.core.latency import adapt
 from quorate.core.liveness import Pulse
@@ -16,7 +16,19 @@ from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, ju
 from quorate.core.rulewords import RulesInWords
 from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Rewind, TimingStatus, VotesStatus
 from quorate.core.timing import Resolved, resolve, seconds
-from quorate.core.types import MAX_NODES, Answer, GuestKey, GuestState, Kind, NodeName, NodeState, Ref, Stage, clock
+from quorate.core.types import (
+    HEARD,
+    MAX_NODES,
+    Answer,
+    GuestKey,
+    GuestState,
+    Kind,
+    NodeName,
+    NodeState,
+    Ref,
+    Stage,
+    clock,
+)
 from quorate.core.world import World
 
 NAMED: Final = 3
@@ -108,9 +120,6 @@ def _history_note(ref: Ref, rewind: Rewind) -> Note:
     return Note(ref, "HistoryBackwards", f"{rewind.id}: {rewind.why}", warning=True)
 
 
-_HEARD = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
-
-
 def _timing_status(resolved: Resolved) -> TimingStatus:
     timing = resolved.timing
     return TimingStatus(
@@ -128,13 +137,13 @@ def _timing_status(resolved: Resolved) -> TimingStatus:
 
 def _fencing(nodes: Mapping[NodeName, NodeStatus]) -> str:
     """How many of the nodes that are online hold an armed watchdog; none needs to while no guest runs."""
-    online = [status for status in nodes.values() if status.state in _HEARD]
+    online = [status for status in nodes.values() if status.state in HEARD]
     armed = sum(1 for status in online if status.watchdog is not None and status.watchdog.armed)
     return f"Armed {armed}/{len(online)}" if armed else "Standby"
 
 
 def _nodes_text(nodes: Mapping[NodeName, NodeStatus]) -> str:
-    online = sum(1 for status in nodes.values() if status.state in _HEARD)
+    online = sum(1 for status in nodes.values() if status.state in HEARD)
     return f"{online}/{len(nodes)}"
 
 
@@ -181,7 +190,7 @@ def _sentence(world: World, outlook: Outlook) -> str:
         waiting = "guest waits" if status.guests == 1 else "guests wait"
         return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} {waiting} for it"
     said = f"quorate ({quorum.sentence}), guests: {_guests_text(outlook.guests)}"
-    lost = [name for name, status in outlook.nodes.items() if status.state not in _HEARD]
+    lost = [name for name, status in outlook.nodes.items() if status.state not in HEARD]
     drained = [name for name, status in outlook.nodes.items() if status.state is NodeState.MAINTENANCE]
     if lost:
         said += f"; not online: {', '.join(lost)}"
@@ -195,8 +204,7 @@ def _leaving(outlook: Outlook) -> str:
     waits = []
     if outlook.guests:
         names = sorted(key.sid for key in outlook.guests)
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        waits.append(f"{', '.join(names[:NAMED])}{more} to be taken out of HA (quorate remove GUEST)")
+        waits.append(f"{some(names, NAMED)} to be taken out of HA (quorate remove GUEST)")
     lost = [name for name, status in outlook.nodes.items() if status.incident is not None]
     if lost:
         waits.append(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from quorate.core.board import Board
 from quorate.core.draft import Draft
-from quorate.core.place import Candidate, rejection
+from quorate.core.place import Candidate
 from quorate.core.status import CommandResult
 from quorate.core.types import GuestKey, GuestState, NodeName
 
@@ -79,9 +79,7 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
 
 def _in_the_way(draft: Draft, guest: GuestKey, candidate: Candidate) -> str | None:
     view = draft.guest if guest == draft.guest.key else draft.room.board.guests[guest]
-    accepted = draft.world.cluster.spec.accepted_watchdogs
-    hard = rejection(view.spec, candidate, draft.room.storages, accepted)
-    return hard or draft.room.board.forbids(guest, candidate.view.name)
+    return draft.room.rejection(view, candidate) or draft.room.board.forbids(guest, candidate.view.name)
 
 
 def companions(board: Board, guest: GuestKey, target: NodeName) -> list[GuestKey]:

@@ -7,6 +7,12 @@ from quorate.core.status import Condition
 from quorate.core.types import Instant
 
 
+def some(names: Sequence[str], limit: int) -> str:
+    """So many names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{', '.join(names[:limit])}{more}"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A condition without its bookkeeping."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from itertools import combinations
 from typing import Final
 
+from quorate.core.conditions import some
 from quorate.core.matching import cliques, joined, unplaced
 from quorate.core.rules import Affinity, Meant, Topology
 from quorate.core.types import GuestKey, NodeName
@@ -69,9 +70,7 @@ def units(rules: Iterable[Meant]) -> dict[GuestKey, Unit]:
 
 def names(guests: Iterable[GuestKey]) -> str:
     """Some guests in words."""
-    sids = [guest.sid for guest in sorted(guests)]
-    more = f" and {len(sids) - NAMED} more" if len(sids) > NAMED else ""
-    return f"{', '.join(sids[:NAMED])}{more}"
+    return some([guest.sid for guest in sorted(guests)], NAMED)
 
 
 def strict_nodes(rule: Meant, zones: Zones) -> tuple[NodeName, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 from quorate.core.actions import Action, Note
 from quorate.core.board import Board, Wish
 from quorate.core.order import StartOrder
-from quorate.core.place import Candidate
+from quorate.core.place import Candidate, Choice, choose, rejection
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
@@ -59,6 +59,14 @@ class Room:
             for node in self.world.nodes
             if names is None or node.name in names
         ]
+
+    def candidate(self, name: NodeName) -> Candidate | None:
+        """The member of that name."""
+        return next(iter(self.candidates((name,))), None)
+
+    def rejection(self, guest: GuestView, candidate: Candidate) -> str | None:
+        """Why this guest may not start there, whatever the rules say; None if it may."""
+        return rejection(guest.spec, candidate, self.storages, self.world.cluster.spec.accepted_watchdogs)
 
     def arms_until(self, node: NodeName) -> Instant | None:
         """When a node that was asked to arm its watchdog has had time enough for it, None while it is not asked."""
@@ -131,6 +139,18 @@ class Draft:
         self.room.saw(self.guest.key, self.status)
         return self.room.board.wish(self.guest.key)
 
+    def choose(self, *, prefer: NodeName | None = None, avoid: tuple[NodeName, ...] = ()) -> Choice:
+        """The best node for this guest, as everything stands by now. `avoid`: nodes on which it failed."""
+        room, accepted = self.room, self.world.cluster.spec.accepted_watchdogs
+        wish = self.wish()
+        return choose(
+            self.guest.spec, room.candidates(), room.storages, accepted, prefer=prefer, avoid=avoid, wish=wish
+        )
+
+    def rejection(self, candidate: Candidate) -> str | None:
+        """Why this guest may not start there; None if it may."""
+        return self.room.rejection(self.guest, candidate) or self.wish().forbidden.get(candidate.view.name)
+
     def set_instance(self, instance: Instance | None) -> None:
         self.status = replace(self.status, instance=instance)
 
@@ -150,6 +170,12 @@ class Draft:
     def wake_at(self, moment: Instant) -> None:
         """Look again at a moment of the wall clock."""
         self.wakes.append(self.world.now_s + max(0, moment - self.world.wall) / 1000 + 0.001)
+
+    def wake_when_armed(self, node: NodeName) -> None:
+        """Look again when a node that was asked to arm its watchdog has had time enough for it."""
+        until = self.room.arms_until(node)
+        if until is not None:
+            self.wake_at(until)
 
     def is_in(self, *states: GuestState) -> bool:
         return self.status.state in states

@@ -15,10 +15,21 @@ from quorate.core import evidence as proofs
 from quorate.core.actions import Action, Note, ProbeLease, SetTaint, TakeLease
 from quorate.core.liveness import Pulse, valid
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
-from quorate.core.types import FENCE_TAINT, Answer, EvidenceKind, IncidentId, Instant, NodeState, Nonce, Stage, node_ref
+from quorate.core.types import (
+    FENCE_TAINT,
+    HEARD,
+    Answer,
+    EvidenceKind,
+    IncidentId,
+    Instant,
+    NodeState,
+    Nonce,
+    Stage,
+    node_ref,
+)
 from quorate.core.world import NodeView, World
 
-_QUIET = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE, NodeState.UNKNOWN})
+_QUIET = HEARD | {NodeState.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)

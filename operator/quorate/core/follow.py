@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core.draft import Draft, Room
-from quorate.core.place import Candidate, rejection
+from quorate.core.place import Candidate
 from quorate.core.rulebook import Terms
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, Instant, NodeName, NodeState
-from quorate.core.world import GuestView
 
 S = GuestState
 FAILBACK_AFTER_MS: Final = 60_000
@@ -29,7 +28,7 @@ class Goal:
 
 
 def follow(draft: Draft) -> bool:
-    """Let the rules move a guest in Started. True if it has been said what it is about to do; it may have left Started."""
+    """Let the rules choose another node for a guest in Started. True if it has been said what it is about to do."""
     room, instance, key = draft.room, draft.instance, draft.guest.key
     room.saw(key, draft.status)
     if instance is None or (room.board.at_rest(key, instance.node) and draft.status.target is None):
@@ -50,9 +49,7 @@ def follow(draft: Draft) -> bool:
         return bool(broken)
     if found.node not in room.armed:
         draft.say(f"runs on {instance.node}, moves to {found.node} once its watchdog is armed: {found.why}")
-        until = room.arms_until(found.node)
-        if until is not None:
-            draft.wake_at(until)
+        draft.wake_when_armed(found.node)
         return True
     draft.say(f"moves from {instance.node} to {found.node}: {found.why}")
     return True
@@ -159,11 +156,7 @@ class _Inquiry:
             return not self.board.breach(one, name)
         if self.board.forbids(one, name) is not None or failed_there(self.room, status, name):
             return False
-        return not candidate.failed_to_arm and self._fits(self.board.guests[one], candidate)
-
-    def _fits(self, guest: GuestView, candidate: Candidate) -> bool:
-        accepted = self.room.world.cluster.spec.accepted_watchdogs
-        return rejection(guest.spec, candidate, self.room.storages, accepted) is None
+        return not candidate.failed_to_arm and self.room.rejection(self.board.guests[one], candidate) is None
 
     def _zone(self) -> str | None:
         """The zone that those who are to share one gather in: where one is sent, else where most are."""

@@ -15,7 +15,6 @@ from quorate.core.fencing import covers
 from quorate.core.follow import follow, ready_to_move
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.moves import move
-from quorate.core.place import choose
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
@@ -187,9 +186,7 @@ def _waits_for_target(draft: Draft) -> bool:
     if target in draft.room.armed:
         return False
     draft.say(f"moves to {target}, once that has armed its watchdog")
-    until = draft.room.arms_until(target)
-    if until is not None:
-        draft.wake_at(until)
+    draft.wake_when_armed(target)
     return True
 
 
@@ -233,15 +230,7 @@ def _fence(draft: Draft) -> None:
         else:
             move(draft, S.STARTED if instance.started else S.STARTING)
     else:
-        preview = choose(
-            draft.guest.spec,
-            draft.room.candidates(),
-            draft.room.storages,
-            draft.world.cluster.spec.accepted_watchdogs,
-            prefer=draft.status.target,
-            avoid=draft.status.failed_nodes,
-            wish=draft.wish(),
-        )
+        preview = draft.choose(prefer=draft.status.target, avoid=draft.status.failed_nodes)
         target = preview.node if draft.want is Wanted.STARTED else None
         if target != draft.status.target:
             draft.status = replace(draft.status, target=target)

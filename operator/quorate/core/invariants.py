@@ -15,7 +15,7 @@ from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
 from quorate.core.status import GuestStatus, NodeStatus
 from quorate.core.stopped import from_pod
-from quorate.core.types import Answer, GuestKey, GuestState, NodeState, Ref, Stage, Wanted, node_ref
+from quorate.core.types import HEARD, Answer, GuestKey, GuestState, NodeState, Ref, Stage, Wanted, node_ref
 from quorate.core.world import GuestView, NodeView, World
 
 
@@ -105,7 +105,7 @@ class _Checker:
         if before is not None and before.id != action.instance.id and not self._proven(guest):
             return 3, f"instance {before.id} is replaced without proof of its end"
         node = self.nodes.get(action.instance.node)
-        if node is None or self._node_status(node).state not in {NodeState.ONLINE, NodeState.MAINTENANCE}:
+        if node is None or self._node_status(node).state not in HEARD:
             return 3, f"{action.instance.node} is not online"
         if self._node_status(node).nonce != action.instance.nonce:
             return 3, f"the boot of {node.name} is not the one that the instance was drawn for"

@@ -9,7 +9,6 @@ lost, or it failed there), but not because a person moved it meanwhile.
 from dataclasses import replace
 
 from quorate.core.draft import Draft
-from quorate.core.place import choose, rejection
 from quorate.core.types import NodeName, NodeState
 
 
@@ -23,9 +22,7 @@ def leave(draft: Draft) -> bool:
     instance = draft.instance
     if instance is None or not _drains(draft, instance.node):
         return False
-    accepted = draft.world.cluster.spec.accepted_watchdogs
-    candidates, avoid = draft.room.candidates(), draft.status.failed_nodes
-    choice = choose(draft.guest.spec, candidates, draft.room.storages, accepted, avoid=avoid, wish=draft.wish())
+    choice = draft.choose(avoid=draft.status.failed_nodes)
     if choice.node is None:
         draft.room.staying.setdefault(instance.node, {})[draft.guest.key.sid] = choice.reasons
         draft.say(f"runs on {instance.node}, which is in maintenance: no other node can run it: {choice.reasons}")
@@ -40,24 +37,16 @@ def _come_back(draft: Draft) -> bool:
     instance, home = draft.instance, draft.status.maintenance_node
     if instance is None or home is None:
         return False
-    found = {candidate.view.name: candidate for candidate in draft.room.candidates()}.get(home)
+    found = draft.room.candidate(home)
     if found is None or (instance.node == home and found.state is NodeState.ONLINE):
-        forget(draft)  # the node has left the cluster, or the guest is back (or never left)
+        # The node has left the cluster, or the guest is back (or never left).
+        draft.status = replace(draft.status, maintenance_node=None)
         return False
-    if instance.node == home or found.state is not NodeState.ONLINE:
-        return False
-    accepted = draft.world.cluster.spec.accepted_watchdogs
-    if rejection(draft.guest.spec, found, draft.room.storages, accepted) or draft.wish().forbidden.get(home):
+    if instance.node == home or draft.rejection(found) is not None:
         return False
     draft.say(f"the maintenance of {home} is over: it moves back")
     draft.status = replace(draft.status, target=home)
     return True
-
-
-def forget(draft: Draft) -> None:
-    """It has come to run elsewhere for another reason: nothing takes it back."""
-    if draft.status.maintenance_node is not None:
-        draft.status = replace(draft.status, maintenance_node=None)
 
 
 def _drains(draft: Draft, node: NodeName) -> bool:

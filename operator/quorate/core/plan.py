@@ -24,13 +24,13 @@ from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
+    HEARD,
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     Answer,
     GuestState,
     Kind,
     NodeName,
-    NodeState,
     Ref,
     Wanted,
     node_ref,
@@ -157,20 +157,17 @@ def _untouched(guest: GuestView) -> bool:
 
 def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Room:
     accepted = world.cluster.spec.accepted_watchdogs
+    # A node in maintenance as well: an instance that is recorded there already is made, and leaves it after that.
     armed = frozenset(
         node.name
         for node in world.nodes
-        if nodes[node.name].state in _HEARD and armed_now(_with(node, nodes[node.name]), accepted)
+        if nodes[node.name].state in HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
     storages = {storage.name: storage for storage in world.storages}
     room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests), board=_board(world))
     for guest in world.guests:
         room.occupy(guest.status, 1)
     return room
-
-
-_HEARD = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
-"""Where an instance that is recorded already may still be made: a node in maintenance is left after that."""
 
 
 def _board(world: World) -> Board:

@@ -13,7 +13,6 @@ from quorate.core.actions import CreatePod, SetFinalizer, StopPod
 from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
 from quorate.core.moves import move
-from quorate.core.place import choose, rejection
 from quorate.core.status import Instance, Termination
 from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready
@@ -65,9 +64,7 @@ def _prepare(draft: Draft) -> None:
         return
     if target not in draft.room.armed:
         draft.say(f"waiting for {target} to arm its watchdog")
-        until = draft.room.arms_until(target)
-        if until is not None:
-            draft.wake_at(until)
+        draft.wake_when_armed(target)
         return
     node = draft.room.statuses[target]
     if node.nonce is None:
@@ -182,23 +179,15 @@ def move_after_end(draft: Draft, ended: Instance) -> None:
 def target_stands(draft: Draft) -> bool:
     """Is the target that was chosen in an earlier round still allowed?"""
     target = draft.status.target
-    if target is None:
-        return False
-    for candidate in draft.room.candidates():
-        if candidate.view.name == target:
-            accepted = draft.world.cluster.spec.accepted_watchdogs
-            fits = rejection(draft.guest.spec, candidate, draft.room.storages, accepted) is None
-            return fits and draft.wish().forbidden.get(target) is None
-    return False
+    candidate = draft.room.candidate(target) if target is not None else None
+    return candidate is not None and draft.rejection(candidate) is None
 
 
 def choose_target(draft: Draft, *, prefer: NodeName | None, avoid: tuple[NodeName, ...] = ()) -> bool:
     """Choose a target. When all that is left are nodes it failed on, the least bad of those. False: none is allowed."""
-    room, spec = draft.room, draft.guest.spec
-    accepted, wish = draft.world.cluster.spec.accepted_watchdogs, draft.wish()
-    choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer, avoid=avoid, wish=wish)
+    choice = draft.choose(prefer=prefer, avoid=avoid)
     if choice.node is None and avoid:
-        choice = choose(spec, room.candidates(), room.storages, accepted, prefer=prefer, wish=wish)
+        choice = draft.choose(prefer=prefer)
     if choice.node is None:
         draft.status = replace(draft.status, target=None)
         draft.say(f"no node can run it: {choice.reasons or 'the cluster has no nodes'}")

@@ -144,6 +144,10 @@ class NodeState(StrEnum):
     GONE = "Gone"
 
 
+HEARD: Final = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
+"""The states of a node that renews its Lease and has no incident."""
+
+
 class EvidenceKind(StrEnum):
     """Why a node's boot cannot be running guests any more (safety: Evidence)."""
 

@@ -30,7 +30,7 @@ from quorate.core.actions import (
 )
 from quorate.core.types import Kind, Ref
 from quorate.core.world import GuestView
-from quorate.kube.client import Api, ApiError, Conflict, NotFound, Permanent, Transient
+from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
 from quorate.kube.resources import OURS, path_of
@@ -196,13 +196,8 @@ class Actor:
             {"op": "test", "path": "/status", "value": known["status"]},
             {"op": "replace", "path": "/status", "value": to_wire(write.status)},
         ]
-        path = path_of(write.ref, "status")
-        try:
-            return await self.api.patch(path, operations)
-        except Permanent as error:
-            if error.code == 422:  # a `test` that failed, or a status that the schema refuses: the next try tells which
-                raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
-            raise
+        # A status that the schema refuses is a Conflict here, too: the next try, by version, tells which it was.
+        return await self.api.patch(path_of(write.ref, "status"), operations)
 
     async def _look_again(self, ref: Ref) -> None:
         """Somebody was faster: fetch what is there now, so that the next plan starts from it."""

@@ -128,7 +128,15 @@ class Api:
         return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
 
     async def patch(self, path: str, operations: list[Json]) -> Json:
-        return await self.request("PATCH", path, operations, content_type=JSON_PATCH)
+        """A JSON patch. One whose `test` does not hold is a Conflict; so is one that breaks the schema: 422 is all that
+        the API server says of either.
+        """
+        try:
+            return await self.request("PATCH", path, operations, content_type=JSON_PATCH)
+        except Permanent as error:
+            if error.code == 422:
+                raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
+            raise
 
     async def delete(
         self, path: str, *, uid: str, resource_version: str | None = None, grace_s: int | None = None

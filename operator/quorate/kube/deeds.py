@@ -136,11 +136,9 @@ class Deeds:
         ]
         try:
             self.store.put(LEASES, await self.api.patch(path, operations))
-        except (Conflict, Permanent) as error:
-            if error.code not in {409, 422}:
-                raise
+        except Conflict:
             await self.probe_lease(ProbeLease(node))
-            raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
+            raise
 
     async def _make_fenced(self, node: NodeName, holder: str) -> None:
         """A missing Lease is made as fenced. One that is there again, by its agent, is looked at first."""
@@ -163,12 +161,7 @@ class Deeds:
             test: list[Json] = [{"op": "test", "path": "/spec/taints", "value": taints}] if taints else []
             version = node["metadata"]["resourceVersion"]
             test.append({"op": "test", "path": "/metadata/resourceVersion", "value": version})
-            try:
-                node = await self.api.patch(path, [*test, {"op": "add", "path": "/spec/taints", "value": wanted}])
-            except Permanent as error:
-                if error.code == 422:  # a `test` that failed: somebody else changed the taints
-                    raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
-                raise
+            node = await self.api.patch(path, [*test, {"op": "add", "path": "/spec/taints", "value": wanted}])
         self.store.put(KUBE_NODES, node)
 
     # -- our own objects --------------------------------------------------------------------------------------------

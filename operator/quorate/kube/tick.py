@@ -17,7 +17,7 @@ from quorate.core.actions import Plan
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
-from quorate.core.types import Instant, NodeState
+from quorate.core.types import HEARD, Instant
 from quorate.core.world import GuestView, World
 from quorate.kube.act import Actor
 from quorate.kube.client import Api, ApiError, NotFound
@@ -130,7 +130,7 @@ class ClusterTicker(Ticker):
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
         self.store.attentive[self.cluster] = frozenset(
-            node.name for node in world.nodes if node.status.state not in {NodeState.ONLINE, NodeState.MAINTENANCE}
+            node.name for node in world.nodes if node.status.state not in HEARD
         )
         return self._without_breaches(world, made)
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from quorate.core.status import Incident, NodeStatus
-from quorate.core.types import Instant, NodeName, NodeState, Stage, node_ref
+from quorate.core.types import HEARD, Instant, NodeName, NodeState, Stage, node_ref
 from quorate.view import words
 from quorate.view.report import Attention, Health, NodeReport
 from quorate.view.snapshot import Raw, name_of, read_status, renewed, spec_of
@@ -30,7 +30,7 @@ def node_report(
         state=str(status.state),
         since=status.since,
         votes=status.votes if raw.get("status") else int(spec_of(raw).get("votes", 1)),
-        heard=status.state in {NodeState.ONLINE, NodeState.MAINTENANCE} or fresh,
+        heard=status.state in HEARD or fresh,
         renewed=beat,
         taken=taken,
         watchdog=_watchdog(status),

@@ -107,3 +107,11 @@ async def test_a_delete_names_exactly_what_was_judged():
 async def test_a_kubeconfig_that_points_nowhere(tmp_path):
     with pytest.raises(LoginError, match=r"kubeconfig .*/none: .* set --kubeconfig or KUBECONFIG to a readable file"):
         await login(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(("code", "error"), [(422, Conflict), (409, Conflict), (403, Permanent)])
+async def test_a_patch_whose_test_does_not_hold_is_a_conflict(code, error):
+    async with server(status(code, "words")) as (api, asked):
+        with pytest.raises(error, match="words"):
+            await api.patch("/x", [{"op": "test", "path": "/a", "value": 1}])
+        assert len(asked) == 1
