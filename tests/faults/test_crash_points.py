@@ -11,6 +11,7 @@ beginning with another one each day; `make crash-points` plays all.
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -67,7 +68,7 @@ async def scene(lab: Json, scene: Scene) -> AsyncIterator[Scene]:
 
 
 @dataclass
-class Story:
+class Story(ABC):
     """What happens to the guest, and what is true when it is over. `back` undoes it for the next time."""
 
     scene: Scene
@@ -84,11 +85,13 @@ class Story:
     def patch(self, change: Json) -> None:
         self.scene.api.merge(HARESOURCES.path(self.key.name, self.key.namespace), change).ok()
 
+    @abstractmethod
     def begin(self) -> None:
-        raise NotImplementedError
+        """Make it happen."""
 
+    @abstractmethod
     def over(self) -> bool:
-        raise NotImplementedError
+        """Has it come to its end?"""
 
     async def seen(self) -> None:
         """The judges see that it is over, before anything else happens."""
@@ -96,7 +99,7 @@ class Story:
         assert node is not None
         await self.scene.until_runs(node, self.key)
 
-    async def back(self) -> None:
+    async def back(self) -> None:  # noqa: B027 - most stories need nothing
         """It stays as it is."""
 
     def moved(self) -> bool:

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from quorate.cli.main import main
 from quorate.lab import processes
 from tests import real
 from tests.control_plane.servers import served
 from tests.lab import clusters
 from tests.lab.clusters import Cluster
+from tests.lab.scene import Scene
+from tests.unit.cli.conftest import Ended, Run
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
 """The lab finds its processes in /proc: it is for Linux only, and says so elsewhere."""
@@ -87,3 +90,16 @@ async def cluster(kubeconfig: Path, lab_id: str, directory: Path) -> AsyncIterat
     """A virtual node with its kubelet, Ready."""
     async with clusters.cluster(kubeconfig, lab_id, directory) as found:
         yield found
+
+
+@pytest.fixture
+def run(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, as the lab's administrator."""
+    monkeypatch.setenv("KUBECONFIG", str(scene.files.kubeconfig))
+
+    def one(*arguments: str) -> Ended:
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ended(code, said.out, said.err)
+
+    return one

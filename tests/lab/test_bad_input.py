@@ -14,16 +14,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from quorate.cli.main import main
 from quorate.core.quorum import OverrideState
 from quorate.core.status import Condition
 from quorate.core.types import GuestKey, GuestState
 from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, KUBE_NODES, NODES
 from quorate.lab.options import Options
 from tests import real
-from tests.lab.conftest import KINDS
+from tests.lab.conftest import KINDS, Run
 from tests.lab.scene import Scene, container, own_cache, played
-from tests.unit.cli.conftest import Ended
 
 pytestmark = pytest.mark.lab
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
@@ -77,22 +75,6 @@ async def remove(scene: Scene, *paths: str) -> None:
     for path in paths:
         scene.api.delete(path)
     await scene.until(f"{paths} to go", lambda: all(scene.api.get(path).code == 404 for path in paths))
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line, as the lab's administrator."""
-    monkeypatch.setenv("KUBECONFIG", str(scene.files.kubeconfig))
-
-    def one(*arguments: str) -> Ended:
-        code = main(arguments)
-        said = capsys.readouterr()
-        return Ended(code, said.out, said.err)
-
-    return one
 
 
 def condition(found: tuple[Condition, ...], kind: str) -> Condition | None:

@@ -6,12 +6,11 @@ The lab's agents and managers are no Pods: they live on and find nothing to do.
 
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from quorate.cli.main import main
 from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE, GuestKey
 from quorate.kube.resources import (
     CLUSTERS,
@@ -28,15 +27,14 @@ from quorate.lab import client, processes
 from quorate.lab.options import Options
 from quorate.lab.processes import Process
 from tests import real
+from tests.lab.conftest import Run
 from tests.lab.scene import Scene, own_cache, played
-from tests.unit.cli.conftest import Ended
 
 pytestmark = pytest.mark.lab
 DB = GuestKey("default", "db")
 MANAGERS = ("manager-1", "manager-2")
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 OURS = (HARESOURCES, CLUSTERS, NODES, STORAGES)
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,19 +54,6 @@ async def scene(kind: str) -> AsyncIterator[Scene]:
         await scene.start_guest(node="node1")
         await scene.start_guest(DB, node="node2")
         yield scene
-
-
-@pytest.fixture
-def run(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line, as the lab's administrator."""
-    monkeypatch.setenv("KUBECONFIG", str(scene.files.kubeconfig))
-
-    def one(*arguments: str) -> Ended:
-        code = main(arguments)
-        said = capsys.readouterr()
-        return Ended(code, said.out, said.err)
-
-    return one
 
 
 def items(scene: Scene, path: str) -> list[dict[str, Any]]:

@@ -1,21 +1,18 @@
 """What people ask for by the command line, in a lab on both API servers, judged by the observer and the guest's journal."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from quorate.cli.main import main
 from quorate.core.status import GuestStatus
 from quorate.core.types import NodeState
 from quorate.lab.options import Options
 from tests import real
-from tests.lab.conftest import KINDS
+from tests.lab.conftest import KINDS, Run
 from tests.lab.scene import Scene, judged, own_cache, running
-from tests.unit.cli.conftest import Ended
 
 pytestmark = pytest.mark.lab
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,19 +41,6 @@ async def scene(lab: object) -> AsyncIterator[Scene]:
 @pytest.fixture
 async def web(scene: Scene) -> GuestStatus:
     return await scene.start_guest()
-
-
-@pytest.fixture
-def run(scene: Scene, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command line, as the lab's administrator."""
-    monkeypatch.setenv("KUBECONFIG", str(scene.files.kubeconfig))
-
-    def one(*arguments: str) -> Ended:
-        code = main(arguments)
-        said = capsys.readouterr()
-        return Ended(code, said.out, said.err)
-
-    return one
 
 
 async def test_maintenance(scene: Scene, web: GuestStatus, run: Run) -> None:

@@ -13,30 +13,11 @@ from quorate.core.status import Evidence
 from quorate.core.stopped import from_pod, guessed
 from quorate.core.types import FENCE_TAINT, EvidenceKind, GuestState, NodeState, Stage, Wanted
 from quorate.core.world import ContainerView
-from tests.toy import Toy
+from tests.scenarios.looks import state
 from tests.unit.core.worlds import NOW, WALL, beat, guest, incident, instance, node, pod, world
 
 S = GuestState
 RUNNING = pod()
-
-
-@pytest.fixture
-def toy() -> Toy:
-    made = Toy(3)
-    made.manager()
-    made.run_until(lambda: made.cluster.status.quorate, 10, "quorum")
-    return made
-
-
-@pytest.fixture
-def web(toy):
-    key = toy.add_guest()
-    toy.run_until(lambda: state(toy, key) is S.STARTED, 20, "start")
-    return key
-
-
-def state(toy, key):
-    return toy.guests[key].status.state
 
 
 def fail_over(toy):

@@ -12,19 +12,10 @@ from quorate.core.plan import plan
 from quorate.core.status import ClusterStatus, Remembered, Rewind
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import GuestState, Kind, NodeName
-from tests.toy import Toy
 from tests.unit.core.worlds import WALL, beat, guest, instance, node, world
 
 FAST = PROFILES[Profile.FAST]
 BACKWARDS = "history runs backwards"
-
-
-@pytest.fixture
-def toy() -> Toy:
-    made = Toy(3)
-    made.manager()
-    made.run_until(lambda: made.cluster.status.quorate, 10, "quorum")
-    return made
 
 
 def running_on(toy, key, name):

@@ -3,10 +3,8 @@
 from dataclasses import replace
 
 from quorate.core.types import FENCE_TAINT, GuestState, Stage
-from tests.scenarios import test_hazards
-from tests.scenarios.test_hazards import state
+from tests.scenarios.looks import state
 
-toy, web = test_hazards.toy, test_hazards.web
 S = GuestState
 
 

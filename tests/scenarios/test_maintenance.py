@@ -2,36 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
 from quorate.core.rules import Affinity, GuestAffinity, Guests, Rule
 from quorate.core.selectors import Taint
 from quorate.core.types import GuestKey, GuestState, NodeState, Wanted
-from tests.scenarios.test_story import state
-from tests.toy import Toy
+from tests.scenarios.looks import settled_on, state
 
 S = GuestState
-
-
-@pytest.fixture
-def toy() -> Toy:
-    made = Toy(3)
-    made.manager()
-    made.run_until(lambda: made.cluster.status.quorate, 10, "quorum")
-    return made
-
-
-@pytest.fixture
-def web(toy):
-    key = toy.add_guest()
-    toy.run_until(lambda: state(toy, key) is S.STARTED, 20, "start")
-    assert toy.running(key) == ["n1"]
-    return key
-
-
-def settled_on(toy, key, node):
-    status = toy.guests[key].status
-    return toy.running(key) == [node] and status.state is S.STARTED and status.ready and status.target is None
 
 
 def conditions(toy, node):
@@ -41,12 +17,12 @@ def conditions(toy, node):
 def cordon(toy, *nodes):
     for node in nodes:
         taint = Taint("node.kubernetes.io/unschedulable", "NoSchedule")
-        toy.kube[node] = replace(toy.kube[node], unschedulable=True, taints=(taint,))
+        toy.touch_kube(node, unschedulable=True, taints=(taint,))
 
 
 def uncordon(toy, *nodes):
     for node in nodes:
-        toy.kube[node] = replace(toy.kube[node], unschedulable=False, taints=())
+        toy.touch_kube(node, unschedulable=False, taints=())
 
 
 class TestDrain:

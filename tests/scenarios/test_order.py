@@ -1,17 +1,12 @@
 """Who starts first: priority among those that start in one round, startAfter among those that wait for each other."""
 
-from dataclasses import replace
-
 import pytest
 
 from quorate.core.selectors import Taint
 from quorate.core.types import GuestKey, GuestState, Wanted
-from tests.scenarios.test_maintenance import settled_on
-from tests.scenarios.test_maintenance import toy as whole
-from tests.scenarios.test_story import state
+from tests.scenarios.looks import settled_on, state
 
 S = GuestState
-toy = whole
 
 
 def key(name):
@@ -28,12 +23,12 @@ def order_condition(toy, name):
 
 def taint(toy, *nodes):
     for node in nodes:
-        toy.kube[node] = replace(toy.kube[node], taints=(Taint("busy", "NoSchedule"),))
+        toy.touch_kube(node, taints=(Taint("busy", "NoSchedule"),))
 
 
 def untaint(toy, *nodes):
     for node in nodes:
-        toy.kube[node] = replace(toy.kube[node], taints=())
+        toy.touch_kube(node, taints=())
 
 
 class TestStartAfter:

@@ -1,23 +1,9 @@
 """The story of the design, on the core alone: lose a node, lose quorum, say `expected 1`, come back whole."""
 
-import pytest
-
 from quorate.core.types import GuestState, NodeState, Wanted
-from tests.toy import Toy
+from tests.scenarios.looks import state
 
 S = GuestState
-
-
-@pytest.fixture
-def toy() -> Toy:
-    made = Toy(3)
-    made.manager()
-    made.run_until(lambda: made.cluster.status.quorate, 10, "quorum")
-    return made
-
-
-def state(toy, key):
-    return toy.guests[key].status.state
 
 
 def test_story(toy):
