@@ -26,6 +26,7 @@ def test_defaults_fill_what_is_left_out_or_null(api, namespace):
     defaults = {
         "failback": True,
         "maxRelocate": 1,
+        "priority": 0,
         "startTimeout": "5m",
         "state": "Started",
         "updatePolicy": "Recreate",

@@ -57,4 +57,4 @@ async def test_maintenance(scene: Scene, web: GuestStatus, run: Run) -> None:
     ended = await asyncio.to_thread(run, "maintenance", "off", "node1", "--wait")
     assert ended.out == "node1 is online, and every guest that had left it is back\n", ended
     assert scene.runs("node1")
-    assert scene.ran_on() == ["node1", there.node, "node1"]
+    await scene.until("the judges to see it there", lambda: scene.ran_on() == ["node1", there.node, "node1"])
