@@ -276,3 +276,37 @@ def test_a_label_value_is_checked(api, unique):
     ((field, _, text),) = {*api.post(NODES, node(unique, labels={"a": "b c"})).causes()}
     assert field.startswith("metadata.labels")
     assert 'Invalid value: "b c"' in text
+
+
+RULE = {"name": "db", "guests": {"names": ["shop/db"]}, "nodeAffinity": {"nodes": [{"name": "n1"}]}}
+EITHER = "each of spec.rules has exactly one of nodeAffinity and guestAffinity"
+WHOM = "each of spec.rules says whom it is about: guests.names, guests.selector, or both"
+
+
+def test_the_defaults_of_a_rule(api, unique):
+    made = api.post(CLUSTERS, cluster(unique, rules=[RULE])).ok()["spec"]["rules"]
+    assert made == [
+        RULE | {"nodeAffinity": {"nodes": [{"name": "n1", "priority": 0}], "strict": False}, "disabled": False}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ([RULE | {"guestAffinity": {"affinity": "Apart"}}], EITHER),
+        ([{"name": "db", "guests": {"names": ["shop/db"]}}], EITHER),
+        ([RULE, RULE | {"name": "none", "guests": {}}], WHOM),
+        ([RULE, RULE], "Duplicate value"),
+        ([RULE | {"name": "Db"}], "should match"),
+        ([RULE | {"guests": {"names": ["db"]}}], "should match"),
+        ([RULE | {"nodeAffinity": {"nodes": []}}], "should have at least 1 items"),
+    ],
+)
+def test_a_rule_that_means_nothing_is_refused_with_the_reason(api, unique, rules, words):
+    assert words in api.post(CLUSTERS, cluster(unique, rules=rules)).refused(422, "Invalid")
+
+
+def test_as_many_rules_as_there_may_be(api, unique):
+    names = [f"shop/db-{number}" for number in range(128)]
+    rules = [RULE | {"name": f"rule-{number}", "guests": {"names": names}} for number in range(256)]
+    assert len(api.post(CLUSTERS, cluster(unique, rules=rules)).ok()["spec"]["rules"]) == 256

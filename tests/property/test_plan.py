@@ -11,10 +11,29 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from quorate.core.types import GuestState, Wanted
+from quorate.core.board import board_of
+from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
+from quorate.core.types import GuestKey, GuestState, NodeName, Wanted
 from quorate.core.world import Template
 from tests.toy import Manager, Toy, wanted
 
+BOTH = Guests((GuestKey("default", "a"), GuestKey("default", "b")))
+RULES = [
+    Rule("apart", BOTH, peers=GuestAffinity(Affinity.APART)),
+    Rule("together", BOTH, peers=GuestAffinity(Affinity.TOGETHER)),
+    Rule("a-strict", Guests(BOTH.names[:1]), nodes=NodeAffinity((NodePriority(NodeName("n1")),), strict=True)),
+    Rule("b-first", Guests(BOTH.names[1:]), nodes=NodeAffinity((NodePriority(NodeName("n1")),))),
+    Rule(
+        "a-order",
+        Guests(BOTH.names[:1]),
+        nodes=NodeAffinity((NodePriority(NodeName("n2"), 1), NodePriority(NodeName("n3"), 2))),
+    ),
+    Rule(
+        "both-strict",
+        BOTH,
+        nodes=NodeAffinity((NodePriority(NodeName("n1")), NodePriority(NodeName("n2"))), strict=True),
+    ),
+]
 NODES = st.sampled_from(["n1", "n2", "n3"])
 GUESTS = st.sampled_from(["a", "b"])
 
@@ -167,6 +186,15 @@ class Chaos(RuleBasedStateMachine):
         name = incident.id if right else "another"
         self.toy.touch_node(node, confirm=f"{name}/{incident.nonce}/admin")
 
+    @rule(rules=st.lists(st.sampled_from(RULES), max_size=3, unique=True))
+    def write_rules(self, rules: list[Rule]) -> None:
+        self.toy.set_rules(*rules)
+
+    @rule(name=GUESTS, back=st.booleans())
+    def failback(self, name: str, back: bool) -> None:
+        if self.keys[name] in self.toy.guests:
+            self.toy.edit_guest(self.keys[name], failback=back)
+
     # -- managers
 
     @rule(calls=st.integers(0, 6))
@@ -223,6 +251,16 @@ class Chaos(RuleBasedStateMachine):
             assert status.state is GuestState.STARTED, (key, status)
             assert toy.running(key), (key, status)
             assert status.maintenance_node is None, (key, status)
+        self._rules_are_honoured()
+
+    def _rules_are_honoured(self) -> None:
+        """Once all is well nobody runs against a rule, if the other one is not in Error or in other hands."""
+        ours = wanted(self.toy)
+        everybody = all(
+            self.toy.guests[key].status.state is GuestState.STARTED for key in self.toy.guests if key in ours
+        )
+        board = board_of(self.toy.manager().observe())
+        assert not everybody or not board.broken(), board.broken()
 
     def _unproven_by_machine(self) -> list[str]:
         """Incidents that only a person can end: no watchdog was armed, and no manager saw both boots."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
-from quorate.core.rulebook import NO_RULES, Rulebook, Terms
+from quorate.core.rulebook import NO_RULES, Rulebook, Terms, compile_rules
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, NodeName, Wanted
 from quorate.core.world import GuestView, NodeView, World
@@ -179,6 +179,20 @@ class Board:
             if place is not None and apart and self.wanted(peer):
                 return f"it is not together with {peer.sid}"
         return ""
+
+
+def board_of(world: World) -> Board:
+    """The rules and everybody's place as the World has them; nothing at all in a Cluster without rules."""
+    if not world.cluster.spec.rules:
+        return Board()
+    guests = {guest.key: guest for guest in world.guests}
+    return Board(zones(world), rulebook(world), guests, {key: guest.status for key, guest in guests.items()})
+
+
+def rulebook(world: World) -> Rulebook:
+    """The rules in force for the guests that are not about to go."""
+    labels = {guest.key: guest.labels for guest in world.guests if not guest.deleting}
+    return compile_rules(world.cluster.spec.rules, labels, zones(world))
 
 
 def _only(terms: Terms) -> str:

@@ -3,7 +3,7 @@
 The checks of Proxmox VE HA 5.2 come first, on all rules as they are written (behaviour, section 12). What it misses comes
 after that, on the rules that are left, until nothing is found: overlapping Together rules however long the chain, more
 guests pairwise apart than there are nodes whatever rules say so, and guests apart whose strict rules leave them too few
-nodes (a matching, where Proxmox counts the union).
+nodes (a matching, where Proxmox counts the union; for rings and nets a search with a limit).
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from itertools import combinations
 from typing import Final
 
 from quorate.core.conditions import some
-from quorate.core.matching import cliques, joined, unplaced
+from quorate.core.matching import cliques, joined, seatable, unplaced
 from quorate.core.rules import Affinity, Meant, Topology
 from quorate.core.types import GuestKey, NodeName
 
@@ -52,13 +52,14 @@ class Contradiction:
 def contradictions(rules: Sequence[Meant], zones: Zones) -> tuple[Contradiction, ...]:
     """Every set of rules that cannot be followed. `rules`: those that are not disabled, with their guests."""
     found = list(dict.fromkeys(one for check in _AS_WRITTEN for one in check(rules, zones)))
-    left = _without(rules, found)
-    while left:
-        one = next((one for check in _ON_THE_REST for one in check(left, zones)), None)
-        if one is None:
-            break
-        found.append(one)
-        left = _without(left, [one])
+    left, more = _without(rules, found), True
+    while more:
+        more = False
+        for check in _ON_THE_REST:
+            for one in check(left, zones):
+                if {rule.name for rule in left}.issuperset(one.rules):
+                    found.append(one)
+                    left, more = _without(left, [one]), True
     return tuple(found)
 
 
@@ -266,6 +267,21 @@ def _crowded(rules: Sequence[Meant], zones: Zones) -> Iterator[Contradiction]:
                 yield _contradiction(fault, picture.involved(crowd, topology), guests, text)
 
 
+def _no_seating(rules: Sequence[Meant], zones: Zones) -> Iterator[Contradiction]:
+    """Units apart in a ring or a net that the places are too few for, although every clique of them has enough."""
+    picture = _Picture(rules, zones)
+    for topology in Topology:
+        near = picture.neighbours(topology)
+        for part in joined([(unit, *others) for unit, others in near.items()]):
+            places = {unit: picture.places(unit, topology) for unit in part}
+            if all(len(near[unit]) < len(places[unit]) for unit in part):
+                continue  # whoever comes last still finds a free one
+            if not seatable(places, near):
+                guests = [guest for unit in part for guest in unit]
+                text = f"{names(guests)} are apart from one another in more ways than the cluster has places for"
+                yield _contradiction(Fault.TOO_FEW_NODES, picture.involved(part, topology), guests, text)
+
+
 def _no_common_zone(rules: Sequence[Meant], zones: Zones) -> Iterator[Contradiction]:
     """Guests together by zone for whom no zone has room: strict rules lead apart, or too many in it are apart by node."""
     by_zone = [rule for rule in rules if rule.is_(Affinity.TOGETHER, Topology.ZONE)]
@@ -301,4 +317,4 @@ _AS_WRITTEN = (
     _together_under_several,
     _restricted_to_too_few,
 )
-_ON_THE_REST = (_crowded, _no_common_zone)
+_ON_THE_REST = (_crowded, _no_seating, _no_common_zone)

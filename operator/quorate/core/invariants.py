@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from quorate.core import history
-from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StopPod, TakeLease
+from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StatusWrite, StopPod, TakeLease
+from quorate.core.board import rulebook, zones
 from quorate.core.cluster import count_votes, resolved_timing
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
-from quorate.core.status import GuestStatus, NodeStatus
+from quorate.core.rulebook import Rulebook
+from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
-from quorate.core.types import HEARD, Answer, GuestKey, GuestState, NodeState, Ref, Stage, Wanted, node_ref
+from quorate.core.types import HEARD, Answer, GuestKey, GuestState, NodeName, NodeState, Ref, Stage, Wanted, node_ref
 from quorate.core.world import GuestView, NodeView, World
 
 
@@ -47,6 +49,10 @@ class _Checker:
             text = self._judge(action)
             if text is not None:
                 found.append(Breach(text[0], action.subject, text[1]))
+        for write in self.plan.statuses:
+            against = self._against_rules(write)
+            if against:
+                found.append(Breach(8, write.ref, against))
         return tuple(found)
 
     def _judge(self, action: Action) -> tuple[int, str] | None:
@@ -113,6 +119,45 @@ class _Checker:
         accepted = self.world.cluster.spec.accepted_watchdogs
         reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, accepted)
         return (8, f"{node.name}: {reason}") if reason is not None else None
+
+    def _against_rules(self, write: StatusWrite) -> str:
+        """8. An instance is drawn where the guest may run: among the nodes of a strict rule, away from Apart peers."""
+        guest = self.guests.get(GuestKey(write.ref.namespace, write.ref.name))
+        if guest is None or not isinstance(write.status, GuestStatus):
+            return ""
+        instance = self._drawn(guest)
+        terms = self.rulebook.terms.get(guest.key) if instance is not None else None
+        if instance is None or terms is None:
+            return ""
+        node, where = instance.node, zones(self.world)
+        if terms.strict and terms.nodes is not None and node not in terms.nodes:
+            return f"{node}: rule {terms.node_rule} allows only {', '.join(sorted(terms.nodes))}"
+        for peer in (*terms.apart, *terms.zone_apart):
+            place = self._place(peer)
+            near = place == node or (peer in terms.zone_apart and place is not None and where.get(place) == where[node])
+            if near:
+                return f"{node}: {peer.sid}, from which it is to be apart, is on {place}"
+        return ""
+
+    @cached_property
+    def rulebook(self) -> Rulebook:
+        return rulebook(self.world)
+
+    def _drawn(self, guest: GuestView) -> Instance | None:
+        """The instance that this plan draws for a guest; one that was found under its name was not drawn by us."""
+        before, after = guest.status.instance, self._guest_status(guest).instance
+        new = after is not None and after.uid is None and (before is None or before.id != after.id)
+        return after if new else None
+
+    def _place(self, key: GuestKey) -> NodeName | None:
+        """Where a guest may run, as was known before this plan or is drawn by it."""
+        guest = self.guests.get(key)
+        if guest is None:
+            return None
+        after, before = self._guest_status(guest).instance, guest.status.instance
+        known = after is not None and before is not None and after.id == before.id
+        instance = after if known else self._drawn(guest)
+        return instance.node if instance is not None and not instance.ended else None
 
     def _proven(self, guest: GuestView) -> bool:
         """Ended as was recorded before, never made, or proven now: by evidence, or attested by the agent of its boot."""

@@ -1,4 +1,4 @@
-"""The three algorithms behind the rules' check: joining sets, finding cliques, and giving everyone a place of its own.
+"""The algorithms behind the rules' check: joining sets, finding cliques, and giving everybody a place of its own.
 
 Deterministic: the same input in the same order gives the same answer.
 """
@@ -9,8 +9,10 @@ from typing import Final, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 P = TypeVar("P", bound=Hashable)
-CLIQUE_STEPS: Final = 4000
-"""Finding every clique takes exponential time in the worst case: this many steps, then what was found must do."""
+STEPS: Final = 4000
+"""Some questions take exponential time in the worst case: this many steps, then what was found out must do."""
+SEATS: Final = 300
+"""A search goes as deep as there are seats to find; beyond this many nobody is asked."""
 
 
 class Union:
@@ -79,7 +81,7 @@ def cliques(edges: Mapping[T, AbstractSet[T]]) -> Iterable[tuple[T, ...]]:
     def grow(clique: tuple[T, ...], free: set[T], done: set[T]) -> Iterable[tuple[T, ...]]:
         nonlocal steps
         steps += 1
-        if steps > CLIQUE_STEPS:
+        if steps > STEPS:
             return
         if not free and not done:
             yield clique
@@ -92,3 +94,32 @@ def cliques(edges: Mapping[T, AbstractSet[T]]) -> Iterable[tuple[T, ...]]:
 
     for part in joined([(node, *sorted(near, key=order.__getitem__)) for node, near in edges.items()]):
         yield from grow((), set(part), set())
+
+
+def seatable(choices: Mapping[T, Sequence[P]], edges: Mapping[T, AbstractSet[T]]) -> bool:
+    """Can everybody have one of its places, so that no two neighbours share one? False only when that is certain.
+
+    Whoever has the fewest places left goes first (DSATUR), and the search goes back where one has none.
+    """
+    seats: dict[T, P] = {}
+    steps = 0
+
+    def open_to(one: T) -> list[P]:
+        taken = {seats[other] for other in edges.get(one, ()) if other in seats}
+        return [place for place in choices[one] if place not in taken]
+
+    def seat() -> bool:
+        nonlocal steps
+        steps += 1
+        waiting = [one for one in choices if one not in seats]
+        if not waiting or steps > STEPS:
+            return True
+        one = min(waiting, key=lambda each: len(open_to(each)))
+        for place in open_to(one):
+            seats[one] = place
+            if seat():
+                return True
+            del seats[one]
+        return False
+
+    return len(choices) > SEATS or seat()

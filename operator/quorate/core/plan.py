@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from quorate.core import cluster as clusters
 from quorate.core import history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
-from quorate.core.board import Board, zones
+from quorate.core.board import board_of
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
@@ -18,7 +18,6 @@ from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION, start_order
 from quorate.core.quorum import Quorum
-from quorate.core.rulebook import compile_rules
 from quorate.core.rulewords import rules_in_words
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
@@ -164,21 +163,10 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
         if nodes[node.name].state in HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
     storages = {storage.name: storage for storage in world.storages}
-    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests), board=_board(world))
+    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests), board=board_of(world))
     for guest in world.guests:
         room.occupy(guest.status, 1)
     return room
-
-
-def _board(world: World) -> Board:
-    """The rules and everybody's place; nothing at all in a Cluster without rules."""
-    if not world.cluster.spec.rules:
-        return Board()
-    where = zones(world)
-    labels = {guest.key: guest.labels for guest in world.guests if not guest.deleting}
-    book = compile_rules(world.cluster.spec.rules, labels, where)
-    views = {guest.key: guest for guest in world.guests}
-    return Board(where, book, views, {key: guest.status for key, guest in views.items()})
 
 
 def _with(node: NodeView, status: NodeStatus) -> NodeView:

@@ -135,7 +135,7 @@ def _troubles(rules: tuple[Meant, ...], zones: Mapping[NodeName, str]) -> list[s
         bare = sorted(node for node, zone in zones.items() if not zone)
         if by_zone and bare:
             found.append(
-                f"rule {rule.name} is by zone, and {', '.join(bare)} have none (they count as one zone): set spec.zone of "
+                f"rule {rule.name} is by zone; these nodes have none and count as one: {', '.join(bare)}. Set spec.zone of "
                 "their nodes.quorate.dev, or the label topology.kubernetes.io/zone"
             )
     return found

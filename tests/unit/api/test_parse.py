@@ -147,3 +147,55 @@ def test_nodes_and_storages():
         }
     )
     assert (storage.claim, storage.namespaces) == (("shop", "data"), ("shop",))
+
+
+def ruled(*rules):
+    metadata = {"name": "prod", "uid": "u", "resourceVersion": "7", "generation": 2}
+    return {"kind": "Cluster", "metadata": metadata, "spec": {"rules": list(rules)}}
+
+
+def test_rules():
+    nodes = {"nodes": [{"name": "n1", "priority": 2}, {"name": "n2"}], "strict": True}
+    peers = {"affinity": "Apart", "topology": "Zone"}
+    selector = {"matchLabels": {"tier": "db"}}
+    on, apart = parse.cluster(
+        ruled(
+            {"name": "on", "guests": {"names": ["ct:shop/db", "shop/web.1"]}, "nodeAffinity": nodes},
+            {"name": "apart", "guests": {"selector": selector}, "guestAffinity": peers, "disabled": True},
+        )
+    ).spec.rules
+    assert [key.sid for key in on.guests.names] == ["ct:shop/db", "ct:shop/web.1"]
+    assert [(one.name, one.priority) for one in on.nodes.nodes] == [("n1", 2), ("n2", 0)]
+    assert (on.nodes.strict, on.peers, on.disabled) == (True, None, False)
+    assert apart.guests.selector.matches({"tier": "db"})
+    assert (apart.peers.affinity, apart.peers.topology, apart.disabled) == ("Apart", "Zone", True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"name": "r", "guests": {"names": ["db"]}}, "spec.rules.0.guests.names.0: String should match pattern"),
+        (
+            {"name": "r", "guests": {}, "nodeAffinity": {"nodes": []}},
+            "spec.rules.0.nodeAffinity.nodes: List should have",
+        ),
+        (
+            {"name": "r", "guests": {}, "nodeAffinity": {"nodes": [{"name": "n1", "priority": 5000}]}},
+            "spec.rules.0.nodeAffinity.nodes.0.priority: Input should be less than or equal to 1000, found 5000",
+        ),
+        ({"name": "r", "guests": {}, "guestAffinity": {"affinity": "Near"}}, "Input should be 'Together' or 'Apart'"),
+    ],
+)
+def test_a_wrong_rule_names_field_and_finding(rule, words):
+    with pytest.raises(parse.UnreadableError, match="Cluster prod") as error:
+        parse.cluster(ruled(rule))
+    assert words in str(error.value)
+
+
+def test_labels_failback_and_zone():
+    labelled = haresource(failback=False)
+    labelled["metadata"]["labels"] = {"tier": "db"}
+    view = parse.guest(labelled)
+    assert (view.labels, view.spec.failback, parse.guest(haresource()).spec.failback) == ({"tier": "db"}, False, True)
+    node = {"kind": "Node", "metadata": {"name": "n1"}, "spec": {"clusterName": "prod", "zone": "rack1"}}
+    assert parse.node(node).zone == "rack1"

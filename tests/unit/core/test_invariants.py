@@ -6,8 +6,9 @@ import pytest
 
 from quorate.core.actions import CreatePod, Plan, RemovePod, StatusWrite, StopPod, TakeLease
 from quorate.core.invariants import check
+from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule, Topology
 from quorate.core.status import Evidence
-from quorate.core.types import EvidenceKind, GuestState, NodeState, Stage, Wanted, node_ref
+from quorate.core.types import EvidenceKind, GuestKey, GuestState, NodeName, NodeState, Stage, Wanted, node_ref
 from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, world
 
 PROOF = Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, "")
@@ -132,3 +133,47 @@ def test_8_a_hard_filter_that_was_forgotten_is_found():
     cordoned = node("n2", kube=replace(node("n2").kube, unschedulable=True))
     made = world(nodes=(node("n1"), cordoned, node("n3")), guests=(one,))
     assert breaches(made, CreatePod(KEY, NEXT), status=planned(one)) == [8]
+
+
+PEER = GuestKey("default", "peer")
+BOTH = Guests((KEY, PEER))
+N1 = NodeAffinity((NodePriority(NodeName("n1")),), strict=True)
+AGAINST = {
+    "a strict rule": Rule("on", Guests((KEY,)), nodes=N1),
+    "apart": Rule("apart", BOTH, peers=GuestAffinity(Affinity.APART)),
+    "apart by zone": Rule("apart", BOTH, peers=GuestAffinity(Affinity.APART, Topology.ZONE)),
+}
+
+
+def ruled(*rules, place="n2", **changes):
+    """NEXT is about to be drawn on n2; its peer runs in that place. n2 and n3 are one zone."""
+    one = guest(pod=None, status={"instance": None})
+    peer = replace(guest(status={"instance": instance(place, **changes)}), key=PEER)
+    nodes = (node("n1", zone="x"), node("n2", zone="y"), node("n3", zone="y"))
+    made = world(nodes=nodes, guests=(one, peer))
+    spec = replace(made.cluster.spec, rules=rules)
+    return one, replace(made, cluster=replace(made.cluster, spec=spec))
+
+
+@pytest.mark.parametrize("rule", AGAINST.values(), ids=AGAINST)
+def test_8_an_instance_that_is_drawn_against_a_rule_is_found(rule):
+    one, made = ruled(rule)
+    assert breaches(made, status=planned(one)) == [8]
+    assert breaches(ruled()[1], status=planned(one)) == []
+
+
+def test_8_the_zone_counts_where_the_rule_is_by_zone():
+    one, made = ruled(AGAINST["apart by zone"], place="n3")
+    assert breaches(made, status=planned(one)) == [8]
+    assert breaches(ruled(AGAINST["apart"], place="n3")[1], status=planned(one)) == []
+
+
+def test_8_a_peer_that_has_stopped_keeps_nobody_away():
+    one, made = ruled(AGAINST["apart"], ended="a fact")
+    assert breaches(made, status=planned(one)) == []
+
+
+def test_8_what_was_drawn_before_is_not_judged_again():
+    one, made = ruled(AGAINST["apart"])
+    drawn = replace(one, status=planned(one))
+    assert breaches(replace(made, guests=(drawn, made.guests[1])), status=planned(one, message="waits")) == []

@@ -7,10 +7,11 @@ import pytest
 
 from quorate.core import plan as planning
 from quorate.core.plan import plan
+from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.status import Condition
-from quorate.core.types import GuestState, InstanceId, Instant, NodeName, Nonce, Uid, UpdatePolicy, Wanted
+from quorate.core.types import GuestKey, GuestState, InstanceId, Instant, NodeName, Nonce, Uid, UpdatePolicy, Wanted
 from quorate.core.world import ContainerView, Mount, Template
-from tests.unit.core.worlds import guest, incident, instance, node, pod, world
+from tests.unit.core.worlds import KEY, guest, incident, instance, node, pod, world
 
 CONDITIONS = (Condition("Ready", "True", "Started", "runs on n1", Instant(1000), 1),)
 DESCRIBED = {"message": "runs on n1", "observed_generation": 1, "conditions": CONDITIONS}
@@ -19,6 +20,37 @@ DESCRIBED = {"message": "runs on n1", "observed_generation": 1, "conditions": CO
 def one(**changes):
     """As it is once it runs and was described, with these changes."""
     return guest(**{**changes, "status": {**DESCRIBED, **changes.get("status", {})}})
+
+
+PEER = replace(one(), key=GuestKey("default", "peer"), uid=Uid("peer"))
+BOTH = Guests((KEY, PEER.key))
+DISTURBED = {
+    "is apart by rule from one on its node": Rule("apart", BOTH, peers=GuestAffinity(Affinity.APART)),
+    "is not where a strict rule allows it": Rule(
+        "on", BOTH, nodes=NodeAffinity((NodePriority(NodeName("n2")),), strict=True)
+    ),
+    "would be better elsewhere": Rule("on", BOTH, nodes=NodeAffinity((NodePriority(NodeName("n2")),))),
+}
+
+
+def ruled(*rules):
+    made = world(guests=(one(), PEER))
+    return replace(made, cluster=replace(made.cluster, spec=replace(made.cluster.spec, rules=rules)))
+
+
+@pytest.mark.parametrize("rule", DISTURBED.values(), ids=DISTURBED)
+def test_so_does_one_that_a_rule_wants_elsewhere(rule):
+    with patch.object(planning, "_one_guest", wraps=planning._one_guest) as long_way:
+        made = plan(ruled(rule))
+    assert long_way.call_count == 2
+    with patch.object(planning, "settled", lambda *_: False):
+        assert plan(ruled(rule)) == made
+
+
+def test_one_that_is_where_its_rules_want_it_needs_no_round():
+    with patch.object(planning, "_one_guest", wraps=planning._one_guest) as long_way:
+        plan(ruled(Rule("together", BOTH, peers=GuestAffinity(Affinity.TOGETHER))))
+    assert long_way.call_count == 0
 
 
 def rounds(*guests, nodes=None):
@@ -69,6 +101,7 @@ UNSETTLED = {
     "is not recorded as started": one(status={"instance": instance(started=False)}),
     "has no instance": one(status={"instance": None}),
     "is on a node without a CR": one(status={"instance": instance("n9")}),
+    "is about to be moved": one(status={"target": NodeName("n2")}),
     "is in another state": one(status={"state": GuestState.STARTING}),
 }
 
