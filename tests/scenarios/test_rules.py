@@ -145,6 +145,28 @@ class TestApart:
         toy.run(5)
         assert where(toy)["a"] != there
 
+    def test_of_two_that_are_sent_to_one_node_the_second_is_refused(self):
+        toy = cluster(APART)
+        free = ({"n1", "n2", "n3"} - set(where(toy).values())).pop()
+        for number, letter in enumerate("ab"):
+            toy.touch_guest(GuestKey("default", letter), command=f"{number} relocate {free}")
+        toy.run(1)
+        results = [view.status.last_command.result for view in toy.guests.values()]
+        assert results[0].startswith("relocating")
+        assert results[1] == f"refused: {free}: rule peers keeps it apart from ct:default/a"
+
+    def test_a_node_that_is_only_the_preview_of_one_in_fence_is_free_for_the_other(self):
+        toy = cluster(APART, on("n1", "n2", guests="a"), on("n2", strict=True, guests="b", name="b"), guests="a")
+        toy.power_off(where(toy)["a"])
+        key = GuestKey("default", "a")
+        toy.run_until(lambda: toy.guests[key].status.state is GuestState.FENCE, 30, "it is lost")
+        toy.run_until(lambda: toy.guests[key].status.target == "n2", 5, "n2 is the preview")
+        toy.add_guest("b")
+        toy.run(3)
+        assert toy.guests[GuestKey("default", "b")].status.node == "n2"
+        settle(toy)
+        assert where(toy) == {"a": "n3", "b": "n2"}
+
     def test_by_zone(self):
         toy = Toy(4)
         zoned(toy, n1="x", n2="x", n3="y", n4="y")
@@ -237,6 +259,29 @@ class TestNodeAffinity:
         settle(toy)
         assert where(toy) == {"a": elsewhere}
         assert toy.guests[GuestKey("default", "a")].status.tries == "0/1 0/1"
+
+    def test_it_runs_on_until_its_new_node_has_armed_its_watchdog(self):
+        toy = cluster(guests="a")
+        here = where(toy)["a"]
+        elsewhere = next(node for node in ("n1", "n2", "n3") if node != here)
+        toy.machines[NodeName(elsewhere)].giving_up = True
+        toy.set_rules(on(elsewhere, strict=True))
+        for _ in range(40):
+            toy.step()
+            assert where(toy) == {"a": here}
+        toy.machines[NodeName(elsewhere)].giving_up = False
+        toy.run(30)
+        settle(toy)
+        assert where(toy) == {"a": elsewhere}
+
+    def test_a_rule_that_comes_while_it_is_on_its_way_still_counts(self):
+        toy = cluster(guests="a")
+        one, two = (node for node in ("n1", "n2", "n3") if node != where(toy)["a"])
+        command(toy, "a", one)
+        assert toy.guests[GuestKey("default", "a")].status.target == one
+        toy.set_rules(on(two, strict=True))
+        settle(toy)
+        assert where(toy) == {"a": two}
 
     def test_while_no_allowed_node_can_run_it_it_stays_where_it_is(self):
         toy = cluster(guests="a")

@@ -11,7 +11,6 @@ from quorate.core.rules import Affinity, Topology
 SidText = Annotated[
     str,
     Field(
-        min_length=3,
         max_length=320,
         pattern=r"^([a-z]+:)?[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
     ),

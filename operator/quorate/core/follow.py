@@ -124,10 +124,12 @@ class _Inquiry:
         for one, place in zip(block[1:], bound[1:], strict=True):
             instance = self.status(one).instance
             drawn[place] = max(drawn.get(place, 0), instance.drawn if instance is not None else 0)
+        broken = bool(self.board.breach(self.key, self.here))
         allowed = [
             candidate
             for candidate in self.room.candidates()
-            if (zone is None or self.board.zones.get(candidate.view.name) == zone)
+            if (broken or not candidate.failed_to_arm)
+            and (zone is None or self.board.zones.get(candidate.view.name) == zone)
             and all(self._allowed(one, candidate) for one in block)
         ]
 
@@ -135,6 +137,7 @@ class _Inquiry:
             name = candidate.view.name
             own = name == self.status(self.key).target
             return (
+                candidate.failed_to_arm,
                 name not in sent,
                 name not in chosen,
                 -bound.count(name),
@@ -156,7 +159,7 @@ class _Inquiry:
             return not self.board.breach(one, name)
         if self.board.forbids(one, name) is not None or failed_there(self.room, status, name):
             return False
-        return not candidate.failed_to_arm and self.room.rejection(self.board.guests[one], candidate) is None
+        return self.room.rejection(self.board.guests[one], candidate) is None
 
     def _zone(self) -> str | None:
         """The zone that those who are to share one gather in: where one is sent, else where most are."""
@@ -181,6 +184,7 @@ class _Inquiry:
             for candidate in self.room.candidates(names)
             if (zone is None or self.board.zones.get(candidate.view.name) == zone)
             and all(self._allowed(one, candidate) for one in block)
+            and not candidate.failed_to_arm
             and self._held(candidate, block)
         ]
         target = self.status(self.key).target

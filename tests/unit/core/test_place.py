@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.core.board import Wish
 from quorate.core.place import Candidate, choose, storage_problem
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Taint, Toleration
 from quorate.core.status import StorageStatus
@@ -38,6 +39,23 @@ def test_the_fewest_guests_then_the_name():
 def test_a_preferred_node_comes_before_a_quieter_one():
     crowd = [candidate("n1", 2), candidate("n2", 0)]
     assert choose(PLAIN, crowd, {}, EXTERNAL, prefer=NodeName("n1")).node == "n1"
+
+
+def test_rules_come_before_load_and_a_priority_is_an_order_among_what_is_allowed():
+    crowd = [candidate("n1", 9), candidate("n2", 5), candidate("n3", 0)]
+    wish = Wish(forbidden={"n3": "rule apart keeps it away"}, priority={"n1": 2, "n2": 1})
+    found = choose(PLAIN, crowd, {}, EXTERNAL, wish=wish)
+    assert (found.node, found.reasons) == ("n1", "n3: rule apart keeps it away")
+    assert choose(PLAIN, crowd[1:], {}, EXTERNAL, wish=wish).node == "n2"
+    assert choose(PLAIN, crowd[2:], {}, EXTERNAL, wish=replace(wish, forbidden={})).node == "n3"
+
+
+def test_company_comes_before_preference_and_load():
+    crowd = [candidate("n1", 9), candidate("n2", 5), candidate("n3", 0)]
+    wish = Wish(company={"n1": (0, 2), "n2": (0, 0), "n3": (0, 0)}, priority={"n2": 1})
+    assert choose(PLAIN, crowd, {}, EXTERNAL, wish=wish, prefer=NodeName("n3")).node == "n1"
+    nearer = replace(wish, company={"n1": (0, 2), "n2": (1, 0), "n3": (0, 0)})
+    assert choose(PLAIN, crowd, {}, EXTERNAL, wish=nearer, prefer=NodeName("n3")).node == "n2"
 
 
 def test_a_node_it_failed_on_is_avoided():
