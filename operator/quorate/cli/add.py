@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from quorate.cli.errors import CliError, ConflictError, NotFoundError, UsageError
-from quorate.cli.guests import Comment, Relocations, Restarts, State, settings
+from quorate.cli.guests import Comment, Failback, Relocations, Restarts, State, settings
 from quorate.cli.options import ClusterName
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
@@ -41,6 +41,7 @@ def add(
     storage: Annotated[
         list[str] | None, typer.Option(metavar="NAME:PATH", help="Mount this Storage there; repeatable.")
     ] = None,
+    failback: Failback = None,
     comment: Comment = None,
     cluster: ClusterName = None,
 ) -> None:
@@ -52,7 +53,7 @@ def add(
     """
     key = session.guest(guest)
     body = resource(key, _template(key, image, file, command or []), cluster or "")
-    body["spec"] |= settings(state, max_restart, max_relocate, comment)
+    body["spec"] |= settings(state, max_restart, max_relocate, comment, failback)
     if storage:
         body["spec"]["storage"] = mounts(storage)
     waits = obstacles(session, body, key)

@@ -85,13 +85,13 @@ def create(
     say(f"Cluster {name} is created. Next: {who} joins and votes; watch it with quorate status -w")
 
 
-def labels(pairs: list[str]) -> dict[str, str]:
+def labels(pairs: list[str], option: str = "--node-selector") -> dict[str, str]:
     """`KEY=VALUE`, several with commas. Raises UsageError."""
     found = {}
     for pair in (part for text in pairs for part in text.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"--node-selector: {pair!r} is not KEY=VALUE. Write for example rack=2")
+            raise UsageError(f"{option}: {pair!r} is not KEY=VALUE. Write for example rack=2")
         found[key] = value
     return found
 

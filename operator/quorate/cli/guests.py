@@ -25,6 +25,9 @@ Restarts = Annotated[
 Relocations = Annotated[
     int | None, typer.Option("--max-relocate", min=0, max=100, metavar="N", help="Other nodes tried after that.")
 ]
+Failback = Annotated[
+    bool | None, typer.Option("--failback/--no-failback", help="Return to a node that a rule prefers.")
+]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Free text.")]
 NEXT: Final = {
     Wanted.STARTED: "it is started",
@@ -48,7 +51,11 @@ def register(app: typer.Typer, section: str) -> None:
 
 
 def settings(
-    state: Wanted | None, max_restart: int | None, max_relocate: int | None, comment: str | None
+    state: Wanted | None,
+    max_restart: int | None,
+    max_relocate: int | None,
+    comment: str | None,
+    failback: bool | None = None,
 ) -> dict[str, Any]:
     """The fields of the spec that were given."""
     found = {
@@ -56,6 +63,7 @@ def settings(
         "maxRestart": max_restart,
         "maxRelocate": max_relocate,
         "comment": comment,
+        "failback": failback,
     }
     return {field: value for field, value in found.items() if value is not None}
 
@@ -67,6 +75,7 @@ def set_guest(
     state: State = None,
     max_restart: Restarts = None,
     max_relocate: Relocations = None,
+    failback: Failback = None,
     comment: Comment = None,
 ) -> None:
     """Change what is asked of a guest (ha-manager set).
@@ -75,9 +84,9 @@ def set_guest(
     """
     from quorate.cli.commands import fetch
 
-    wished = settings(state, max_restart, max_relocate, comment)
+    wished = settings(state, max_restart, max_relocate, comment, failback)
     if not wished:
-        raise UsageError("nothing to set: give --state, --max-restart, --max-relocate or --comment")
+        raise UsageError("nothing to set: give --state, --max-restart, --max-relocate, --failback or --comment")
     key = session.guest(guest)
     before = fetch(session.api, key)["spec"]
     changes = {field: value for field, value in wished.items() if before.get(field) != value}
@@ -105,7 +114,8 @@ def relocate(
     """Stop a guest and start it elsewhere (ha-manager relocate).
 
     What stands in the way is said before anything is written: an unknown node, one that is not online, cordoned or
-    without the guest's storage. The guest stays on its new node; nothing moves it back.
+    without the guest's storage, or a rule. Those that a rule keeps together with it come along. The guest stays on its
+    new node, unless a rule prefers another one and its failback is on.
     """
     from quorate.cli.commands import fetch, give
     from quorate.cli.preflight import obstacles

@@ -8,7 +8,20 @@ from typing import Annotated, Final
 import typer
 
 from quorate import __version__
-from quorate.cli import add, clusters, fence, guests, history, lists, maintenance, programs, remove, status, uninstall
+from quorate.cli import (
+    add,
+    clusters,
+    fence,
+    guests,
+    history,
+    lists,
+    maintenance,
+    programs,
+    remove,
+    rules,
+    status,
+    uninstall,
+)
 from quorate.cli.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli.help import CLUSTER, GUESTS, LOOK, PARTS, Verbs, program_name
 from quorate.cli.output import note, say
@@ -52,6 +65,7 @@ def build() -> typer.Typer:
     remove.register(app, GUESTS)
     clusters.register(app, CLUSTER)
     maintenance.register(app, CLUSTER)
+    rules.register(app, CLUSTER)
     fence.register(app, CLUSTER)
     programs.register(app, PARTS)
     uninstall.register(app, PARTS)

@@ -3,13 +3,15 @@
 The manager decides, and on newer facts. What we may not read (Kubernetes nodes, Leases) is left to it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from quorate.api import parse
 from quorate.api.wire import from_wire
+from quorate.cli import ruled
 from quorate.cli.errors import CliError, ForbiddenError, NotFoundError
+from quorate.core.commands import companions
 from quorate.core.place import Candidate, rejection
 from quorate.core.status import ClusterStatus
 from quorate.core.types import AGENT_NAMESPACE, GuestState, NodeName
@@ -66,8 +68,27 @@ def _of_node(api: "Api", guest: GuestView, cluster: Raw, members: Sequence[Raw],
         return []
     storages = {one.name: one for one in (parse.storage(found) for found in api.items(STORAGES.path()))}
     accepted = parse.cluster(cluster).spec.accepted_watchdogs
-    reason = rejection(guest.spec, Candidate(view, view.status.state, 0), storages, accepted)
-    return [f"node {target}: {reason}"] if reason is not None else []
+    candidate = Candidate(view, view.status.state, 0)
+    reason = rejection(guest.spec, candidate, storages, accepted)
+    if reason is not None:
+        return [f"node {target}: {reason}"]
+    return _of_rules(api, guest, cluster, lambda peer: rejection(peer.spec, candidate, storages, accepted), view.name)
+
+
+def _of_rules(
+    api: "Api", guest: GuestView, cluster: Raw, hard: Callable[[GuestView], str | None], target: NodeName
+) -> list[str]:
+    """What the rules have against it, for the guest itself and for those that would have to come along."""
+    board = ruled.board(api, cluster) if cluster["spec"].get("rules") else None
+    if board is None or guest.key not in board.guests:
+        return []
+    reason = board.forbids(guest.key, target)
+    found = [f"node {target}: {reason}"] if reason is not None else []
+    for peer in companions(board, guest.key, target):
+        reason = hard(board.guests[peer]) or board.forbids(peer, target)
+        if reason is not None:
+            found.append(f"{peer.sid} would have to come along, and node {target}: {reason}")
+    return found
 
 
 def _observed(api: "Api", view: NodeView) -> NodeView | None:

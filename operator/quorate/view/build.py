@@ -79,6 +79,7 @@ def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> Cl
         manager=manager,
         timing=status.timing,
         fencing=status.fencing,
+        rules=status.rules,
         sentence=status.message,
         conditions=status.conditions,
         attention=tuple(sorted(attention, key=lambda line: -line.health.severity)),
@@ -147,7 +148,7 @@ def _condition(who: str, condition: Condition, *, quorate: bool) -> Attention | 
             return Attention(Health.CRITICAL, who, condition.message)
         case "Ready" if failing and quorate and condition.reason not in {"Stalled", "HistoryBackwards"}:
             return Attention(Health.DEGRADED, who, condition.message)
-        case "TimingValid" | "NodesEnrolled" | "ApiFast" if failing:
+        case "TimingValid" | "NodesEnrolled" | "ApiFast" | "RulesHonoured" if failing:
             return Attention(Health.DEGRADED, who, condition.message)
         case "ExpectedVotesActive" if condition.status == "True":
             return Attention(Health.DEGRADED, who, condition.message)

@@ -147,6 +147,7 @@ def config(guests: Sequence[GuestSettings]) -> list[str]:
     for guest in guests:
         said = {
             "comment": guest.comment,
+            "failback": "" if guest.failback else "0",
             "max_relocate": str(guest.max_relocate),
             "max_restart": str(guest.max_restart),
             "state": guest.state.lower(),

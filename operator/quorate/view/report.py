@@ -111,6 +111,7 @@ class ClusterReport:
     manager: ManagerReport
     fencing: str
     sentence: str
+    rules: str = ""
     quorate_since: Instant | None = None
     timing: TimingStatus | None = None
     conditions: tuple[Condition, ...] = ()

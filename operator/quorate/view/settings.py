@@ -25,6 +25,7 @@ class GuestSettings:
     update_policy: str
     images: tuple[str, ...] = ()
     storage: tuple[str, ...] = ()
+    failback: bool = True
     comment: str = ""
     deleting: bool = False
 
@@ -48,6 +49,7 @@ def _one(raw: Raw, clusters: Sequence[str]) -> GuestSettings:
         update_policy=str(spec.get("updatePolicy", "Recreate")),
         images=tuple(str(one.get("image", "")) for one in container.get("containers") or ()),
         storage=tuple(f"{one.get('name')}:{one.get('path')}" for one in spec.get("storage") or ()),
+        failback=bool(spec.get("failback", True)),
         comment=str(spec.get("comment", "")),
         deleting=bool(raw["metadata"].get("deletionTimestamp")),
     )

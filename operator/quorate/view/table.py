@@ -82,6 +82,8 @@ class StatusView:
         name.append(f"  {counted}")
         left = [("Cluster", name), ("Manager", _manager(cluster, self.report.now)), ("Guests", _guest_count(cluster))]
         right = [("Fencing", _fencing(cluster)), ("Storage", _storage_count(self.report))]
+        if cluster.rules:
+            right.append(("Rules", Text(cluster.rules)))
         yield from _pairs(console, left, right)
         critical = any(line.health is Health.CRITICAL for line in cluster.attention)
         if cluster.sentence and (self.verbose or not critical):
