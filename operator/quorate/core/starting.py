@@ -1,8 +1,9 @@
 """From a wish to a running guest: wait for what a start needs, draw an instance, make its Pod, see it Ready or failed.
 
-A start needs, in this order: the time of the next try, a clear name, an accepted template, a node, our finalizer on
-the HAResource, and that node's watchdog armed for the current generation. Then the instance is drawn and written to the
-status; only then is its Pod made. Whoever finds the instance without its Pod makes it again under the same id.
+A start needs, in this order: the time of the next try, a clear name, an accepted template, a node, our finalizers on
+the HAResource and its Storages, and that node's watchdog armed for the current generation. Then the instance is drawn
+and written to the status; only then is its Pod made. Whoever finds the instance without its Pod makes it again under
+the same id.
 """
 
 from dataclasses import replace
@@ -16,7 +17,18 @@ from quorate.core.moves import move
 from quorate.core.status import Instance, Termination
 from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready
-from quorate.core.types import INSTANCE_FINALIZER, GuestState, InstanceId, Instant, NodeName, Wanted, clock
+from quorate.core.types import (
+    IN_USE_FINALIZER,
+    INSTANCE_FINALIZER,
+    GuestState,
+    InstanceId,
+    Instant,
+    Kind,
+    NodeName,
+    Ref,
+    Wanted,
+    clock,
+)
 from quorate.core.world import GuestView
 
 S = GuestState
@@ -62,6 +74,8 @@ def _prepare(draft: Draft) -> None:
         draft.actions.append(SetFinalizer(guest.key.ref, INSTANCE_FINALIZER, present=True))
         draft.say("about to start: taking hold of the HAResource")
         return
+    if not _holds_storages(draft):
+        return
     if target not in draft.room.armed:
         draft.say(f"waiting for {target} to arm its watchdog")
         draft.wake_when_armed(target)
@@ -78,6 +92,20 @@ def _prepare(draft: Draft) -> None:
     )
     draft.status = replace(draft.status, instance=drawn, node=target, target=None, next_try=None)
     draft.say(f"starting on {target}")
+
+
+def _holds_storages(draft: Draft) -> bool:
+    """Our finalizer is on every Storage it mounts: one that a guest is about to use cannot be deleted under it.
+
+    The housekeeper says the same at its next look, which may be too late.
+    """
+    named = dict.fromkeys(mount.storage for mount in draft.guest.spec.mounts)
+    loose = [name for name in named if (found := draft.room.storages.get(name)) is not None and not found.held]
+    for name in loose:
+        draft.actions.append(SetFinalizer(Ref(Kind.STORAGE, name), IN_USE_FINALIZER, present=True))
+    if loose:
+        draft.say(f"about to start: taking hold of Storage {', '.join(loose)}")
+    return not loose
 
 
 def _how(other: GuestView) -> str:

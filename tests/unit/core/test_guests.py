@@ -11,18 +11,22 @@ from quorate.core.plan import plan
 from quorate.core.status import Evidence
 from quorate.core.stopped import GUESSED
 from quorate.core.types import (
+    IN_USE_FINALIZER,
     EvidenceKind,
     GuestState,
     InstanceId,
     Instant,
+    Kind,
     NodeName,
     NodeState,
+    Ref,
     Stage,
+    StorageType,
     Uid,
     UpdatePolicy,
     Wanted,
 )
-from quorate.core.world import ContainerView, GuestSpec, Mount, Refusal, Template, Verdict
+from quorate.core.world import ContainerView, GuestSpec, Mount, Refusal, StorageView, Template, Verdict
 from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, world
 
 S = GuestState
@@ -341,6 +345,22 @@ class TestTemplates:
         status, actions = run(fresh(spec={"mounts": (Mount("nfs", "/data"),)}))
         assert status.message.startswith("spec.storage[0].name: no Storage is named 'nfs'")
         assert actions == []
+
+    def test_a_storage_is_held_before_it_is_used(self):
+        """Or it could be deleted under the guest before the housekeeper looks again."""
+        mounts = (Mount("nfs", "/data"), Mount("nfs", "/more"))
+        one = fresh(spec={"mounts": mounts}, verdict=Verdict("t1", accepted=True))
+        loose = StorageView("nfs", Uid("s"), StorageType.LOCAL, namespaces=("default",), path="/srv")
+        made = plan(world(guests=(one,), storages=(loose,)))
+        assert [action for action in made.actions if action.subject.kind is not Kind.NODE] == [
+            SetFinalizer(Ref(Kind.STORAGE, "nfs"), IN_USE_FINALIZER, present=True)
+        ]
+        said = next(write.status.message for write in made.statuses if write.ref == KEY.ref)
+        assert said == "about to start: taking hold of Storage nfs"
+        held = replace(loose, held=True)
+        status, actions = run(one, storages=(held,))
+        assert isinstance(actions[0], CreatePod)
+        assert status.instance is not None
 
 
 class TestFence:
