@@ -52,7 +52,8 @@ Three nodes with a guest each. Every core is kept busy, most of the free memory 
 stopped again and again, each time for less than W - d - r. No healthy node may be reset, no guest moved. Profile Fast
 renews every second: half an hour of it is as many renewals (1,800 a node) as an hour of Balanced, with less time for each.
 A late pet is a renewal confirmed too late to pet, or a pet more than r + d after the one before; at W without a pet the
-watchdog resets the node.""",
+watchdog resets the node. The same half hour beside builds and test runs on the same two cores reset two healthy nodes: both
+agents had stood still for longer than d = 1.5 s between a renewal and its pet, and then a node must not go on.""",
     ),
     "planning": (
         "Planning alone",
