@@ -129,10 +129,10 @@ class Loop:
     def cycle(self) -> Renewal:
         """One renewal and what follows from it for the watchdog."""
         orders = self.orders.current
-        here = self._guests_here()
-        wanted = self._wants_armed(here)
+        here, sure = self._guests_here()
+        wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing
-        drained = self._drained(here)
+        drained = sure and not here and self.leave is not None and self.leave.host_is_going()
 
         def attest(lease_uid: Uid, sequence: int) -> Attestation:
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
@@ -169,27 +169,28 @@ class Loop:
 
     # -- what is attested -------------------------------------------------------------------------------------------
 
-    def _guests_here(self) -> frozenset[Uid]:
-        """Guest Pods with a process on this node, asked of the processes themselves."""
-        return self.runtime.running() & self.orders.guests
+    def _guests_here(self) -> tuple[frozenset[Uid], bool]:
+        """Guest Pods with a process on this node, asked of the processes themselves; and whether that is sure.
 
-    def _wants_armed(self, here: frozenset[Uid]) -> bool:
-        if self.watchdog is None or self._out_of_time():
-            return False
-        if not self.orders.known:
-            return self.device.open  # a loop that was started again: nobody has said that it may disarm
-        return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
-
-    def _drained(self, here: frozenset[Uid]) -> bool:
-        """Attest "none run here"? On the way down of the host only: an agent that is merely replaced comes back."""
-        if self.leave is None or here or not self.leave.host_is_going():
-            return False
+        Which Pods are guests was read a moment ago. On the way out that is not good enough: one that was bound to this node
+        since then would lose its watchdog, and nothing could prove its end.
+        """
+        here = self.runtime.running() & self.orders.guests
+        if self.leave is None or here:
+            return here, True
         try:
             listed = list_guests(self.lease.api, self.lease.node, self.timing.timeout_s)
         except (Unanswered, Refused) as error:
-            log.warning("guests could not be listed, so it is not attested that none run: %s", error)
+            log.warning("guests could not be listed, so it is not certain that none run here: %s", error)
+            return here, False
+        return self.runtime.running() & listed, True
+
+    def _wants_armed(self, here: frozenset[Uid], *, sure: bool) -> bool:
+        if self.watchdog is None or self._out_of_time():
             return False
-        return not (self.runtime.running() & listed)
+        if not sure or not self.orders.known:
+            return self.device.open  # nobody has said that it may disarm
+        return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
 
     def _out_of_time(self) -> bool:
         """Told to leave, the host stays, and 2d are left: somebody took the agent away. Disarm rather than be killed."""

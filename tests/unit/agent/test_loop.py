@@ -255,12 +255,14 @@ class TestLeaving:
         assert said(api).drained
         assert loop.watchdog.told == ["close"]
 
-    def test_a_guest_that_the_orders_did_not_know_yet_keeps_it_from_attesting_that(self, loop, api, clock):
+    @pytest.mark.parametrize("host_is_going", [True, False])
+    def test_a_guest_that_the_orders_did_not_know_yet_keeps_its_watchdog(self, loop, api, clock, host_is_going):
         armed(loop)
         loop.runtime.here, api.pods = {"new"}, ["new"]
-        self.leaving(loop, clock, host_is_going=True)
-        loop.cycle()
+        self.leaving(loop, clock, host_is_going=host_is_going)
+        assert not loop._gone(loop.cycle())
         assert not said(api).drained
+        assert said(api).armed
 
     def test_an_agent_that_is_merely_replaced_never_attests_drained(self, loop, api, clock):
         armed(loop)
