@@ -27,6 +27,7 @@ KUBELET_REFUSALS = frozenset(
         "NodeAffinity",
         "NodeName",
         "NodePorts",
+        "NodeShutdown",
         "OutOfcpu",
         "OutOfephemeral-storage",
         "OutOfmemory",

@@ -65,13 +65,16 @@ def test_a_guess_of_kubelet_or_runtime_proves_nothing_by_itself(code, reason):
     assert not guessed(pod())
 
 
-@pytest.mark.parametrize("reason", ["TaintToleration", "NodeAffinity", "OutOfcpu", "UnexpectedAdmissionError"])
+@pytest.mark.parametrize(
+    "reason", ["TaintToleration", "NodeAffinity", "OutOfcpu", "UnexpectedAdmissionError", "NodeShutdown"]
+)
 def test_a_pod_that_the_kubelet_refused_never_ran(reason):
     refused = pod(
         ContainerView("quorate-gate", True), ContainerView("main"), phase="Failed", reason=reason, message="no"
     )
     fact = judge(refused, began=False, started=False)
     assert fact.text == f"the kubelet refused it: {reason}"
+    assert fact.counted  # or it would be sent there again and again, without a pause
     assert fact.message == "no"
 
 
