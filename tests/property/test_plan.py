@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quorate.core.board import board_of
+from quorate.core.load import Size, Usage
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.types import GuestKey, GuestState, NodeName, Wanted
+from quorate.core.types import CpuPolicy, GuestKey, GuestState, Instant, NodeName, SchedulingMode, Wanted
 from quorate.core.world import Template
 from tests.toy import Manager, Toy, wanted
 
@@ -34,6 +35,7 @@ RULES = [
         nodes=NodeAffinity((NodePriority(NodeName("n1")), NodePriority(NodeName("n2"))), strict=True),
     ),
 ]
+SIZES = st.sampled_from([Size(), Size(100, 1 << 30), Size(100, 3 << 30), Size(3000, 1 << 20)])
 NODES = st.sampled_from(["n1", "n2", "n3"])
 GUESTS = st.sampled_from(["a", "b"])
 
@@ -190,6 +192,28 @@ class Chaos(RuleBasedStateMachine):
     def write_rules(self, rules: list[Rule]) -> None:
         self.toy.set_rules(*rules)
 
+    @rule(
+        mode=st.sampled_from(list(SchedulingMode)),
+        cpu=st.sampled_from(list(CpuPolicy)),
+        anew=st.booleans(),
+        measured=st.lists(NODES, unique=True),
+    )
+    def write_scheduling(self, mode: SchedulingMode, cpu: CpuPolicy, anew: bool, measured: list[str]) -> None:
+        self.toy.set_scheduling(mode=mode, cpu=cpu, rebalance_on_start=anew)
+        now = Instant(round(self.toy.now_s * 1000))
+        self.toy.usage = {NodeName(name): Usage(Size(500, 1 << 30), now) for name in measured}
+
+    @rule(name=GUESTS, size=SIZES, version=st.integers(1, 3))
+    def resize(self, name: str, size: Size, version: int) -> None:
+        if self.keys[name] in self.toy.guests:
+            self.toy.edit_guest(self.keys[name], template=Template(f"t{version}", size=size))
+
+    @rule(node=NODES, size=st.one_of(st.none(), st.just(Size(4000, 4 << 30))), others=SIZES)
+    def a_node_is_smaller_than_was_thought(self, node: str, size: Size | None, others: Size) -> None:
+        """And other Pods come and go on it. Every plan of the toy cluster is held to what its nodes have."""
+        self.toy.touch_kube(node, size=size)
+        self.toy.others[NodeName(node)] = others
+
     @rule(name=GUESTS, back=st.booleans())
     def failback(self, name: str, back: bool) -> None:
         if self.keys[name] in self.toy.guests:
@@ -239,6 +263,7 @@ class Chaos(RuleBasedStateMachine):
                 toy.power_on(name)
             if name in toy.nodes:
                 toy.touch_node(name, maintenance=None)
+            toy.touch_kube(name, size=Size(64_000, 64 << 30))
         toy.run(60)
         for name in self._unproven_by_machine():
             incident = toy.nodes[name].status.incident

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 from quorate.core import selffence
+from quorate.core.load import Size, Usage
 from quorate.core.quorum import ExpectedVotes
 from quorate.core.rules import Rule
 from quorate.core.stopped import GUESSED, LOST
@@ -27,6 +28,7 @@ from quorate.core.world import (
     GuestView,
     KubeNode,
     NodeView,
+    Scheduling,
     Template,
 )
 from tests.toy.manager import Manager
@@ -54,6 +56,9 @@ class Toy:
         self.failing: set[GuestKey] = set()
         self.slow: set[GuestKey] = set()
         self.rejected: set[str] = set()
+        self.others: dict[NodeName, Size] = {}
+        self.usage: dict[NodeName, Usage] = {}
+        self.guest_usage: dict[GuestKey, Usage] = {}
         spec = ClusterSpec(timing=TimingSpec(profile), accepted_watchdogs=(WatchdogKind.EXTERNAL,))
         self.cluster = ClusterView("prod", Uid("cluster"), spec, resource_version=self.version())
         self.watched: set[GuestKey] = set()
@@ -106,6 +111,15 @@ class Toy:
         self.cluster = replace(
             self.cluster,
             spec=replace(self.cluster.spec, rules=rules),
+            generation=self.cluster.generation + 1,
+            resource_version=self.version(),
+        )
+
+    def set_scheduling(self, **fields: object) -> None:
+        """A person writes spec.scheduling."""
+        self.cluster = replace(
+            self.cluster,
+            spec=replace(self.cluster.spec, scheduling=Scheduling(**fields)),  # type: ignore[arg-type]
             generation=self.cluster.generation + 1,
             resource_version=self.version(),
         )

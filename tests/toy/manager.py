@@ -22,6 +22,7 @@ from quorate.core.actions import (
     TakeLease,
 )
 from quorate.core.invariants import check
+from quorate.core.load import NOTHING
 from quorate.core.plan import plan
 from quorate.core.selectors import Taint
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
@@ -40,6 +41,7 @@ from quorate.core.world import (
     Verdict,
     World,
 )
+from tests.toy.limits import overfull
 from tests.toy.parts import Conflict, Lease, Pod
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class Manager:
                 beat=self.beats.get(name) if name in toy.leases else None,
                 lease_missing_s=self.missing.get(name),
                 missed=self.beats.get(name) if name not in toy.leases else None,
+                others=toy.others.get(name, NOTHING),
+                usage=toy.usage.get(name),
             )
             for name, view in sorted(toy.nodes.items())
         )
@@ -90,6 +94,7 @@ class Manager:
                 view,
                 pod=toy.pods[key].view if key in toy.pods else None,
                 verdict=self.verdicts.get(key),
+                usage=toy.guest_usage.get(key),
             )
             for key, view in sorted(toy.guests.items())
         )
@@ -111,6 +116,7 @@ class Manager:
         made = plan(world)
         breaches = check(world, made)
         assert not breaches, breaches
+        assert not overfull(world, made), overfull(world, made)
         with patch("quorate.core.plan.settled", lambda *_: False):
             assert plan(world) == made, (
                 "the same World must give the same Plan, by the shortcut for settled guests or not"

@@ -18,7 +18,7 @@ from quorate.api.common import (
 from quorate.api.rules import RULES_RULES, SpecRules
 from quorate.core.quorum import OverrideState
 from quorate.core.timing import Profile
-from quorate.core.types import EvidenceKind, WatchdogKind
+from quorate.core.types import CpuPolicy, EvidenceKind, SchedulingMode, WatchdogKind
 
 ALL_EVIDENCE = list(EvidenceKind)
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
@@ -112,6 +112,22 @@ class FencingSpec(Model):
     and kind) count only when they are named here."""
 
 
+class SchedulingSpec(Model):
+    """How a node is chosen among those that filters and rules leave (Proxmox: cluster resource scheduling)."""
+
+    mode: SchedulingMode = SchedulingMode.BASIC
+    """Basic: the node with the fewest guests. Static: the one that leaves nodes most evenly filled by what Pods request,
+    memory before processor. Dynamic: by what is used, as measured by metrics.k8s.io; without fresh measurements as Static,
+    and the condition SchedulingInForce says so. In Static and Dynamic a guest starts only where the memory that it
+    requests is free, counting the Pods that are not under HA; else it waits and says so."""
+    cpu: CpuPolicy = CpuPolicy.LIMIT
+    """In Static and Dynamic. Limit: the processor time that is requested must be free as well (a kubelet refuses the Pod
+    otherwise). Overcommit: it need not be, but nodes where it is come first."""
+    rebalance_on_start: bool = False
+    """Choose the node anew whenever somebody starts a stopped guest, not the one where it ran before. A restart after a
+    failure, and one for a changed template, stay where they are."""
+
+
 class ClusterSpec(Model):
     """What is wished."""
 
@@ -126,6 +142,8 @@ class ClusterSpec(Model):
     """How fast a dead node is found out."""
     fencing: FencingSpec = FencingSpec()
     """What proves that a node is dead."""
+    scheduling: SchedulingSpec = SchedulingSpec()
+    """How a node is chosen."""
     rules: SpecRules = []
     """Where guests may run (ha-manager rules). Rules come before load. Those that contradict each other, or that cannot be
     satisfied, are ignored as a whole set: status.ignoredRules and the condition RulesHonoured say which and why."""
@@ -258,7 +276,7 @@ class ClusterStatusModel(Model):
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
     """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
-    RulesHonoured, ExpectedVotesActive."""
+    RulesHonoured, SchedulingInForce, ExpectedVotesActive."""
 
 
 class Cluster(Resource):

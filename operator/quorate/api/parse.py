@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.common import LabelSelector, Model
 from quorate.api.haresource import HAResourceSpec
@@ -17,6 +18,7 @@ from quorate.api.node import NodeSpec
 from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
 from quorate.api.wire import from_wire
+from quorate.core.load import NOTHING, Size
 from quorate.core.quorum import ExpectedVotes
 from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
@@ -40,6 +42,7 @@ from quorate.core.world import (
     GuestView,
     Mount,
     NodeView,
+    Scheduling,
     StorageView,
     Template,
 )
@@ -73,6 +76,7 @@ def cluster(raw: Raw) -> ClusterView:
             timing=TimingSpec(spec.timing.profile, timing),
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
+            scheduling=Scheduling(spec.scheduling.mode, spec.scheduling.cpu, spec.scheduling.rebalance_on_start),
             rules=tuple(_rule(one) for one in spec.rules),
         ),
     )
@@ -205,10 +209,19 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
             node_terms=_node_terms(pod),
             tolerations=tuple(_toleration(one) for one in pod.get("tolerations") or []),
             problem=_template_problem(pod),
+            size=_size(pod),
         )
     except (AttributeError, TypeError, KeyError):
         # Not even the shape of a PodSpec: the API server will say what is wrong with it.
         return Template(hash=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _size(pod: Raw) -> Size:
+    """What it requests; nothing, where the API server will say that it is no quantity."""
+    try:
+        return quantity.requested(dict(pod))
+    except ValueError:
+        return NOTHING
 
 
 _OURS = {

@@ -47,6 +47,7 @@ class Outlook:
     enrolment: Enrolment
     history: Judgement
     rules: RulesInWords | None = None
+    scheduling: Finding | None = None
 
 
 def resolved_timing(world: World) -> Resolved:
@@ -247,6 +248,8 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     ]
     if outlook.rules is not None and outlook.rules.finding is not None:
         findings.append(outlook.rules.finding)
+    if outlook.scheduling is not None:
+        findings.append(outlook.scheduling)
     if outlook.override is not None:
         active = outlook.override.state is OverrideState.ACTIVE
         findings.append(

@@ -73,6 +73,9 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
         reason = _in_the_way(draft, peer, candidates[target])
         if reason is not None:
             return f"refused: {peer.sid} would have to come along, and {target}: {reason}", None
+    full = _no_room(draft, along, target)
+    if full is not None:
+        return f"refused: {target}: {full}", None
     draft.status = replace(draft.status, target=target)
     return f"relocating from {source} to {target}{consequences(board, draft.guest.key, target)}", GuestState.RELOCATE
 
@@ -80,6 +83,13 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
 def _in_the_way(draft: Draft, guest: GuestKey, candidate: Candidate) -> str | None:
     view = draft.guest if guest == draft.guest.key else draft.room.board.guests[guest]
     return draft.room.rejection(view, candidate) or draft.room.board.forbids(guest, candidate.view.name)
+
+
+def _no_room(draft: Draft, along: list[GuestKey], target: NodeName) -> str | None:
+    """Each of them has room there; have they together?"""
+    if not along:
+        return None
+    return draft.room.ledger.full([draft.guest, *(draft.room.board.guests[peer] for peer in along)], target)
 
 
 def companions(board: Board, guest: GuestKey, target: NodeName) -> list[GuestKey]:

@@ -6,12 +6,13 @@ from typing import Final
 
 from quorate.core.actions import Action, Note
 from quorate.core.board import Board, Wish
+from quorate.core.ledger import Ledger, places
 from quorate.core.order import StartOrder
-from quorate.core.place import Candidate, Choice, choose, rejection
+from quorate.core.place import Candidate, Choice, Refusal, choose, rejection
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
-from quorate.core.world import GuestView, PodView, StorageView, World
+from quorate.core.world import GuestView, NodeView, PodView, StorageView, World
 
 ARMING_MS: Final = 10_000
 ARMING_RENEWALS: Final = 3
@@ -41,6 +42,10 @@ class Room:
     """Node in maintenance -> the sids of the guests that cannot leave it, and why."""
     order: StartOrder = field(default_factory=StartOrder)
     board: Board = field(default_factory=Board)
+    ledger: Ledger = field(default_factory=Ledger)
+    _candidates: dict[NodeName, Candidate] = field(default_factory=dict)
+    _refusals: dict[tuple[object, ...], dict[NodeName, str | None]] = field(default_factory=dict)
+    """What makes templates differ for placement -> what each node says to such a guest: neither changes within a plan."""
 
     @property
     def quorate(self) -> bool:
@@ -48,17 +53,23 @@ class Room:
 
     def candidates(self, names: Collection[NodeName] | None = None) -> list[Candidate]:
         """The members, or those of these names."""
+        known = self._candidates
         return [
-            Candidate(
-                view=node,
-                state=self.statuses[node.name].state,
-                guests=self.counts.get(node.name, 0),
-                slow_to_arm=self._slow_to_arm(node.name),
-                failed_to_arm=self.failed_to_arm(node.name),
-            )
+            known.get(node.name) or self._candidate(node)
             for node in self.world.nodes
             if names is None or node.name in names
         ]
+
+    def _candidate(self, node: NodeView) -> Candidate:
+        """Kept until a guest comes or goes: a node's state does not change within a plan."""
+        made = self._candidates[node.name] = Candidate(
+            view=node,
+            state=self.statuses[node.name].state,
+            guests=self.counts.get(node.name, 0),
+            slow_to_arm=self._slow_to_arm(node.name),
+            failed_to_arm=self.failed_to_arm(node.name),
+        )
+        return made
 
     def candidate(self, name: NodeName) -> Candidate | None:
         """The member of that name."""
@@ -66,7 +77,22 @@ class Room:
 
     def rejection(self, guest: GuestView, candidate: Candidate) -> str | None:
         """Why this guest may not start there, whatever the rules say; None if it may."""
-        return rejection(guest.spec, candidate, self.storages, self.world.cluster.spec.accepted_watchdogs)
+        return self.refusal(guest)(candidate) or self.ledger.full((guest,), candidate.view.name)
+
+    def refusal(self, guest: GuestView) -> Refusal:
+        """What each node says to this guest, were it empty; equal guests are told the same."""
+        spec, template = guest.spec, guest.spec.template
+        kind = (template.node_selector, template.node_terms, template.tolerations, spec.mounts)
+        known = self._refusals.setdefault(kind, {})
+        accepted = self.world.cluster.spec.accepted_watchdogs
+
+        def refuse(candidate: Candidate) -> str | None:
+            name = candidate.view.name
+            if name not in known:
+                known[name] = rejection(spec, candidate, self.storages, accepted)
+            return known[name]
+
+        return refuse
 
     def arms_until(self, node: NodeName) -> Instant | None:
         """When a node that was asked to arm its watchdog has had time enough for it, None while it is not asked."""
@@ -89,20 +115,20 @@ class Room:
         if self.board.book.terms:
             self.board.now[guest] = status
 
-    def occupy(self, status: GuestStatus, by: int) -> None:
-        """Count (or with -1 uncount) a guest where it is and where it is going."""
+    def occupy(self, guest: GuestView) -> None:
+        """Count a guest where it is and where it is going."""
+        self._recount(guest.status, 1)
+
+    def moved(self, guest: GuestView, status: GuestStatus) -> None:
+        """Count a guest where it is by now, and no longer where it was."""
+        self._recount(guest.status, -1)
+        self._recount(status, 1)
+        self.ledger.count(guest, guest.status, status)
+
+    def _recount(self, status: GuestStatus, by: int) -> None:
         for node in places(status):
             self.counts[node] = self.counts.get(node, 0) + by
-
-
-def places(status: GuestStatus) -> set[NodeName]:
-    """The nodes that carry this guest or are about to."""
-    found = set()
-    if status.instance is not None:
-        found.add(status.instance.node)
-    if status.target is not None:
-        found.add(status.target)
-    return found
+            self._candidates.pop(node, None)
 
 
 @dataclass(slots=True)
@@ -141,10 +167,19 @@ class Draft:
 
     def choose(self, *, prefer: NodeName | None = None, avoid: tuple[NodeName, ...] = ()) -> Choice:
         """The best node for this guest, as everything stands by now. `avoid`: nodes on which it failed."""
-        room, accepted = self.room, self.world.cluster.spec.accepted_watchdogs
-        wish = self.wish()
+        room, guest = self.room, self.guest
+        refusal, full = room.refusal(guest), room.ledger.full
+
+        def refuse(candidate: Candidate) -> str | None:
+            return refusal(candidate) or full((guest,), candidate.view.name)
+
         return choose(
-            self.guest.spec, room.candidates(), room.storages, accepted, prefer=prefer, avoid=avoid, wish=wish
+            room.candidates(),
+            refuse if room.ledger.weighs else refusal,
+            prefer=prefer,
+            avoid=avoid,
+            wish=self.wish(),
+            rating=room.ledger.rating(guest),
         )
 
     def rejection(self, candidate: Candidate) -> str | None:

@@ -5,6 +5,7 @@ watchdog; nobody else is moved to make room. A node on which it failed is not tr
 node has come back anew, so that nothing goes to and fro.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -131,7 +132,9 @@ class _Inquiry:
             if (broken or not candidate.failed_to_arm)
             and (zone is None or self.board.zones.get(candidate.view.name) == zone)
             and all(self._allowed(one, candidate) for one in block)
+            and self._fit(block, candidate.view.name)
         ]
+        scores = self._scores(allowed)
 
         def rank(candidate: Candidate) -> tuple[object, ...]:
             name = candidate.view.name
@@ -143,6 +146,7 @@ class _Inquiry:
                 -bound.count(name),
                 -self.terms.priority(name),
                 -drawn.get(name, 0),
+                -scores.get(name, 0.0),
                 candidate.guests - own,
                 name,
             )
@@ -160,6 +164,15 @@ class _Inquiry:
         if self.board.forbids(one, name) is not None or failed_there(self.room, status, name):
             return False
         return self.room.rejection(self.board.guests[one], candidate) is None
+
+    def _fit(self, block: list[GuestKey], node: NodeName) -> bool:
+        """Has the node room for all of them that are not there yet?"""
+        coming = [self.board.guests[one] for one in block if self.board.bound_for(one) != node]
+        return not coming or self.room.ledger.full(coming, node) is None
+
+    def _scores(self, candidates: list[Candidate]) -> Mapping[NodeName, float]:
+        rating = self.room.ledger.rating(self.board.guests[self.key])
+        return rating([one.view.name for one in candidates]) if rating is not None and candidates else {}
 
     def _zone(self) -> str | None:
         """The zone that those who are to share one gather in: where one is sent, else where most are."""
@@ -184,15 +197,17 @@ class _Inquiry:
             for candidate in self.room.candidates(names)
             if (zone is None or self.board.zones.get(candidate.view.name) == zone)
             and all(self._allowed(one, candidate) for one in block)
+            and self._fit(block, candidate.view.name)
             and not candidate.failed_to_arm
             and self._held(candidate, block)
         ]
-        target = self.status(self.key).target
-        best = min(
-            better,
-            key=lambda one: (-self.terms.priority(one.view.name), one.view.name != target, one.guests, one.view.name),
-            default=None,
-        )
+        target, scores = self.status(self.key).target, self._scores(better)
+
+        def rank(one: Candidate) -> tuple[object, ...]:
+            name = one.view.name
+            return -self.terms.priority(name), name != target, -scores.get(name, 0.0), one.guests, name
+
+        best = min(better, key=rank, default=None)
         return Goal(best.view.name, f"rule {self.terms.node_rule} prefers it") if best is not None else None
 
     def _held(self, candidate: Candidate, block: list[GuestKey]) -> bool:

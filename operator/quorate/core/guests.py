@@ -108,7 +108,13 @@ def _queued(draft: Draft) -> None:
 
 
 def _can_start(draft: Draft) -> bool:
-    return clear_away(draft) and template_ready(draft) and choose_target(draft, prefer=draft.status.node)
+    prefer = None if _anew(draft) else draft.status.node
+    return clear_away(draft) and template_ready(draft) and choose_target(draft, prefer=prefer)
+
+
+def _anew(draft: Draft) -> bool:
+    """Does a guest that a person starts get the best node, and not the one where it was (Proxmox: rebalance-on-start)?"""
+    return draft.world.cluster.spec.scheduling.rebalance_on_start
 
 
 def _started(draft: Draft) -> None:
@@ -159,6 +165,8 @@ def _request_stop(draft: Draft) -> None:
     if stop(draft):
         draft.set_instance(None)
         draft.say("stopped")
+        if draft.want is Wanted.STARTED:  # for a new template: it starts again where it was, rebalanceOnStart or not
+            draft.status = replace(draft.status, target=draft.status.node)
         move(draft, S.STOPPED)
 
 
@@ -196,6 +204,8 @@ def _stopped(draft: Draft) -> None:
         move(draft, S.REQUEST_STOP)
         return
     if draft.want is Wanted.STARTED:
+        if _anew(draft) and draft.status.target is None and draft.status.node is not None:
+            draft.status = replace(draft.status, node=None)
         move(draft, S.STARTING)
         return
     if draft.want is Wanted.DISABLED and (draft.status.restarts or draft.status.failed_nodes or draft.status.next_try):

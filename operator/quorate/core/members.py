@@ -1,12 +1,12 @@
 """The set of nodes that vote together: who joins, what each is asked for, and what its status says of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.conditions import Finding, merge, summary
-from quorate.core.draft import Draft, Room, places
+from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.status import Arming, Condition, NodeStatus, Orders
 from quorate.core.timing import Timing
@@ -85,20 +85,15 @@ def newest_term(world: World) -> int:
 def finish(
     world: World,
     nodes: Mapping[NodeName, NodeStatus],
-    drafts: Sequence[Draft],
     room: Room,
     timing: Timing,
 ) -> dict[NodeName, NodeStatus]:
     """What follows for each node from where the guests are and go: arming, orders, questions, words."""
-    carried: dict[NodeName, int] = {}
-    for draft in drafts:
-        for name in places(draft.status):
-            carried[name] = carried.get(name, 0) + 1
     orders = Orders(timing.renew_s, timing.timeout_s, timing.watchdog_s)
     finished = {}
     for node in world.nodes:
         status = nodes[node.name]
-        guests = carried.get(node.name, 0)
+        guests = room.counts.get(node.name, 0)
         failed = room.failed_to_arm(node.name)
         arming = replace(status.arming, failed=failed) if failed != status.arming.failed else status.arming
         if (guests > 0) != arming.wanted:

@@ -1,10 +1,11 @@
-"""Where may a guest run, and where best? Hard filters, then rules, each rejection with its reason; then the fewest guests.
+"""Where may a guest run, and where best? Hard filters, then rules, each rejection with its reason; then the load.
 
 Setting `nodeName` bypasses the Kubernetes scheduler, so its filters are checked here as well.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quorate.core.actions import Rejection
 from quorate.core.board import NO_WISH, Wish
@@ -32,6 +33,11 @@ class Candidate:
     failed_to_arm: bool = False
 
 
+Refusal: TypeAlias = Callable[[Candidate], str | None]
+Rating: TypeAlias = Callable[[Sequence[NodeName]], Mapping[NodeName, float]]
+"""The higher the better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The node chosen (None: none fits) and why each other one was not allowed."""
@@ -49,41 +55,57 @@ class Choice:
 
 
 def choose(
-    spec: GuestSpec,
     candidates: Iterable[Candidate],
-    storages: Mapping[str, StorageView],
-    accepted: tuple[WatchdogKind, ...],
+    refusal: Refusal,
     *,
     prefer: NodeName | None = None,
     avoid: tuple[NodeName, ...] = (),
-    only: NodeName | None = None,
     wish: Wish = NO_WISH,
+    rating: Rating | None = None,
 ) -> Choice:
-    """The allowed node where its company is, then `prefer`, then by priority, then with the fewest guests, ties by name.
+    """The allowed node where its company is, then `prefer`, then by priority, by load, with the fewest guests, by name.
 
-    Those that failed to arm come last. `avoid`: nodes on which it failed. `only`: a person named this one. `wish`: what
-    the rules say. A priority is an order among what is allowed, so it never leaves a guest without a node.
+    Those that failed to arm come last. `refusal`: why it may not start on a node, whatever the rules say. `avoid`: nodes
+    on which it failed. `wish`: what the rules say. A priority is an order among what is allowed, so it never leaves a
+    guest without a node. `rating`: of nodes that are equal so far, how good a choice each is for the load.
     """
     allowed = []
     rejections = []
     for candidate in candidates:
-        if only is not None and candidate.view.name != only:
-            continue
-        reason = rejection(spec, candidate, storages, accepted) or wish.forbidden.get(candidate.view.name)
+        reason = refusal(candidate) or wish.forbidden.get(candidate.view.name)
         if reason is None and candidate.view.name in avoid:
             reason = "it failed there"
         if reason is None:
             allowed.append(candidate)
         else:
             rejections.append(Rejection(candidate.view.name, reason))
+    best = lightest(_first(allowed, prefer, wish), rating)
+    return Choice(best.view.name if best else None, tuple(rejections))
 
-    def rank(one: Candidate) -> tuple[object, ...]:
+
+def _first(allowed: Sequence[Candidate], prefer: NodeName | None, wish: Wish) -> Sequence[Candidate]:
+    """Those that come first, whatever their load."""
+
+    def rank(one: Candidate) -> tuple[bool, int, int, bool, int]:
         name = one.view.name
         here, near = wish.company.get(name, (0, 0))
-        return one.failed_to_arm, -here, -near, name != prefer, -wish.priority.get(name, LAST), one.guests, name
+        return one.failed_to_arm, -here, -near, name != prefer, -wish.priority.get(name, LAST)
 
-    best = min(allowed, key=rank, default=None)
-    return Choice(best.view.name if best else None, tuple(rejections))
+    ranks = [rank(one) for one in allowed]
+    first = min(ranks, default=None)
+    return [one for one, its in zip(allowed, ranks, strict=True) if its == first]
+
+
+def lightest(equals: Sequence[Candidate], rating: Rating | None) -> Candidate | None:
+    """Of nodes that are equal in all else: the best for the load, then with the fewest guests, ties by name."""
+    if rating is None or len(equals) < 2:
+        return min(equals, key=_by_number, default=None)
+    scores = rating([one.view.name for one in equals])
+    return min(equals, key=lambda one: (-scores[one.view.name], *_by_number(one)))
+
+
+def _by_number(one: Candidate) -> tuple[int, NodeName]:
+    return one.guests, one.view.name
 
 
 def rejection(

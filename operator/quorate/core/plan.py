@@ -14,11 +14,13 @@ from quorate.core.conditions import Finding, merge, summary
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
+from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, armed_now, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION, start_order
 from quorate.core.quorum import Quorum
 from quorate.core.rulewords import rules_in_words
+from quorate.core.scheduling import in_force
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
@@ -27,10 +29,12 @@ from quorate.core.types import (
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     Answer,
+    GuestKey,
     GuestState,
     Kind,
     NodeName,
     Ref,
+    SchedulingMode,
     Wanted,
     node_ref,
 )
@@ -72,16 +76,18 @@ def plan(world: World) -> Plan:
         return _hands_off(making, clusters.Outlook(timing, quorum, override, {}, {}, Enrolment(), past))
     quorate = quorum.answer is Answer.YES
     nodes = _nodes(making, pulses, quorate=quorate)
-    room = _room(world, quorum, nodes)
-    drafts = _guests(making, room)
-    nodes = members.finish(world, nodes, drafts, room, timing.timing)
+    scheduling = in_force(world, nodes)
+    room = _room(world, quorum, nodes, scheduling.mode)
+    guests = _guests(making, room)
+    nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:
         _write(making, node_ref(view.name), view.resource_version, view.status, nodes[view.name])
     _hold_members(making, nodes)
     enrolment = members.enrol(world, quorate=quorate)
     making.actions.extend(enrolment.actions)
-    guests = {draft.guest.key: draft.status for draft in drafts}
-    outlook = clusters.Outlook(timing, quorum, override, nodes, guests, enrolment, past, rules_in_words(room.board))
+    outlook = clusters.Outlook(
+        timing, quorum, override, nodes, guests, enrolment, past, rules_in_words(room.board), scheduling.finding
+    )
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
     _write(making, cluster_ref, world.cluster.resource_version, world.cluster.status, status)
@@ -154,7 +160,7 @@ def _untouched(guest: GuestView) -> bool:
     return guest.status.state in {GuestState.ERROR, GuestState.IGNORED}
 
 
-def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Room:
+def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus], mode: SchedulingMode) -> Room:
     accepted = world.cluster.spec.accepted_watchdogs
     # A node in maintenance as well: an instance that is recorded there already is made, and leaves it after that.
     armed = frozenset(
@@ -163,9 +169,18 @@ def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus]) -> Ro
         if nodes[node.name].state in HEARD and armed_now(_with(node, nodes[node.name]), accepted)
     )
     storages = {storage.name: storage for storage in world.storages}
-    room = Room(world, quorum, nodes, armed, storages, order=start_order(world.guests), board=board_of(world))
+    room = Room(
+        world,
+        quorum,
+        nodes,
+        armed,
+        storages,
+        order=start_order(world.guests),
+        board=board_of(world),
+        ledger=ledger_of(world, mode, nodes),
+    )
     for guest in world.guests:
-        room.occupy(guest.status, 1)
+        room.occupy(guest)
     return room
 
 
@@ -173,25 +188,23 @@ def _with(node: NodeView, status: NodeStatus) -> NodeView:
     return node if node.status is status else replace(node, status=status)
 
 
-def _guests(making: Making, room: Room) -> list[Draft]:
+def _guests(making: Making, room: Room) -> dict[GuestKey, GuestStatus]:
     """Every guest's round, by priority and then by name; each sees where the ones before it went."""
-    drafts = []
+    statuses = {guest.key: guest.status for guest in making.world.guests}
     for guest in sorted(making.world.guests, key=lambda guest: -guest.spec.priority):
         if settled(room, guest):
-            drafts.append(Draft(room, guest, guest.status))
             continue
         draft = _one_guest(room, guest)
-        drafts.append(draft)
         room.saw(guest.key, draft.status)
         if draft.status is not guest.status:
-            room.occupy(guest.status, -1)
-            room.occupy(draft.status, 1)
+            statuses[guest.key] = draft.status
+            room.moved(guest, draft.status)
         making.actions.extend(draft.actions)
         making.notes.extend(draft.notes)
         for moment_s in draft.wakes:
             making.wake(moment_s)
         _write(making, guest.key.ref, guest.resource_version, guest.status, draft.status)
-    return drafts
+    return statuses
 
 
 def _one_guest(room: Room, guest: GuestView) -> Draft:

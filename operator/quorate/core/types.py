@@ -175,6 +175,21 @@ class WatchdogKind(StrEnum):
     EXTERNAL = "External"
 
 
+class SchedulingMode(StrEnum):
+    """What decides between the nodes that rules and filters leave."""
+
+    BASIC = "Basic"
+    STATIC = "Static"
+    DYNAMIC = "Dynamic"
+
+
+class CpuPolicy(StrEnum):
+    """May more processor time be requested on a node than it can allocate?"""
+
+    LIMIT = "Limit"
+    OVERCOMMIT = "Overcommit"
+
+
 class UpdatePolicy(StrEnum):
     """What a changed template does to a running guest."""
 

@@ -7,18 +7,21 @@ world always gives the same plan. `now_s` is this manager's own clock and proves
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.quorum import ExpectedVotes
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
+    CpuPolicy,
     EvidenceKind,
     GuestKey,
     InstanceId,
     Instant,
     NodeName,
     Nonce,
+    SchedulingMode,
     StorageType,
     Uid,
     UpdatePolicy,
@@ -106,7 +109,9 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class KubeNode:
-    """The core/v1 Node of the same name. `ready` is the kubelet's word, None when it never spoke."""
+    """The core/v1 Node of the same name. `ready` is the kubelet's word, None when it never spoke; `size` is what it can
+    allocate, None when it does not say.
+    """
 
     name: NodeName
     uid: Uid
@@ -114,6 +119,7 @@ class KubeNode:
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
     ready: bool | None = None
+    size: Size | None = None
 
     @property
     def control_plane(self) -> bool:
@@ -129,7 +135,8 @@ class NodeView:
 
     `missed`: the last version that this manager saw of a Lease that is missing now. `maintenance`: why its guests are to
     leave it; None: they are not.
-    `zone`: as its spec says, "" if not.
+    `zone`: as its spec says, "" if not. `others`: what Pods that are no guests request on it, None while nobody has looked;
+    `usage`: what metrics.k8s.io says is used of it.
     """
 
     name: NodeName
@@ -149,6 +156,8 @@ class NodeView:
     missed: Beat | None = None
     zone: str = ""
     trouble: str = ""
+    others: Size | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +203,16 @@ class PodView:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What placement must know of a pod template. `problem` names a field that cannot be honoured, and the remedy."""
+    """What placement must know of a pod template: `size` is what it requests. `problem` names a field that cannot be
+    honoured, and the remedy.
+    """
 
     hash: str
     node_selector: tuple[tuple[str, str], ...] = ()
     node_terms: tuple[NodeTerm, ...] | None = None
     tolerations: tuple[Toleration, ...] = ()
     problem: str = ""
+    size: Size = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +256,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class GuestView:
+    """A guest, its Pod and, where it is measured, what it uses."""
+
     key: GuestKey
     uid: Uid
     spec: GuestSpec
@@ -258,6 +272,7 @@ class GuestView:
     refusal: Refusal | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,12 +296,22 @@ class StorageView:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How a node is chosen. `rebalance_on_start`: anew at each start, not the node where it ran before."""
+
+    mode: SchedulingMode = SchedulingMode.BASIC
+    cpu: CpuPolicy = CpuPolicy.LIMIT
+    rebalance_on_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     node_selector: Selector | None = None
     expected_votes: ExpectedVotes | None = None
     timing: TimingSpec = field(default_factory=TimingSpec)
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
+    scheduling: Scheduling = field(default_factory=Scheduling)
     rules: tuple[Rule, ...] = ()
 
 

@@ -24,6 +24,7 @@ from quorate.kube.metrics import Metrics, Seat
 from quorate.kube.observe import keep_sweeping, watch
 from quorate.kube.store import Store
 from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
+from quorate.kube.weights import keep_weighing
 
 log = logging.getLogger(__name__)
 HOUSE = "manager"
@@ -57,11 +58,12 @@ class Manager:
         runner = await health.serve(app, listen)
         watching = asyncio.create_task(self._watch())
         sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
+        weighing = asyncio.create_task(keep_weighing(self.store, self.api))
         keeping = asyncio.create_task(self._keep_tickers())
         try:
             await self.stop.wait()
         finally:
-            for task in (sweeping, keeping):
+            for task in (sweeping, weighing, keeping):
                 task.cancel()
             electors = [ticker.elector for ticker in self.tickers.values()]
             for name in list(self._tasks):

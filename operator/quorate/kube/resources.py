@@ -44,6 +44,8 @@ CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", namespaced=True, ki
 NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False, kind="Namespace")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True, kind="EndpointSlice")
 REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", namespaced=True, kind="ControllerRevision")
+NODE_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "nodes", namespaced=False, kind="NodeMetrics")
+POD_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "pods", namespaced=True, kind="PodMetrics")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", namespaced=True, kind="Event")
 
 OURS: Final[dict[Kind, Resource]] = {

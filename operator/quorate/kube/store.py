@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from quorate.api import parse
 from quorate.core import beats
+from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Ref, Uid
 from quorate.core.world import (
@@ -37,7 +38,7 @@ Key = tuple[str, str]
 WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
 REMEMBERED_DELETIONS: Final = 4096
 _SEEN_ONLY: Final = frozenset({PODS, KUBE_NODES})
-_Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str]
+_Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]
 
 _PARSERS: Final[dict[Resource, Callable[[Raw], Any]]] = {
     CLUSTERS: parse.cluster,
@@ -88,6 +89,11 @@ class Store:
         self.attentive: dict[str, frozenset[NodeName]] = {}
         self.verdicts: dict[Uid, Verdict] = {}
         self.refusals: dict[InstanceId, Refusal] = {}
+        self.others: dict[NodeName, Size] | None = None
+        """What Pods that are no guests request, by node; None while nobody has looked."""
+        self.usage: dict[NodeName, tuple[str, Usage]] = {}
+        self.guest_usage: dict[GuestKey, tuple[str, Usage]] = {}
+        """What was measured, each with the time stamp that it came with."""
         self.troubles: dict[tuple[Resource, Key], str] = {}
         self._obstacles: dict[tuple[Resource, Key], str] = {}
         self._made: dict[Key, tuple[_Parts, GuestView]] = {}
@@ -184,6 +190,16 @@ class Store:
             self._obstacles[resource, key] = text
         else:
             self._obstacles.pop((resource, key), None)
+
+    def found_others(self, requested: dict[NodeName, Size]) -> None:
+        """What Pods that are no guests request now."""
+        if requested != self.others:
+            self.others = requested
+            self._changed()
+
+    def measured(self, nodes: dict[NodeName, tuple[str, Usage]], guests: dict[GuestKey, tuple[str, Usage]]) -> None:
+        """What metrics.k8s.io says now. It wakes nobody: a round comes soon enough."""
+        self.usage, self.guest_usage = nodes, guests
 
     def found_api_servers(self, count: int) -> None:
         """How many addresses the API server has: what profile Auto goes by."""
@@ -302,6 +318,8 @@ class Store:
             lease_missing_s=None if present else self.missing.get(name),
             missed=None if present else self.beats.get(name),
             trouble=view.trouble or self._obstacles.get((NODES, ("", name)), ""),
+            others=self.others.get(name, NOTHING) if self.others is not None else None,
+            usage=self.usage[name][1] if name in self.usage else None,
         )
 
     def guests(self) -> list[GuestView]:
@@ -319,12 +337,13 @@ class Store:
             self.verdicts.get(view.uid),
             self.refusals.get(instance.id) if instance is not None else None,
             view.trouble or self._obstacles.get((HARESOURCES, key), ""),
+            self.guest_usage[view.key][1] if view.key in self.guest_usage else None,
         )
         before = self._made.get(key)
         if before is not None and all(map(is_, before[0], parts)):
             return before
-        _, pod, verdict, refusal, trouble = parts
-        return parts, replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble)
+        _, pod, verdict, refusal, trouble, usage = parts
+        return parts, replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble, usage=usage)
 
     def kube_nodes(self) -> list[KubeNode]:
         return [self._views[KUBE_NODES][key] for key in sorted(self._views[KUBE_NODES])]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from quorate.api import attestation
+from quorate.api import attestation, quantity
 from quorate.core import beats
+from quorate.core.load import Size
 from quorate.core.selectors import Taint
 from quorate.core.types import (
     ATTESTATION_ANNOTATION,
@@ -109,7 +110,15 @@ def kube_node(raw: Raw) -> KubeNode:
         taints=taints,
         unschedulable=bool(spec.get("unschedulable")),
         ready=None if ready is None else ready == "True",
+        size=_allocatable(status),
     )
+
+
+def _allocatable(status: Raw) -> Size | None:
+    try:
+        return quantity.size(status["allocatable"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
 
 
 def lease(before: Beat | None, raw: Raw, now_s: float) -> Beat:

@@ -3,6 +3,8 @@
 import pytest
 
 from quorate.api import parse
+from quorate.core.load import Size
+from quorate.core.world import Scheduling
 
 
 def haresource(pod=None, **spec):
@@ -58,7 +60,7 @@ def test_fields_that_cannot_be_honoured_are_named_with_their_remedy(field, words
 
 def test_what_placement_must_know():
     pod = {
-        "containers": [],
+        "containers": [{"resources": {"requests": {"cpu": "250m"}, "limits": {"memory": "1Gi"}}}],
         "nodeSelector": {"b": "2", "a": "1"},
         "tolerations": [{"key": "gpu", "operator": "Exists"}, {"key": "x", "value": "y", "effect": "NoSchedule"}],
         "affinity": {
@@ -76,6 +78,7 @@ def test_what_placement_must_know():
     }
     template = parse.guest(haresource(pod)).spec.template
     assert template.node_selector == (("a", "1"), ("b", "2"))
+    assert template.size == Size(250, 1 << 30)
     assert str(template.node_terms[0]) == "zone=a, metadata.name=n1"
     assert [one.operator for one in template.tolerations] == ["Exists", "Equal"]
 
@@ -109,6 +112,7 @@ def test_a_cluster_and_its_timing():
                 "quorum": {"expectedVotes": {"votes": 1, "reason": "r", "generation": 4}},
                 "timing": {"profile": "Custom", "custom": {"renewEvery": "1s", "timeout": "1500ms", "watchdog": "5s"}},
                 "fencing": {"acceptedWatchdogs": ["External"]},
+                "scheduling": {"mode": "Static", "cpu": "Overcommit", "rebalanceOnStart": True},
             },
         }
     )
@@ -116,6 +120,7 @@ def test_a_cluster_and_its_timing():
     assert view.spec.expected_votes.generation == 4
     assert view.spec.timing.custom.timeout_s == 1.5
     assert view.spec.accepted_watchdogs == ("External",)
+    assert view.spec.scheduling == Scheduling("Static", "Overcommit", rebalance_on_start=True)
 
 
 def test_an_empty_cluster_has_the_defaults():
@@ -123,6 +128,7 @@ def test_an_empty_cluster_has_the_defaults():
     assert spec.node_selector is None
     assert spec.timing.profile == "Auto"
     assert spec.accepted_watchdogs == ("Hardware", "Softdog")
+    assert spec.scheduling == Scheduling("Basic", "Limit", rebalance_on_start=False)
 
 
 def test_nodes_and_storages():

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.core import place
 from quorate.core.board import Wish
-from quorate.core.place import Candidate, choose, storage_problem
+from quorate.core.place import Candidate, rejection, storage_problem
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Taint, Toleration
 from quorate.core.status import StorageStatus
 from quorate.core.types import NodeName, NodeState, StorageType, Uid
@@ -25,6 +26,10 @@ def candidate(name="n1", guests=0, state=NodeState.ONLINE, kube=None, **changes)
 def reason(one, spec=PLAIN, storages=(), **options):
     found = choose(spec, [one], {storage.name: storage for storage in storages}, EXTERNAL, **options)
     return found.rejections[0].reason if found.rejections else None
+
+
+def choose(spec, candidates, storages, accepted, **options):
+    return place.choose(candidates, lambda one: rejection(spec, one, storages, accepted), **options)
 
 
 def template(**changes):

@@ -1,5 +1,6 @@
 """Pods, nodes and Leases as the kubelet and others write them -> views."""
 
+from quorate.core.load import Size
 from quorate.core.stopped import GUESSED
 from quorate.kube import views
 
@@ -34,6 +35,13 @@ def test_a_pod_of_ours():
     view = views.pod(pod(**OURS))
     assert (view.instance, view.nonce, view.template_hash, view.owner) == ("i1", "b1", "t1", "har")
     assert (view.held, view.foreign_finalizers, view.bound) == (True, ("example.org/backup",), True)
+
+
+def test_what_a_node_can_allocate():
+    raw = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "3920m", "memory": "1Gi", "pods": "110"}}}
+    assert views.kube_node(raw).size == Size(3920, 1 << 30)
+    assert views.kube_node({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "many"}}}).size is None
+    assert views.kube_node({"metadata": {"name": "n1"}}).size is None
 
 
 def test_one_without_our_label_is_nobodys_instance():

@@ -1,0 +1,122 @@
+"""What only placement by load asks for: what Pods that are no guests request, and what metrics.k8s.io measures.
+
+Nothing is asked while every Cluster is in mode Basic. Other Pods are listed once a minute and not watched: of each, two
+numbers are kept, and the kubelet has the last word on what fits.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, TypeVar
+
+from quorate.api import quantity
+from quorate.core.load import NOTHING, Size, Usage
+from quorate.core.types import GUEST_LABEL, GuestKey, Instant, NodeName, SchedulingMode
+from quorate.kube.client import Api, ApiError
+from quorate.kube.resources import NODE_METRICS, POD_METRICS, PODS
+from quorate.kube.store import Raw, Store
+
+log = logging.getLogger(__name__)
+LIST_EVERY_S: Final = 60.0
+MEASURE_EVERY_S: Final = 15.0
+LOOK_EVERY_S: Final = 1.0
+"""Somebody may have changed the mode."""
+PAGE: Final = "500"
+Name = TypeVar("Name")
+
+
+async def keep_weighing(store: Store, api: Api) -> None:
+    """Ask for what the modes of the Clusters need, until cancelled. What cannot be had grows old, and the plan says so."""
+    listed_s = measured_s = float("-inf")
+    while True:
+        modes = {view.spec.scheduling.mode for view in store.clusters()} if store.synced else set()
+        now_s = store.clock()
+        try:
+            if modes - {SchedulingMode.BASIC} and now_s >= listed_s + LIST_EVERY_S:
+                listed_s = now_s
+                store.found_others(await others(api))
+            if SchedulingMode.DYNAMIC in modes and now_s >= measured_s + MEASURE_EVERY_S:
+                measured_s = now_s
+                await measure(store, api, Instant(time.time_ns() // 1_000_000))
+        except ApiError as error:
+            log.info("what placement by load needs: %s", error)
+        except Exception:  # whoever serves metrics.k8s.io may say anything: the next look may be better
+            log.exception("what placement by load needs")
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def others(api: Api) -> dict[NodeName, Size]:
+    """What the Pods that are no guests and have not ended request, by node."""
+    found: dict[NodeName, Size] = {}
+    async for pod in _pages(api, PODS.path(), labelSelector=f"!{GUEST_LABEL}"):
+        spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
+        node = NodeName(spec.get("nodeName") or "")
+        if node and phase not in {"Succeeded", "Failed"}:
+            found[node] = found.get(node, NOTHING) + _requested(spec)
+    return found
+
+
+async def measure(store: Store, api: Api, now: Instant) -> None:
+    """What nodes and guests use. `now` stands for the time of what has not been seen before: clocks of others differ."""
+    nodes = {NodeName(raw["metadata"]["name"]): raw async for raw in _pages(api, NODE_METRICS.path())}
+    pods = {
+        GuestKey(raw["metadata"]["namespace"], raw["metadata"]["name"]): raw
+        async for raw in _pages(api, POD_METRICS.path(), labelSelector=GUEST_LABEL)
+    }
+    store.measured(
+        _fresh(store.usage, {name: raw.get("usage") for name, raw in nodes.items()}, _stamps(nodes), now),
+        _fresh(store.guest_usage, {key: _containers(raw) for key, raw in pods.items()}, _stamps(pods), now),
+    )
+
+
+def _stamps(found: Mapping[Name, Raw]) -> dict[Name, str]:
+    return {name: str(raw.get("timestamp", "")) for name, raw in found.items()}
+
+
+def _fresh(
+    before: Mapping[Name, tuple[str, Usage]], sizes: Mapping[Name, object], stamps: Mapping[Name, str], now: Instant
+) -> dict[Name, tuple[str, Usage]]:
+    """Each with its time stamp. A stamp that is known already is not news: its usage keeps the time it was first seen."""
+    found = {}
+    for name, raw in sizes.items():
+        known = before.get(name)
+        if known is not None and known[0] == stamps[name]:
+            found[name] = known
+            continue
+        size = raw if isinstance(raw, Size) else _size(raw)
+        if size is not None:
+            found[name] = (stamps[name], Usage(size, now))
+    return found
+
+
+def _containers(raw: Raw) -> Size | None:
+    """What all containers of a Pod use together."""
+    sizes = [_size(one.get("usage")) for one in raw.get("containers") or []]
+    return sum((size for size in sizes if size is not None), NOTHING) if sizes else None
+
+
+def _size(raw: object) -> Size | None:
+    try:
+        return quantity.size(raw) if isinstance(raw, dict) else None
+    except ValueError:
+        return None
+
+
+def _requested(spec: Raw) -> Size:
+    try:
+        return quantity.requested(spec)
+    except (AttributeError, TypeError, ValueError):
+        return NOTHING
+
+
+async def _pages(api: Api, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+    """Every object of a list, page by page: nobody holds ten thousand Pods at once."""
+    more = ""
+    while True:
+        page = await api.get(path, {**query, "limit": PAGE, **({"continue": more} if more else {})})
+        for item in page.get("items") or []:
+            yield item
+        more = (page.get("metadata") or {}).get("continue") or ""
+        if not more:
+            return
