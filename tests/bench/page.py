@@ -57,7 +57,10 @@ agents had stood still for longer than d = 1.5 s between a renewal and its pet, 
     ),
     "planning": (
         "Planning alone",
-        "One `plan()` on the toy cluster of the tests, when every guest is new and needs a node, and when all run.",
+        """\
+One `plan()` on the toy cluster of the tests, when every guest is new and needs a node, and when all run; with many guests
+(`python tests/bench/plan_round.py`) also all rounds together from the proof that a node is dead until each of its guests
+has a new Pod asked for.""",
     ),
 }
 

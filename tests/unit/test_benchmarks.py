@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from tests.bench import page, use
+from quorate.core.types import SchedulingMode
+from tests.bench import page, plan_round, use
 from tests.bench.__main__ import BENCHMARKS
 from tests.bench.lines import Line, about, decode, missed
 
@@ -63,3 +64,11 @@ def test_memory_is_counted_as_the_kernel_does():
     assert one.alone < two.alone < two.rss
     assert use.peak_mib(os.getpid()) >= one.rss * 0.9
     assert use.cpu_s(os.getpid()) > 0
+
+
+@pytest.mark.parametrize(("mode", "rules"), [(SchedulingMode.BASIC, 0), (SchedulingMode.DYNAMIC, 50)])
+def test_the_rounds_that_fence_a_node_recover_all_its_guests(mode, rules):
+    """Of any size and in every mode: what it measures must be there, and nothing else be going on."""
+    found = plan_round.measure(3, 30, mode, rules)
+    assert found["recovered"] == 10
+    assert 0 < found["longest_s"] <= found["fence_s"]
