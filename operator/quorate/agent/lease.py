@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from quorate.agent.api import Api, Refused, Unanswered
+from quorate.agent.api import Refused, Unanswered
+from quorate.agent.steps import Connection, Request, Steps, carry_out
 from quorate.api import attestation
 from quorate.core.selffence import Guard, LeaseSeen, Verdict, judge, looked, next_sequence, renewed
 from quorate.core.timing import Timing
@@ -40,14 +41,27 @@ class Renewal:
     why: str = ""
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class NodeLease:
     """Renews the Lease of one node for one boot. `guard` is what must be remembered over a restart of the agent."""
 
-    def __init__(self, api: Api, node: str, guard: Guard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: Connection,
+        node: str,
+        guard: Guard,
+        clock: Callable[[], float],
+        wall: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self.api = api
         self.node = node
         self.guard = guard
         self.clock = clock
+        self.wall = wall
+        """Only written down, for people."""
         self._known: Json | None = None
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{AGENT_NAMESPACE}/leases"
 
@@ -64,39 +78,47 @@ class NodeLease:
         self, attest: Callable[[Uid, int], Attestation], timing: Timing, *, danger: bool, member: bool
     ) -> Renewal:
         """One renewal. `attest` makes the attestation for a Lease uid and a sequence; `danger`: armed or with guests."""
+        return carry_out(self.api, self.steps(attest, timing, danger=danger, member=member))
+
+    def steps(
+        self, attest: Callable[[Uid, int], Attestation], timing: Timing, *, danger: bool, member: bool
+    ) -> Steps[Renewal]:
+        """The same, step by step."""
         try:
             if self._known is None:
-                stop = self._look(timing, danger=danger, member=member)
+                stop = yield from self._look(timing, danger=danger, member=member)
                 if stop is not None:
                     return stop
-            return self._put(attest, timing)
+            return (yield from self._put(attest, timing))
         except Refused as error:
             if error.code not in {404, 409}:
                 return Renewal(Outcome.FAILED, why=str(error))
             self._known = None
         except Unanswered as error:
             return Renewal(Outcome.FAILED, why=str(error))
-        return self._once_more(attest, timing, danger=danger, member=member)
+        return (yield from self._once_more(attest, timing, danger=danger, member=member))
 
     def _once_more(
         self, attest: Callable[[Uid, int], Attestation], timing: Timing, *, danger: bool, member: bool
-    ) -> Renewal:
+    ) -> Steps[Renewal]:
         try:
-            return self._look(timing, danger=danger, member=member) or self._put(attest, timing)
+            stop = yield from self._look(timing, danger=danger, member=member)
+            return stop if stop is not None else (yield from self._put(attest, timing))
         except (Unanswered, Refused) as error:
             self._known = None
             return Renewal(Outcome.FAILED, why=str(error))
 
-    def _look(self, timing: Timing, *, danger: bool, member: bool) -> Renewal | None:
+    def _look(self, timing: Timing, *, danger: bool, member: bool) -> Steps[Renewal | None]:
         """Read the Lease and judge it; None: go on and PUT. Raises Unanswered, Refused."""
         try:
-            found: Json | None = self.api.request("GET", f"{self._path}/{self.node}", timeout_s=timing.timeout_s)
+            found: Json | None = yield Request("GET", f"{self._path}/{self.node}", timing.timeout_s)
         except Refused as error:
             if error.code != 404:
                 raise
             found = None
         self.guard = looked(self.guard, _seen(found))
-        verdict = judge(_seen(found), self.guard, danger=danger, namespace_ends=self._namespace_ends(found, timing))
+        namespace_ends = yield from self._namespace_ends(found, timing)
+        verdict = judge(_seen(found), self.guard, danger=danger, namespace_ends=namespace_ends)
         match verdict:
             case Verdict.RESET:
                 return Renewal(Outcome.RESET, why=f"the Lease is held by {_holder(found)}")
@@ -107,30 +129,30 @@ class NodeLease:
             case Verdict.CREATE if not member and not danger:
                 return Renewal(Outcome.IDLE, why=f"no Node {self.node} of Quorate: not a member")
             case Verdict.CREATE:
-                found = self._create(timing)
+                found = yield from self._create(timing)
         self._known = found
         return None
 
-    def _namespace_ends(self, found: Json | None, timing: Timing) -> bool:
+    def _namespace_ends(self, found: Json | None, timing: Timing) -> Steps[bool]:
         """Only asked when the Lease is missing: an uninstall is no reason to create anything."""
         if found is not None:
             return False
         try:
-            namespace = self.api.request("GET", f"/api/v1/namespaces/{AGENT_NAMESPACE}", timeout_s=timing.timeout_s)
+            namespace = yield Request("GET", f"/api/v1/namespaces/{AGENT_NAMESPACE}", timing.timeout_s)
         except Refused as error:
             return error.code == 404
         return bool(namespace["metadata"].get("deletionTimestamp"))
 
-    def _create(self, timing: Timing) -> Json:
+    def _create(self, timing: Timing) -> Steps[Json]:
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self.node, "namespace": AGENT_NAMESPACE},
             "spec": {},
         }
-        return self.api.request("POST", self._path, body, timeout_s=timing.timeout_s)
+        return (yield Request("POST", self._path, timing.timeout_s, body))
 
-    def _put(self, attest: Callable[[Uid, int], Attestation], timing: Timing) -> Renewal:
+    def _put(self, attest: Callable[[Uid, int], Attestation], timing: Timing) -> Steps[Renewal]:
         known = self._known
         seen = _seen(known)
         if known is None or seen is None:
@@ -148,11 +170,11 @@ class NodeLease:
             "spec": {
                 **(known.get("spec") or {}),
                 "holderIdentity": self.guard.nonce,
-                "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "renewTime": self.wall().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                 "leaseDurationSeconds": max(1, round(timing.release_after_s)),
             },
         }
-        answer = self.api.request("PUT", f"{self._path}/{self.node}", body, timeout_s=timing.timeout_s)
+        answer = yield Request("PUT", f"{self._path}/{self.node}", timing.timeout_s, body)
         confirmed = _seen(answer)
         if confirmed is None or confirmed.holder != self.guard.nonce:
             self._known = None

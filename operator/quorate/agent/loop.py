@@ -23,6 +23,7 @@ from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
 from quorate.agent.pace import Pace
 from quorate.agent.runtime import Runtime
+from quorate.agent.steps import Steps, carry_out
 from quorate.agent.tally import Tally
 from quorate.agent.watchdog import Watchdog, WatchdogError
 from quorate.core import selffence
@@ -49,6 +50,18 @@ class Holder(Protocol):
     def retire(self) -> None: ...
 
     def own(self, descriptor: int) -> None: ...
+
+
+class Mark(Protocol):
+    """The file in /run, of which a reboot leaves nothing: as much of a `Path` as is needed."""
+
+    def read_text(self) -> str: ...
+
+    def write_text(self, text: str, /) -> int: ...
+
+    def with_suffix(self, suffix: str, /) -> "Mark": ...
+
+    def replace(self, target: Any, /) -> object: ...
 
 
 class Successor(Protocol):
@@ -87,7 +100,7 @@ class Loop:
     runtime: Runtime
     orders: OrdersReader
     holder: Holder
-    mark: Path
+    mark: Mark
     clock: Callable[[], float]
     device: Device = field(default_factory=Device)
     timing: Timing = UNTIL_TOLD
@@ -115,21 +128,31 @@ class Loop:
         while True:
             began_s = self.clock()
             renewal = self.cycle()
-            if self._gone(renewal):
+            if self.gone(renewal):
                 return True
             if self._handed_over(renewal):
                 return self._wait_for_the_end()
-            if renewal.outcome is Outcome.FAILED:
-                self.wake.clear()
-                time.sleep(AFTER_FAILURE_S)
-                continue
-            self.wake.wait(max(0.05, self.timing.renew_s - (self.clock() - began_s)))
+            pause_s, sooner = self.pause(renewal, began_s)
+            if sooner:
+                self.wake.wait(pause_s)
+            else:
+                time.sleep(pause_s)
             self.wake.clear()
+
+    def pause(self, renewal: Renewal, began_s: float) -> tuple[float, bool]:
+        """How long to wait after a renewal that began then, and whether `wake` may end that sooner."""
+        if renewal.outcome is Outcome.FAILED:
+            return AFTER_FAILURE_S, False
+        return max(0.05, self.timing.renew_s - (self.clock() - began_s)), True
 
     def cycle(self) -> Renewal:
         """One renewal and what follows from it for the watchdog."""
+        return carry_out(self.lease.api, self.steps())
+
+    def steps(self) -> Steps[Renewal]:
+        """The same, step by step."""
         orders = self.orders.current
-        here, sure = self._guests_here()
+        here, sure = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing
         drained = sure and not here and self.leave is not None and self.leave.host_is_going()
@@ -139,7 +162,7 @@ class Loop:
 
         danger = self.device.open or bool(here)
         began_s = self.clock()
-        renewal = self.lease.renew(attest, self.timing, danger=danger, member=orders.member)
+        renewal = yield from self.lease.steps(attest, self.timing, danger=danger, member=orders.member)
         self.pace.took(self.clock(), self.clock() - began_s)
         if renewal.outcome is Outcome.RESET:
             self.tally.ended(renewal.outcome.value)
@@ -169,7 +192,7 @@ class Loop:
 
     # -- what is attested -------------------------------------------------------------------------------------------
 
-    def _guests_here(self) -> tuple[frozenset[Uid], bool]:
+    def _guests_here(self) -> Steps[tuple[frozenset[Uid], bool]]:
         """Guest Pods with a process on this node, asked of the processes themselves; and whether that is sure.
 
         Which Pods are guests was read a moment ago. On the way out that is not good enough: one that was bound to this node
@@ -179,7 +202,7 @@ class Loop:
         if self.leave is None or here:
             return here, True
         try:
-            listed = list_guests(self.lease.api, self.lease.node, self.timing.timeout_s)
+            listed = yield from list_guests(self.lease.node, self.timing.timeout_s)
         except (Unanswered, Refused) as error:
             log.warning("guests could not be listed, so it is not certain that none run here: %s", error)
             return here, False
@@ -337,7 +360,7 @@ class Loop:
 
     # -- leaving and remembering ------------------------------------------------------------------------------------
 
-    def _gone(self, renewal: Renewal) -> bool:
+    def gone(self, renewal: Renewal) -> bool:
         """Told to leave: gone when the device is closed and that was attested."""
         if self.leave is None or self.device.open:
             return False
@@ -378,7 +401,7 @@ class Loop:
             log.log(level, "Lease %s", text)
 
 
-def remembered(mark: Path, nonce: Nonce) -> Guard:
+def remembered(mark: Mark, nonce: Nonce) -> Guard:
     """What an earlier agent of this boot left; a mark of another boot counts for nothing."""
     record = _record(mark, nonce)
     try:
@@ -391,7 +414,7 @@ def remembered(mark: Path, nonce: Nonce) -> Guard:
         return Guard(nonce)
 
 
-def remembered_orders(mark: Path, nonce: Nonce) -> Seen:
+def remembered_orders(mark: Mark, nonce: Nonce) -> Seen:
     """The largest term that an earlier agent of this boot had seen."""
     try:
         node, term = _record(mark, nonce)["seen"]
@@ -400,7 +423,7 @@ def remembered_orders(mark: Path, nonce: Nonce) -> Seen:
         return Seen(Uid(""), 0)
 
 
-def remembered_timing(mark: Path, nonce: Nonce) -> Timing:
+def remembered_timing(mark: Mark, nonce: Nonce) -> Timing:
     """The times an earlier agent of this boot worked by: the device it left counts on by them."""
     try:
         renew_s, timeout_s, watchdog_s = _record(mark, nonce)["timing"]
@@ -409,7 +432,7 @@ def remembered_timing(mark: Path, nonce: Nonce) -> Timing:
         return UNTIL_TOLD
 
 
-def _record(mark: Path, nonce: Nonce) -> dict[str, Any]:
+def _record(mark: Mark, nonce: Nonce) -> dict[str, Any]:
     """The mark in /run, empty when there is none of this boot."""
     try:
         record = json.loads(mark.read_text())

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from quorate.agent.api import Api, Refused, Unanswered
+from quorate.agent.api import Refused, Unanswered
+from quorate.agent.steps import Connection, Request, Steps, carry_out
 from quorate.core.selffence import Orders
 from quorate.core.timing import PROFILES, Profile, Timing, parse_duration
 from quorate.core.types import GROUP, GUEST_LABEL, VERSION, Uid
@@ -44,10 +45,10 @@ def parse(node: dict[str, Any]) -> Orders:
     )
 
 
-def list_guests(api: Api, node: str, timeout_s: float) -> frozenset[Uid]:
+def list_guests(node: str, timeout_s: float) -> Steps[frozenset[Uid]]:
     """The uids of the guest Pods that are bound to a node. Raises Unanswered, Refused."""
     query = {"labelSelector": GUEST_LABEL, "fieldSelector": f"spec.nodeName={node}"}
-    listed = api.request("GET", "/api/v1/pods", timeout_s=timeout_s, query=query)
+    listed = yield Request("GET", "/api/v1/pods", timeout_s, query=query)
     return frozenset(Uid(pod["metadata"]["uid"]) for pod in listed.get("items", []))
 
 
@@ -55,7 +56,7 @@ def list_guests(api: Api, node: str, timeout_s: float) -> frozenset[Uid]:
 class OrdersReader:
     """Keeps `current` and `guests` fresh; calls `changed` when there is something new."""
 
-    api: Api
+    api: Connection
     node: str
     changed: Callable[[], None]
     addresses_file: Path | None = None
@@ -76,7 +77,7 @@ class OrdersReader:
         next_addresses = 0.0
         waited = 0.0
         while not self._stop.is_set():
-            pause = (self.current.timing or UNTIL_TOLD).renew_s if self.current.member else 2.0
+            pause = self.pause_s()
             try:
                 self.read()
                 if self.addresses_file is not None and waited >= next_addresses:
@@ -89,16 +90,24 @@ class OrdersReader:
             self._stop.wait(pause)
             waited += pause
 
+    def pause_s(self) -> float:
+        """How long to wait before it asks again."""
+        return (self.current.timing or UNTIL_TOLD).renew_s if self.current.member else 2.0
+
     def read(self) -> None:
         """Ask once. Raises Unanswered, Refused, ValueError."""
+        carry_out(self.api, self.steps())
+
+    def steps(self) -> Steps[None]:
+        """The same, step by step."""
         timeout_s = (self.current.timing or UNTIL_TOLD).timeout_s
         try:
-            found = parse(self.api.request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s=timeout_s))
+            found = parse((yield Request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s)))
         except Refused as error:
             if error.code != 404:
                 raise
             found = Orders()  # not a member, or no longer
-        guests = list_guests(self.api, self.node, timeout_s)
+        guests = yield from list_guests(self.node, timeout_s)
         if not self.known or found != self.current or guests != self.guests:
             self.current, self.guests = found, guests
             self.known = True

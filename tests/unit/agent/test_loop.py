@@ -243,15 +243,15 @@ class TestLeaving:
         loop.runtime.here, api.pods = {"pod-1"}, ["pod-1"]
         loop.orders.guests = frozenset({Uid("pod-1")})
         self.leaving(loop, clock, host_is_going=True)
-        assert not loop._gone(loop.cycle())
+        assert not loop.gone(loop.cycle())
         assert said(api).armed
         clock.now_s += 29
-        assert not loop._gone(loop.cycle())
+        assert not loop.gone(loop.cycle())
 
     def test_when_the_host_goes_down_and_none_runs_it_attests_drained(self, loop, api, clock):
         armed(loop)
         self.leaving(loop, clock, host_is_going=True)
-        assert loop._gone(loop.cycle())
+        assert loop.gone(loop.cycle())
         assert said(api).drained
         assert loop.watchdog.told == ["close"]
 
@@ -260,14 +260,14 @@ class TestLeaving:
         armed(loop)
         loop.runtime.here, api.pods = {"new"}, ["new"]
         self.leaving(loop, clock, host_is_going=host_is_going)
-        assert not loop._gone(loop.cycle())
+        assert not loop.gone(loop.cycle())
         assert not said(api).drained
         assert said(api).armed
 
     def test_an_agent_that_is_merely_replaced_never_attests_drained(self, loop, api, clock):
         armed(loop)
         self.leaving(loop, clock, host_is_going=False)
-        assert loop._gone(loop.cycle())
+        assert loop.gone(loop.cycle())
         assert not said(api).drained
 
     def test_taken_away_under_guests_it_disarms_before_it_is_killed(self, loop, api, clock):
@@ -275,9 +275,9 @@ class TestLeaving:
         loop.runtime.here, api.pods = {"pod-1"}, ["pod-1"]
         loop.orders.guests = frozenset({Uid("pod-1")})
         self.leaving(loop, clock, host_is_going=False)
-        assert not loop._gone(loop.cycle())
+        assert not loop.gone(loop.cycle())
         clock.now_s += 27
-        assert loop._gone(loop.cycle())
+        assert loop.gone(loop.cycle())
         assert not said(api).armed
         assert not said(api).drained
         assert loop.watchdog.told[-1] == "close"
@@ -286,7 +286,7 @@ class TestLeaving:
         armed(loop)
         self.leaving(loop, clock, host_is_going=True)
         api.silent = True
-        assert not loop._gone(loop.cycle())
+        assert not loop.gone(loop.cycle())
         assert loop.device.open
 
     def test_run_ends_when_it_has_left(self, loop, clock):
