@@ -19,8 +19,8 @@ from quorate.kube.guests.pod import Gate
 from quorate.kube.leader import Elector
 from quorate.kube.manager import settle_down
 from quorate.kube.metrics import Metrics
-from quorate.kube.observe import sweep
 from quorate.kube.store import Store
+from quorate.kube.sweep import sweep
 from quorate.kube.tick import ClusterTicker
 
 ROUNDS: Final = 100

@@ -13,8 +13,9 @@ from quorate.core.actions import Plan, StatusWrite, TakeLease
 from quorate.core.status import GuestStatus
 from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, GuestKey, GuestState, Ref
 from quorate.kube.act import Actor
+from quorate.kube.calls import Conflict
 from quorate.kube.client import Api as Client
-from quorate.kube.client import Conflict, login
+from quorate.kube.client import login
 from quorate.kube.deeds import Deeds
 from quorate.kube.resources import HARESOURCES, LEASES, Resource
 from quorate.kube.store import Store

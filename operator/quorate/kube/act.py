@@ -30,7 +30,7 @@ from quorate.core.actions import (
 )
 from quorate.core.types import Kind, Ref
 from quorate.core.world import GuestView
-from quorate.kube.client import Api, ApiError, Conflict, NotFound, Transient
+from quorate.kube.calls import ApiError, Calls, Conflict, NotFound, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.metrics import Metrics, Tally
 from quorate.kube.resources import OURS, path_of
@@ -76,7 +76,7 @@ class Actor:
     """Carries out plans as long as `may_act` says so (leader, with a Lease that is valid now)."""
 
     def __init__(
-        self, api: Api, store: Store, deeds: Deeds, may_act: Callable[[], bool], tally: Tally | None = None
+        self, api: Calls, store: Store, deeds: Deeds, may_act: Callable[[], bool], tally: Tally | None = None
     ) -> None:
         self.api = api
         self.store = store

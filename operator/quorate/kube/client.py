@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,42 +17,13 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
-Json = dict[str, Any]
-MERGE_PATCH: Final = "application/merge-patch+json"
-JSON_PATCH: Final = "application/json-patch+json"
+from quorate.kube.calls import ApiError, Calls, Conflict, Json, NotFound, Permanent, Transient
+
 TIMEOUT_S: Final = 3.0
 """One try. Longer than any healthy answer, shorter than a leader's Lease."""
 BUDGET_S: Final = 4.0
 """All tries of one call together: within the heartbeat budget, so that a plan is never carried out when it is stale."""
 _TRANSIENT_CODES = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class ApiError(Exception):
-    """The API server refused or did not answer. `words` are its own."""
-
-    def __init__(self, call: str, code: int, reason: str, words: str) -> None:
-        super().__init__(f"{call}: {code or 'no answer'} {reason}: {words}")
-        self.code = code
-        self.reason = reason
-        self.words = words
-
-
-class Transient(ApiError):  # noqa: N818 - what it is, not that it is an error, is what callers choose by
-    """May work in a moment. `retry_after_s`: the server's own wish."""
-
-    retry_after_s: float | None = None
-
-
-class Conflict(ApiError):  # noqa: N818
-    """Another version, another uid, or a name that is taken."""
-
-
-class NotFound(ApiError):  # noqa: N818
-    """There is no such object, or no such kind."""
-
-
-class Permanent(ApiError):  # noqa: N818
-    """It will not work as it is: invalid, forbidden, unauthorised."""
 
 
 class LoginError(Exception):
@@ -100,7 +71,7 @@ def _unobserved(_method: str, _code: int, _seconds: float) -> None:
     """Nobody counts."""
 
 
-class Api:
+class Api(Calls):
     """A connection to the API server."""
 
     def __init__(self, where: Login, *, timeout_s: float = TIMEOUT_S, budget_s: float = BUDGET_S) -> None:
@@ -114,41 +85,6 @@ class Api:
 
     async def close(self) -> None:
         await self._client.close()
-
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
-        return await self.request("GET", path, query=query)
-
-    async def create(self, path: str, body: Json, query: Mapping[str, str] | None = None) -> Json:
-        return await self.request("POST", path, body, query=query)
-
-    async def replace(self, path: str, body: Json) -> Json:
-        return await self.request("PUT", path, body)
-
-    async def merge(self, path: str, body: Json) -> Json:
-        return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
-
-    async def patch(self, path: str, operations: list[Json]) -> Json:
-        """A JSON patch. One whose `test` does not hold is a Conflict; so is one that breaks the schema: 422 is all that
-        the API server says of either.
-        """
-        try:
-            return await self.request("PATCH", path, operations, content_type=JSON_PATCH)
-        except Permanent as error:
-            if error.code == 422:
-                raise Conflict(f"PATCH {path}", 409, "Conflict", error.words) from error
-            raise
-
-    async def delete(
-        self, path: str, *, uid: str, resource_version: str | None = None, grace_s: int | None = None
-    ) -> Json:
-        """Delete exactly the object that was judged: preconditions on uid and, if given, version."""
-        preconditions = {"uid": uid}
-        if resource_version is not None:
-            preconditions["resourceVersion"] = resource_version
-        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        if grace_s is not None:
-            body["gracePeriodSeconds"] = grace_s
-        return await self.request("DELETE", path, body)
 
     async def request(
         self,

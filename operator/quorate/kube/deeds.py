@@ -28,8 +28,9 @@ from quorate.core.types import (
     Uid,
 )
 from quorate.core.world import Refusal, StorageView, Verdict
-from quorate.kube.client import Api, Conflict, NotFound, Permanent
+from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
+from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.resources import (
     CLAIMS,
     CLUSTERS,
@@ -52,12 +53,15 @@ QUOTA_WORDS: Final = "exceeded quota"
 class Deeds:
     """What the actions do, for one Cluster. `identity` names this manager in Events."""
 
-    def __init__(self, api: Api, store: Store, gate: Gate, cluster: str, identity: str) -> None:
+    def __init__(
+        self, api: Calls, store: Store, gate: Gate, cluster: str, identity: str, host: Host = THIS_HOST
+    ) -> None:
         self.api = api
         self.store = store
         self.gate = gate
         self.cluster = cluster
         self.identity = identity
+        self.host = host
         self.revisions = Revisions(api)
 
     # -- nodes ------------------------------------------------------------------------------------------------------
@@ -309,8 +313,8 @@ class Deeds:
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{ref.name[:200]}.{time.time_ns():x}", "namespace": namespace},
-            "eventTime": _now(),
+            "metadata": {"name": f"{ref.name[:200]}.{self.host.wall_ns():x}", "namespace": namespace},
+            "eventTime": _micro_time(self.host.wall_ns()),
             "reportingController": "quorate.dev/manager",
             "reportingInstance": self.identity[:128],
             "action": note.reason,
@@ -322,10 +326,10 @@ class Deeds:
         await self.api.create(EVENTS.path(namespace=namespace), body)
 
 
-def _now() -> str:
+def _micro_time(wall_ns: int) -> str:
     """A MicroTime, UTC."""
-    now = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"
+    seconds, rest_ns = divmod(wall_ns, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest_ns // 1000:06d}Z"
 
 
 def _owner(api_version: str, kind: str, raw: Json) -> Json:

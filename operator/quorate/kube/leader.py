@@ -9,11 +9,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any, Final
 
 from quorate.core.types import SYSTEM_NAMESPACE
-from quorate.kube.client import Api, ApiError, Conflict, NotFound
+from quorate.kube.calls import ApiError, Calls, Conflict, NotFound
+from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.resources import LEASES
 
 log = logging.getLogger(__name__)
@@ -29,19 +29,20 @@ class Elector:
 
     def __init__(
         self,
-        api: Api,
+        api: Calls,
         name: str,
         identity: str,
         floor: Callable[[], int],
         changed: Callable[[], None],
-        clock: Callable[[], float] = monotonic,
+        host: Host = THIS_HOST,
     ) -> None:
         self.api = api
         self.name = name
         self.identity = identity
         self.floor = floor
         self.changed = changed
-        self.clock = clock
+        self.host = host
+        self.clock = host.monotonic
         self.term = 0
         self.elected_s = float("-inf")
         """When this replica last became the leader: what it read before may be older than what its predecessor wrote."""
@@ -124,7 +125,7 @@ class Elector:
             "leaseTransitions": term,
             # For people, and because a PUT that changes nothing leaves the resourceVersion as it is: a standby would
             # take that for silence. Nobody compares this clock with another.
-            "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "renewTime": datetime.fromtimestamp(self.host.wall_ns() / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
 
     def _won(self, lease: Json, began_s: float, term: int) -> None:

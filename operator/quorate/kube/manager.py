@@ -15,41 +15,22 @@ from pythonjsonlogger.json import JsonFormatter
 
 from quorate import __version__
 from quorate.kube import health
-from quorate.kube.act import Actor
 from quorate.kube.client import Api, LoginError, login
-from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
-from quorate.kube.leader import Elector
-from quorate.kube.metrics import Metrics, Seat
-from quorate.kube.observe import keep_sweeping, watch
-from quorate.kube.store import Store
-from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
-from quorate.kube.weights import keep_weighing
+from quorate.kube.observe import watch
+from quorate.kube.replica import Replica
 
 log = logging.getLogger(__name__)
-HOUSE = "manager"
-"""The Lease of whoever tidies what belongs to no Cluster; a Cluster's own is `manager-<cluster>`."""
 
 
-class Manager:
-    """One replica: the store, an elector and a ticker for each Cluster, and those for the house."""
+class Manager(Replica):
+    """One replica and the process around it: what it watches, whom it answers, and when it ends."""
 
     def __init__(self, api: Api, identity: str, gate: Gate) -> None:
-        self.api = api
-        self.identity = identity
-        self.gate = gate
-        self.store = Store(self._changed)
-        self.tickers: dict[str, Ticker] = {}
+        super().__init__(api, identity, gate)
+        self.connection = api
         self.stop = asyncio.Event()
-        self.metrics = Metrics(self.store, self._seats)
-        self.api.observe = self.metrics.request
-        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
-        self._clusters_changed = asyncio.Event()
-
-    def _changed(self) -> None:
-        for ticker in self.tickers.values():
-            ticker.wake.set()
-        self._clusters_changed.set()
+        api.observe = self.metrics.request
 
     async def run(self, listen: str) -> None:
         """Observe and act until told to end, by `stop` or a signal; then give the Leases back."""
@@ -57,22 +38,15 @@ class Manager:
         app = health.application(self.store, self._oldest_progress, self.metrics.exposition)
         runner = await health.serve(app, listen)
         watching = asyncio.create_task(self._watch())
-        sweeping = asyncio.create_task(keep_sweeping(self.store, self.api))
-        weighing = asyncio.create_task(keep_weighing(self.store, self.api))
-        keeping = asyncio.create_task(self._keep_tickers())
+        self.begin()
         try:
             await self.stop.wait()
         finally:
-            for task in (sweeping, weighing, keeping):
-                task.cancel()
-            electors = [ticker.elector for ticker in self.tickers.values()]
-            for name in list(self._tasks):
-                await self._end(name)
-            await asyncio.gather(*(elector.release() for elector in electors))
+            await self.end()
             with suppress(asyncio.CancelledError, TimeoutError):
                 await asyncio.wait_for(watching, 5)
             await runner.cleanup()
-            await self.api.close()
+            await self.connection.close()
 
     async def _watch(self) -> None:
         """From the first complete list on: kopf begins with a list of its own, and the two would hold each other up."""
@@ -81,7 +55,7 @@ class Manager:
         for task in ends:
             task.cancel()
         settle_down()
-        await watch(self.store, self.api, self.stop, self._claim_signals)
+        await watch(self.store, self.connection, self.stop, self._claim_signals)
 
     def _claim_signals(self) -> None:
         """Told to end, we first give the Leases back; kopf, which takes the signals as well, would just end itself."""
@@ -90,40 +64,6 @@ class Manager:
 
     def _oldest_progress(self) -> float:
         return min((ticker.progress_s for ticker in self.tickers.values()), default=self.store.clock())
-
-    def _seats(self) -> list[Seat]:
-        return [Seat(ticker.cluster, ticker.elector, ticker.look) for ticker in self.tickers.values()]
-
-    async def _keep_tickers(self) -> None:
-        """A ticker for each Cluster there is, no more and no fewer."""
-        self._begin(HOUSE, cluster="")
-        while True:
-            await self._clusters_changed.wait()
-            self._clusters_changed.clear()
-            wanted = {f"{HOUSE}-{view.name}": view.name for view in self.store.clusters()}
-            for name in set(self.tickers) - set(wanted) - {HOUSE}:
-                await self._end(name)
-            for name, cluster in wanted.items():
-                if name not in self.tickers:
-                    self._begin(name, cluster)
-
-    def _begin(self, name: str, cluster: str) -> None:
-        elector = Elector(self.api, name, self.identity, highest_term(self.store, cluster), self._changed)
-        deeds = Deeds(self.api, self.store, self.gate, cluster, self.identity)
-        actor = Actor(self.api, self.store, deeds, elector.valid, self.metrics.tally(cluster))
-        if cluster:
-            ticker: Ticker = ClusterTicker(elector, actor, self.store, cluster)
-        else:
-            ticker = HouseTicker(elector, actor, self.store, self.api)
-        self.tickers[name] = ticker
-        self._tasks[name] = [asyncio.create_task(elector.run()), asyncio.create_task(ticker.run())]
-
-    async def _end(self, name: str) -> None:
-        self.tickers.pop(name, None)
-        for task in self._tasks.pop(name, ()):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def settle_down() -> None:

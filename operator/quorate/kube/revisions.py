@@ -7,7 +7,7 @@ from typing import Any
 
 from quorate.api import parse
 from quorate.core.types import GUEST_LABEL, TEMPLATE_ANNOTATION, Uid
-from quorate.kube.client import Api, Conflict, NotFound, Permanent
+from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.guests.pod import template_of
 from quorate.kube.resources import HARESOURCES, REVISIONS
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 class Revisions:
     """Keeps and finds templates by their hash."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Calls) -> None:
         self.api = api
 
     async def keep(self, guest: Mapping[str, Any], template_hash: str, template: Json) -> None:

@@ -6,7 +6,6 @@ replica that does not lead.
 
 import asyncio
 import logging
-import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -17,10 +16,11 @@ from quorate.core.actions import Plan
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
-from quorate.core.types import HEARD, Instant
+from quorate.core.types import HEARD
 from quorate.core.world import GuestView, World
 from quorate.kube.act import Actor
-from quorate.kube.client import Api, ApiError, NotFound
+from quorate.kube.calls import ApiError, Calls, NotFound
+from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.leader import Elector
 from quorate.kube.resources import CLAIMS, OURS
 from quorate.kube.store import Store
@@ -41,6 +41,7 @@ class Ticker(ABC):
 
     def __init__(self, elector: Elector, actor: Actor, store: Store) -> None:
         self.elector = elector
+        self.host = elector.host
         self.actor = actor
         self.store = store
         self.wake = asyncio.Event()
@@ -116,7 +117,7 @@ class ClusterTicker(Ticker):
         self.cluster = cluster
 
     def look(self) -> World | None:
-        return build_world(self.store, self.cluster, self.elector.term, self.elector.identity)
+        return build_world(self.store, self.cluster, self.elector.term, self.elector.identity, self.host)
 
     async def decide(self) -> Plan:
         began_s = time.monotonic()
@@ -156,7 +157,7 @@ class HouseTicker(Ticker):
 
     every_s = 0.5
 
-    def __init__(self, elector: Elector, actor: Actor, store: Store, api: Api) -> None:
+    def __init__(self, elector: Elector, actor: Actor, store: Store, api: Calls) -> None:
         super().__init__(elector, actor, store)
         self.api = api
 
@@ -165,7 +166,7 @@ class HouseTicker(Ticker):
         storages = tuple(self.store.storages(guests))
         claims = await self._existing({view.claim for view in storages if view.claim is not None})
         house = Household(
-            wall=_wall(),
+            wall=self.host.wall(),
             clusters=tuple(view.name for view in self.store.clusters()),
             storages=storages,
             guests=guests,
@@ -187,7 +188,7 @@ class HouseTicker(Ticker):
         return frozenset(found)
 
 
-def build_world(store: Store, cluster: str, term: int, manager: str) -> World | None:
+def build_world(store: Store, cluster: str, term: int, manager: str, host: Host = THIS_HOST) -> World | None:
     """Everything that one Cluster's decisions depend on; None when it is gone."""
     clusters = store.clusters()
     view = next((one for one in clusters if one.name == cluster), None)
@@ -198,8 +199,8 @@ def build_world(store: Store, cluster: str, term: int, manager: str) -> World | 
     nodes = store.nodes()
     return World(
         now_s=store.clock(),
-        wall=_wall(),
-        entropy=secrets.token_hex(16),
+        wall=host.wall(),
+        entropy=host.entropy(),
         term=term,
         manager=manager,
         cluster=view,
@@ -227,7 +228,3 @@ def highest_term(store: Store, cluster: str) -> Callable[[], int]:
         return max(terms, default=0)
 
     return floor
-
-
-def _wall() -> Instant:
-    return Instant(time.time_ns() // 1_000_000)

@@ -6,14 +6,14 @@ numbers are kept, and the kubelet has the last word on what fits.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
 from quorate.api import quantity
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.types import GUEST_LABEL, GuestKey, Instant, NodeName, SchedulingMode
-from quorate.kube.client import Api, ApiError
+from quorate.kube.calls import ApiError, Calls
+from quorate.kube.host import Host
 from quorate.kube.resources import NODE_METRICS, POD_METRICS, PODS
 from quorate.kube.store import Raw, Store
 
@@ -26,7 +26,7 @@ PAGE: Final = "500"
 Name = TypeVar("Name")
 
 
-async def keep_weighing(store: Store, api: Api) -> None:
+async def keep_weighing(store: Store, api: Calls, host: Host) -> None:
     """Ask for what the modes of the Clusters need, until cancelled. What cannot be had grows old, and the plan says so."""
     listed_s = measured_s = float("-inf")
     while True:
@@ -38,7 +38,7 @@ async def keep_weighing(store: Store, api: Api) -> None:
                 store.found_others(await others(api))
             if SchedulingMode.DYNAMIC in modes and now_s >= measured_s + MEASURE_EVERY_S:
                 measured_s = now_s
-                await measure(store, api, Instant(time.time_ns() // 1_000_000))
+                await measure(store, api, host.wall())
         except ApiError as error:
             log.info("what placement by load needs: %s", error)
         except Exception:  # whoever serves metrics.k8s.io may say anything: the next look may be better
@@ -46,7 +46,7 @@ async def keep_weighing(store: Store, api: Api) -> None:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def others(api: Api) -> dict[NodeName, Size]:
+async def others(api: Calls) -> dict[NodeName, Size]:
     """What the Pods that are no guests and have not ended request, by node."""
     found: dict[NodeName, Size] = {}
     async for pod in _pages(api, PODS.path(), labelSelector=f"!{GUEST_LABEL}"):
@@ -57,7 +57,7 @@ async def others(api: Api) -> dict[NodeName, Size]:
     return found
 
 
-async def measure(store: Store, api: Api, now: Instant) -> None:
+async def measure(store: Store, api: Calls, now: Instant) -> None:
     """What nodes and guests use. `now` stands for the time of what has not been seen before: clocks of others differ."""
     nodes = {NodeName(raw["metadata"]["name"]): raw async for raw in _pages(api, NODE_METRICS.path())}
     pods = {
@@ -110,7 +110,7 @@ def _requested(spec: Raw) -> Size:
         return NOTHING
 
 
-async def _pages(api: Api, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+async def _pages(api: Calls, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
     """Every object of a list, page by page: nobody holds ten thousand Pods at once."""
     more = ""
     while True:

@@ -9,7 +9,7 @@ from quorate.core.actions import Plan, StatusWrite
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState
 from quorate.kube.act import SAME_TRIES, Actor
-from quorate.kube.client import Conflict
+from quorate.kube.calls import Conflict
 from quorate.kube.resources import HARESOURCES
 from quorate.kube.store import Store
 from tests.unit.kube.test_store import guest

@@ -18,7 +18,7 @@ from quorate.core.types import (
     Uid,
 )
 from quorate.kube.act import Actor
-from quorate.kube.client import Conflict, NotFound, Permanent, Transient
+from quorate.kube.calls import Conflict, NotFound, Permanent, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import UnrenderableError, bind, render, template_of
 from quorate.kube.resources import HARESOURCES, LEASES, NODES, PODS

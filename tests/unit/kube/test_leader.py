@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from quorate.kube.client import Conflict, NotFound, Transient
+from quorate.kube.calls import Conflict, NotFound, Transient
+from quorate.kube.host import Host
 from quorate.kube.leader import DURATION_S, MARGIN_S, Elector
 
 
@@ -66,7 +67,7 @@ def cluster():
 def elector(cluster, name, floor=0):
     woken = []
     made = Elector(
-        cluster.api(name), "manager-prod", name, lambda: floor, lambda: woken.append(1), clock=lambda: cluster.now_s
+        cluster.api(name), "manager-prod", name, lambda: floor, lambda: woken.append(1), Host(lambda: cluster.now_s)
     )
     made.woken = woken
     return made

@@ -15,7 +15,7 @@ from quorate.core.types import GuestKey, GuestState, Kind, NodeName, Wanted
 from quorate.core.world import Template
 from quorate.kube import health, observe, tick
 from quorate.kube.act import Actor
-from quorate.kube.client import Conflict, Transient
+from quorate.kube.calls import Conflict, Transient
 from quorate.kube.metrics import Metrics, Seat
 from quorate.kube.resources import CLUSTERS, HARESOURCES
 from quorate.kube.store import Store

@@ -7,7 +7,7 @@ import kopf
 import pytest
 from kubernetes.aio.client import Configuration
 
-from quorate.kube import manager, observe
+from quorate.kube import manager, observe, sweep
 from quorate.kube.client import Api, Login
 from quorate.kube.guests.pod import Gate
 from quorate.kube.resources import CLUSTERS
@@ -56,21 +56,21 @@ class Listing:
 
 async def test_a_list_that_is_older_than_what_was_read_before_shows_a_restore() -> None:
     store, api = Store(lambda: None), Listing(90)
-    await observe.sweep(store, api)  # type: ignore[arg-type]
+    await sweep.sweep(store, api)  # type: ignore[arg-type]
     api.version = 91
-    await observe.sweep(store, api)  # type: ignore[arg-type]
+    await sweep.sweep(store, api)  # type: ignore[arg-type]
     api.version = 40
-    with pytest.raises(observe.Rewound, match="as of version 40, it had come to 91"):
-        await observe.sweep(store, api)  # type: ignore[arg-type]
+    with pytest.raises(sweep.Rewound, match="as of version 40, it had come to 91"):
+        await sweep.sweep(store, api)  # type: ignore[arg-type]
 
 
 async def test_after_a_restore_everything_is_listed_anew_and_it_is_remembered() -> None:
     store, api = Store(lambda: None), Listing(90)
     store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "3"}, "spec": {}})
-    await observe.sweep(store, api)  # type: ignore[arg-type]
+    await sweep.sweep(store, api)  # type: ignore[arg-type]
     store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "95"}, "spec": {}})
     api.version = 40
-    sweeping = asyncio.create_task(observe.keep_sweeping(store, api))  # type: ignore[arg-type]
+    sweeping = asyncio.create_task(sweep.keep_sweeping(store, api))  # type: ignore[arg-type]
     try:
         await eventually(lambda: store.synced)
     finally:
@@ -84,15 +84,15 @@ async def test_a_restore_that_counts_on_from_beyond_what_was_shows_in_the_object
     store, api = Store(lambda: None), Listing(95)
     store.put(CLUSTERS, {"metadata": {"name": "prod", "uid": "c", "resourceVersion": "95"}, "spec": {}})
     api.version, api.clusters = 1_000_000, [{"metadata": {"name": "prod", "uid": "c", "resourceVersion": "40"}}]
-    with pytest.raises(observe.Rewound, match="lists Cluster prod of version 40, it had come to 95"):
-        await observe.sweep(store, api)  # type: ignore[arg-type]
+    with pytest.raises(sweep.Rewound, match="lists Cluster prod of version 40, it had come to 95"):
+        await sweep.sweep(store, api)  # type: ignore[arg-type]
     api.clusters = [{"metadata": {"name": "prod", "uid": "made anew", "resourceVersion": "40"}}]
-    await observe.sweep(store, api)  # type: ignore[arg-type]
+    await sweep.sweep(store, api)  # type: ignore[arg-type]
 
 
 async def test_clusters_are_listed_alone_first_so_that_the_complete_look_begins_after_the_election() -> None:
     store, api = Store(lambda: None), Listing(90)
-    sweeping = asyncio.create_task(observe.keep_sweeping(store, api))  # type: ignore[arg-type]
+    sweeping = asyncio.create_task(sweep.keep_sweeping(store, api))  # type: ignore[arg-type]
     try:
         await eventually(lambda: api.asked)
         elected_s = store.clock()

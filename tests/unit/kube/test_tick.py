@@ -6,6 +6,7 @@ from typing import Any
 
 from quorate.core.actions import Plan
 from quorate.kube.act import Done
+from quorate.kube.host import Host
 from quorate.kube.store import Store
 from quorate.kube.tick import Ticker
 
@@ -15,6 +16,7 @@ class Elected:
 
     def __init__(self, elected_s: float) -> None:
         self.elected_s = elected_s
+        self.host = Host()
 
     def valid(self) -> bool:
         return True

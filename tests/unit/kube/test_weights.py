@@ -8,7 +8,8 @@ import pytest
 from quorate.core.load import Size, Usage
 from quorate.core.types import GuestKey, Instant
 from quorate.kube import weights
-from quorate.kube.client import NotFound
+from quorate.kube.calls import NotFound
+from quorate.kube.host import THIS_HOST
 from quorate.kube.resources import CLUSTERS, NODE_METRICS, POD_METRICS, PODS
 from quorate.kube.store import Store
 from tests.lab.waiting import eventually
@@ -106,7 +107,7 @@ async def test_nothing_measures_is_no_reason_to_stop_looking(monkeypatch):
     store, api = Store(lambda: None), Answers(**{NODE_METRICS.path(): None})
     store.put(CLUSTERS, cluster("Dynamic"))
     store.open_gate(0.0)
-    looking = asyncio.create_task(weights.keep_weighing(store, api))
+    looking = asyncio.create_task(weights.keep_weighing(store, api, THIS_HOST))
     await eventually(lambda: len(api.asked) >= 4, "several looks in vain")
     api.lists[NODE_METRICS.path()] = [node_metrics("n1", "10:00")]
     await eventually(lambda: bool(store.usage), "a look that found something")
@@ -114,7 +115,7 @@ async def test_nothing_measures_is_no_reason_to_stop_looking(monkeypatch):
 
 
 async def _for_a_moment(store, api):
-    looking = asyncio.create_task(weights.keep_weighing(store, api))
+    looking = asyncio.create_task(weights.keep_weighing(store, api, THIS_HOST))
     for _ in range(20):
         await asyncio.sleep(0)
     looking.cancel()
