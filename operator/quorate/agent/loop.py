@@ -52,6 +52,16 @@ class Holder(Protocol):
     def own(self, descriptor: int) -> None: ...
 
 
+class Wake(Protocol):
+    """Ends a pause sooner; as much of a `threading.Event` as is needed."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 class Mark(Protocol):
     """The file in /run, of which a reboot leaves nothing: as much of a `Path` as is needed."""
 
@@ -112,7 +122,7 @@ class Loop:
     vacant: Callable[[], bool] = lambda: False
     """Has the agent that took over gone, and is this one the node's again?"""
     ready_file: Path | None = None
-    wake: threading.Event = field(default_factory=threading.Event)
+    wake: Wake = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
     _said: str = ""
     _marked: bool = False

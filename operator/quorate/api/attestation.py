@@ -5,7 +5,8 @@ left for what is to come; a reader that finds no valid attestation treats the Le
 """
 
 import json
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from quorate.core.types import Uid
 from quorate.core.world import Attestation
@@ -48,17 +49,24 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+
+
 def encode(attestation: Attestation) -> str:
     """The annotation's value."""
     found: dict[str, Any] = {key: getattr(attestation, name) for key, name in _KEYS.items()}
     for key in ("idle", "gone"):
         if uids := getattr(attestation, key):
             found[key] = list(uids)
-    return json.dumps(found, separators=(",", ":"))
+    return _COMPACT.encode(found)
 
 
+@lru_cache(maxsize=256)
 def decode(text: str | None) -> Attestation | None:
-    """The attestation, or None when the text is not a valid one. Never raises: anybody may have written it."""
+    """The attestation, or None when the text is not a valid one. Never raises: anybody may have written it.
+
+    The same text comes more than once: as an answer, as a change, in a list.
+    """
     try:
         found = json.loads(text or "")
         values = {name: found[key] for key, name in _KEYS.items() if key in found}

@@ -18,7 +18,7 @@ VERSION_EXAMPLES: Final = ("quorate version", "quorate version -o json")
 
 
 def register(app: typer.Typer, section: str) -> None:
-    for function in (lab, manager, agent):
+    for function in (lab, sim, manager, agent):
         app.command(cls=Verb, context_settings=PASSED_ON, add_help_option=False, rich_help_panel=section)(function)
     verb(app, version, examples=VERSION_EXAMPLES, section=section)
 
@@ -26,6 +26,15 @@ def register(app: typer.Typer, section: str) -> None:
 def lab(context: typer.Context) -> int:
     """Run a cluster on this machine, with power switches."""
     from quorate.cli.lab import app
+
+    command = typer.main.get_command(app)
+    code = command.main(list(context.args), prog_name=context.command_path, standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def sim(context: typer.Context) -> int:
+    """Play a cluster in virtual time, and let everything go wrong."""
+    from quorate.cli.sim import app
 
     command = typer.main.get_command(app)
     code = command.main(list(context.args), prog_name=context.command_path, standalone_mode=False)

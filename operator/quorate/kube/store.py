@@ -6,7 +6,7 @@ a full list (`sweep`) is the last word on what exists.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from math import inf
 from operator import is_
@@ -344,6 +344,18 @@ class Store:
             return before
         _, pod, verdict, refusal, trouble, usage = parts
         return parts, replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble, usage=usage)
+
+    def terms(self, cluster: str) -> Iterator[int]:
+        """The term in every status of a Cluster, its nodes and its guests."""
+        for view in self._views[CLUSTERS].values():
+            if view.name == cluster:
+                yield view.status.term
+        for node in self._views[NODES].values():
+            if node.cluster_name == cluster:
+                yield node.status.term
+        for guest in self._views[HARESOURCES].values():
+            if guest.status.cluster_name == cluster:
+                yield guest.status.term
 
     def kube_nodes(self) -> list[KubeNode]:
         return [self._views[KUBE_NODES][key] for key in sorted(self._views[KUBE_NODES])]

@@ -222,9 +222,6 @@ def highest_term(store: Store, cluster: str) -> Callable[[], int]:
     """The largest term in any status of a Cluster, its nodes and its guests: a new leader's is larger."""
 
     def floor() -> int:
-        terms = [view.status.term for view in store.clusters() if view.name == cluster]
-        terms += [node.status.term for node in store.nodes() if node.cluster_name == cluster]
-        terms += [guest.status.term for guest in store.guests() if guest.status.cluster_name == cluster]
-        return max(terms, default=0)
+        return max(store.terms(cluster), default=0)
 
     return floor

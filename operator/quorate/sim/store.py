@@ -96,6 +96,12 @@ class Store:
         self.version = version
         self._log.clear()
 
+    def roll_back(self, objects: Iterable[tuple[Resource, Json]], version: int) -> None:
+        """Nothing is there but what was saved, as of that version: somebody restored a copy."""
+        for table in self._tables.values():
+            table.clear()
+        self.restore(objects, version)
+
     def everything(self) -> list[tuple[Resource, Json]]:
         """All objects of all kinds."""
         return [(one, found) for one in self.resources.values() for found in self._tables[one.table].values()]
@@ -112,11 +118,14 @@ class Store:
 
     def watch(self, resource: Resource, version: int) -> list[Event]:
         """The changes of a kind after a version, in order. Raises ApiError 410 when some of them are forgotten."""
+        return [event for event in self.since(version) if event.resource.table == resource.table]
+
+    def since(self, version: int) -> list[Event]:
+        """All changes after a version, in order. Raises ApiError 410 when some of them are forgotten."""
         oldest = self.version - len(self._log)
         if version < oldest:
             raise ApiError(410, "Expired", f"too old resource version: {version} ({oldest})")
-        recent = takewhile(lambda event: event.version > version, reversed(self._log))
-        return [event for event in recent if event.resource.table == resource.table][::-1]
+        return list(takewhile(lambda event: event.version > version, reversed(self._log)))[::-1]
 
     def create(self, resource: Resource, namespace: str, wanted: Json) -> Json:
         """Add an object; `generateName` is honoured. Raises ApiError."""

@@ -1,0 +1,152 @@
+"""Seeded chaos: a scenario that nobody wrote, made from a seed, with every kind of fault.
+
+First everything comes up, then faults happen for some minutes, then all is mended (`mending.py`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from quorate.core.types import Wanted
+from quorate.sim.play import Player
+from quorate.sim.scenario import Moment, Scenario
+from quorate.sim.truth import Violation
+from quorate.sim.words import Names, understand
+from quorate.sim.world import GuestSetting, Setting
+
+BEGINS_S: Final = 20.0
+LASTS_S: Final = 180.0
+PAUSE_S: Final = 6.0
+"""Mean time between two faults."""
+_PROFILES: Final = ("Fast", "Balanced", "Balanced", "Relaxed")
+_MANY: Final = {
+    # sentence -> how often, compared with the others; what may be left out of a sentence stands in the generator
+    "power off NODE": 4,
+    "power off NODE for TIME": 4,
+    "power on NODE": 6,
+    "reset NODE": 4,
+    "freeze NODE for TIME": 6,
+    "shut down NODE": 2,
+    "lose records of NODE": 1,
+    "GUEST crashes": 4,
+    "kill agent of NODE": 4,
+    "hang agent of NODE for TIME": 4,
+    "stall agent of NODE by SHORT": 3,
+    "take agent of NODE away for TIME": 1,
+    "stop kubelet of NODE for TIME": 3,
+    "cut CLIENT for TIME": 6,
+    "cut CLIENT to api for TIME": 3,
+    "cut CLIENT from api for TIME": 3,
+    "lose SHARE of answers to CLIENT for TIME": 4,
+    "commit SHARE of CLIENT late for TIME": 4,
+    "refuse SHARE of CLIENT for TIME": 3,
+    "api down for SHORT": 2,
+    "api slow SHORT for TIME": 2,
+    "api fails SHARE for SHORT": 2,
+    "api loses SHARE of answers for SHORT": 2,
+    "api commits SHARE late for SHORT": 2,
+    "kill MANAGER for SHORT": 6,
+    "stop MANAGER for TIME": 4,
+    "watch of MANAGER lags SHORT for TIME": 3,
+    "delete pod of GUEST": 3,
+    "force delete pod of GUEST": 3,
+    "tear out pod of GUEST": 2,
+    "fail pod of GUEST": 3,
+    "delete lease of NODE": 3,
+    "confirm NODE": 2,
+    "confirm NODE in another incident": 2,
+    "relocate GUEST to NODE": 4,
+    "set GUEST WANTED": 3,
+    "give GUEST version NUMBER": 2,
+    "delete GUEST": 1,
+    "create GUEST again": 2,
+    "expect NUMBER votes": 1,
+    "copy the store": 1,
+    "put the copy back": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ruin:
+    """How one seed went."""
+
+    seed: int
+    scenario: Scenario
+    violations: tuple[Violation, ...]
+    faults: Counter[str]
+    steps: int
+    simulated_s: float
+
+    @property
+    def good(self) -> bool:
+        return not self.violations
+
+
+def names_of(setting: Setting) -> Names:
+    return Names(setting.nodes, [f"m{number}" for number in range(1, setting.managers + 1)], list(setting.guests))
+
+
+def scenario(seed: int, nodes: int, guests: int) -> Scenario:
+    """The scenario of a seed, for that many nodes and guests."""
+    random = Random(f"{seed}/{nodes}/{guests}")  # noqa: S311 - the same for each replay
+    every = [f"n{number}" for number in range(1, nodes + 1)]
+    managers = random.choice((1, 2, 2, 3))
+    drifting = [*every, *(f"m{number}" for number in range(1, managers + 1))]
+    setting = Setting(
+        seed=seed,
+        nodes=tuple(every),
+        managers=managers,
+        profile=random.choice(_PROFILES),
+        guests={f"g{number}": GuestSetting({"maxRestart": 3, "maxRelocate": 3}) for number in range(1, guests + 1)},
+        rates={name: 1 + random.uniform(-0.005, 0.005) for name in drifting},
+        firmware_s=random.choice((2.0, 5.0, 15.0)),
+    )
+    return Scenario(setting, tuple(_moments(random, names_of(setting))), mend=True)
+
+
+def _moments(random: Random, names: Names) -> Iterable[Moment]:
+    patterns, weights = list(_MANY), list(_MANY.values())
+    at_s = BEGINS_S
+    while True:
+        at_s = round(at_s + random.expovariate(1 / PAUSE_S), 2)
+        if at_s >= BEGINS_S + LASTS_S:
+            return
+        text = sentence(random, random.choices(patterns, weights)[0], names)
+        yield Moment(at_s, (understand(text, names),))
+
+
+def sentence(random: Random, pattern: str, names: Names) -> str:
+    """A sentence of that pattern."""
+
+    def value(part: str) -> str:
+        match part:
+            case "NODE":
+                return random.choice(list(names.nodes))
+            case "MANAGER":
+                return random.choice([*names.managers, "leader", "leader"])
+            case "GUEST":
+                return random.choice(list(names.guests))
+            case "CLIENT":
+                return random.choice([*names.nodes, *names.managers, "leader"])
+            case "WANTED":
+                return str(random.choice(list(Wanted)))
+            case "TIME":
+                return f"{round(random.choice((1, 3, 8, 15, 25, 40, 70)) * random.uniform(0.7, 1.3), 1)}s"
+            case "SHORT":
+                return f"{round(random.uniform(0.3, 9.0), 1)}s"
+            case "SHARE":
+                return f"{random.choice((10, 30, 60, 90))}%"
+            case "NUMBER":
+                return str(random.randint(1, 3))
+        return part
+
+    return " ".join(value(part) for part in pattern.split())
+
+
+def play(made: Scenario) -> Ruin:
+    """Play it, mend it, and see whether everything that is wanted runs again."""
+    outcome = Player(made).play()
+    counted = Counter(one.word.fault for moment in made.timeline for one in moment.deeds if one.word.fault)
+    return Ruin(made.setting.seed, made, outcome.violations, counted, outcome.steps, outcome.simulated_s)

@@ -1,0 +1,175 @@
+"""Virtual time: one queue of what happens next, and the processes that things happen to.
+
+A process can be frozen (what is due waits until it is thawed), can die (nothing happens to it any more), and has a clock
+of its own that may run a little fast or slow. `Loop` is a process that is an asyncio event loop, so that production code
+with tasks, sleeps and time-outs runs unchanged. Nothing here draws lots: what is due at the same moment happens in the
+order in which it was asked for.
+"""
+
+import asyncio
+import heapq
+from asyncio.events import _set_running_loop
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+EPOCH_S: Final = 1_800_000_000.0
+"""The wall clock when a run begins."""
+
+
+class Timer:
+    """Something that is to happen. `cancel` before it does."""
+
+    __slots__ = ("args", "callback", "cancelled", "owner")
+
+    def __init__(self, owner: "Process | None", callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.owner = owner
+        self.callback = callback
+        self.args = args
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def run(self) -> None:
+        owner = self.owner
+        if self.cancelled:
+            return
+        if owner is None:
+            self.callback(*self.args)
+        elif owner.alive:
+            if owner.frozen:
+                owner.parked.append(self)
+            else:
+                owner.enter(self.callback, self.args)
+
+
+class Engine:
+    """The queue. `now_s` is true time, in seconds since the run began; `steps` counts what has happened."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.steps = 0
+        self._queue: list[tuple[float, int, Timer]] = []
+        self._ready: deque[Timer] = deque()
+        self._count = 0
+
+    def soon(self, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:
+        """At this moment, after what is due already."""
+        timer = Timer(owner, callback, args)
+        self._ready.append(timer)
+        return timer
+
+    def at(self, when_s: float, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:
+        """At a moment of true time."""
+        timer = Timer(owner, callback, args)
+        self._count += 1
+        heapq.heappush(self._queue, (max(when_s, self.now_s), self._count, timer))
+        return timer
+
+    def after(self, delay_s: float, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:
+        """After a time, by the owner's clock."""
+        rate = owner.rate if owner is not None else 1.0
+        return self.at(self.now_s + delay_s / rate, callback, *args, owner=owner)
+
+    def again(self, timers: list[Timer]) -> None:
+        """What waited for a frozen process is due now."""
+        self._ready.extend(timers)
+
+    def run(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass up to that moment, or until `stop` says so after something has happened."""
+        ready, queue = self._ready, self._queue
+        while not stop():
+            if ready:
+                timer = ready.popleft()
+            elif queue and queue[0][0] <= until_s:
+                when_s, _, timer = heapq.heappop(queue)
+                self.now_s = when_s
+            else:
+                self.now_s = max(self.now_s, until_s)
+                return
+            self.steps += 1
+            timer.run()
+
+
+class Process:
+    """Something that runs by a clock of its own, and can be frozen and killed."""
+
+    def __init__(self, engine: Engine, rate: float = 1.0) -> None:
+        self.engine = engine
+        self.rate = rate
+        self.alive = True
+        self.frozen = False
+        self.parked: list[Timer] = []
+
+    def enter(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Something happens to it."""
+        callback(*args)
+
+    def time(self) -> float:
+        """Its own monotonic clock, in seconds."""
+        return 1000.0 + self.engine.now_s * self.rate
+
+    def wall_ns(self) -> int:
+        """The wall clock: the same everywhere, as with NTP."""
+        return round((EPOCH_S + self.engine.now_s) * 1e9)
+
+    def freeze(self) -> None:
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """What was due meanwhile happens now, in its order."""
+        if self.frozen:
+            self.frozen = False
+            self.engine.again(self.parked)
+            self.parked = []
+
+    def kill(self) -> None:
+        self.alive = False
+        self.parked = []
+
+
+class Loop(Process):
+    """A process that runs asyncio code: as much of an event loop as tasks, sleeps and time-outs need.
+
+    `failed` is told of tasks that ended by an error nobody caught.
+    """
+
+    def __init__(self, engine: Engine, failed: Callable[[str], None], rate: float = 1.0) -> None:
+        super().__init__(engine, rate)
+        self._failed = failed
+
+    def enter(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        _set_running_loop(cast("asyncio.AbstractEventLoop", self))
+        try:
+            callback(*args)
+        finally:
+            _set_running_loop(None)
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
+        return self.engine.soon(callback, *args, owner=self)
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
+        return self.engine.after(delay, callback, *args, owner=self)
+
+    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
+        return self.engine.after(when - self.time(), callback, *args, owner=self)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=cast("asyncio.AbstractEventLoop", self))
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=cast("asyncio.AbstractEventLoop", self), **options)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self.alive
+
+    def is_closed(self) -> bool:
+        return not self.alive
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self.alive:
+            self._failed(f"{context.get('message')}: {context.get('exception')!r}")

@@ -1,0 +1,72 @@
+"""What happened, one line each: what fate and people did, what really ran, and what the objects came to say."""
+
+from quorate.api.schema import Json
+from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE
+from quorate.sim.engine import Engine
+from quorate.sim.store import Event
+
+
+class Journal:
+    """The log of a run. The same seed gives the same lines."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.lines: list[str] = []
+        self._engine = engine
+
+    def say(self, who: str, text: str) -> None:
+        self.lines.append(f"{self._engine.now_s:9.3f} {who:8} {text}")
+
+    def event(self, body: Json) -> None:
+        """The manager told people something (an Event of the API)."""
+        about = body["regarding"]
+        sign = "!" if body["type"] == "Warning" else " "
+        self.say(about["name"], f"{sign}{body['reason']}: {body['note']}")
+
+    def hear(self, event: Event) -> None:
+        """A change in the store, if it is one that matters to people."""
+        match event.resource.kind:
+            case "HAResource":
+                self._moved(event, ("state", "node"))
+            case "Node" if event.resource.group:
+                self._moved(event, ("state", "incident.stage"))
+            case "Cluster":
+                self._moved(event, ("quorate", "votes.live"))
+            case "Lease":
+                self._lease(event)
+
+    def _moved(self, event: Event, fields: tuple[str, ...]) -> None:
+        old, new = _fields(event.old, fields), _fields(event.new, fields)
+        name = (event.new or event.old or {})["metadata"]["name"]
+        if event.new is None:
+            self.say(name, f"{event.resource.kind} is gone")
+        elif new != old and any(new):
+            parts = [
+                f"{field} {after or '-'}"
+                for field, before, after in zip(fields, old, new, strict=True)
+                if after != before
+            ]
+            self.say(name, ", ".join(parts))
+
+    def _lease(self, event: Event) -> None:
+        found = event.new or event.old or {}
+        name = found["metadata"]["name"]
+        old, new = _holder(event.old), _holder(event.new)
+        if event.new is None:
+            self.say(name, "its Lease is gone")
+        elif new != old and found["metadata"]["namespace"] in {AGENT_NAMESPACE, SYSTEM_NAMESPACE}:
+            self.say(name, f"its Lease is held by {new or 'nobody'}")
+
+
+def _holder(lease: Json | None) -> str:
+    return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+
+def _fields(found: Json | None, fields: tuple[str, ...]) -> list[str]:
+    status = (found or {}).get("status") or {}
+    values = []
+    for field in fields:
+        at = status
+        for part in field.split("."):
+            at = at.get(part, {}) if isinstance(at, dict) else {}
+        values.append("" if at == {} else str(at))
+    return values

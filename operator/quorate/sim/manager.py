@@ -1,0 +1,236 @@
+"""Replicas of the manager in virtual time: the production code, its calls over a simulated link, its watch, its end."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any, Final
+
+from quorate.core.actions import Plan
+from quorate.core.invariants import check
+from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
+from quorate.core.world import World
+from quorate.kube import calls
+from quorate.kube.act import Actor
+from quorate.kube.calls import Calls, Conflict, Json, NotFound, Permanent, Transient
+from quorate.kube.guests.pod import Gate
+from quorate.kube.host import Host
+from quorate.kube.leader import Elector
+from quorate.kube.replica import Replica
+from quorate.kube.resources import Resource
+from quorate.kube.store import WATCHED
+from quorate.kube.tick import ClusterTicker, Ticker
+from quorate.sim.engine import Engine, Loop
+from quorate.sim.server import Link
+from quorate.sim.store import Event, place_of
+from quorate.sim.watches import Watch
+
+TIMEOUT_S: Final = 3.0
+BUDGET_S: Final = 4.0
+"""As in `kube/client.py`, which cannot be imported without a big client."""
+_TRANSIENT: Final = frozenset({0, 408, 429, 500, 502, 503, 504})
+_RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
+
+
+class SimCalls(Calls):
+    """The verbs over a link, with the retries and time-outs of the real client.
+
+    `before` and `after` are told of each call (number, method, path): the place to be killed in. A write that the server
+    has carried out counts as made when its answer has come.
+    """
+
+    def __init__(self, link: Link, loop: Loop) -> None:
+        self.link = link
+        self.loop = loop
+        self.made = 0
+        self.before: Callable[[int, str, str], None] = lambda *_: None
+        self.after: Callable[[int, str, str], None] = lambda *_: None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Json | list[Json] | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        budget_s: float | None = None,
+    ) -> Json:
+        began_s, pause_s = self.loop.time(), 0.1
+        budget = BUDGET_S if budget_s is None else budget_s
+        while True:
+            left_s = budget - (self.loop.time() - began_s)
+            code, found = await self._once(method, path, body, query, content_type, min(TIMEOUT_S, left_s))
+            if code == 200:
+                return found
+            wait_s = pause_s * self.link.random.random()
+            if code not in _TRANSIENT or self.loop.time() - began_s + wait_s >= budget:
+                raise _refusal(f"{method} {path}", code, found)
+            await asyncio.sleep(wait_s)
+            pause_s = min(1.0, 2 * pause_s)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, str] | None,
+        content_type: str,
+        timeout_s: float,
+    ) -> tuple[int, Json]:
+        self.made += 1
+        number = self.made
+        self.before(number, method, path)
+        future = self.loop.create_future()
+
+        def answered(code: int, found: Json) -> None:
+            if not future.done():
+                future.set_result((code, found))
+
+        if self.loop.alive:
+            self.link.send(
+                self.loop,
+                method,
+                path,
+                body,
+                query,
+                timeout_s,
+                answered,
+                content_type,
+            )
+        code, found = await future
+        self.after(number, method, path)
+        if not self.loop.alive:
+            await self.loop.create_future()
+        return code, found
+
+
+def _refusal(call: str, code: int, status: Json) -> calls.ApiError:
+    reason, words = status.get("reason") or "", status.get("message") or ""
+    if code in _TRANSIENT:
+        return Transient(call, code, reason or "Unreachable", words)
+    if code == 404:
+        return NotFound(call, code, reason, words)
+    return (Conflict if code in {409, 410} else Permanent)(call, code, reason, words)
+
+
+class _Ticker(ClusterTicker):
+    """Tells of each World and its Plan; a breach of an invariant is a finding."""
+
+    judged: Callable[[World, Plan], None]
+
+    def _without_breaches(self, world: World, made: Plan) -> Plan:
+        self.judged(world, made)
+        return super()._without_breaches(world, made)
+
+
+class _Replica(Replica):
+    judged: Callable[[World, Plan], None]
+
+    def _ticker(self, elector: Elector, actor: Actor, cluster: str) -> Ticker:
+        if not cluster:
+            return super()._ticker(elector, actor, cluster)
+        ticker = _Ticker(elector, actor, self.store, cluster)
+        ticker.judged = self.judged
+        return ticker
+
+
+class Manager:
+    """One replica. Killed, it can be started again: another process, that knows nothing of this one."""
+
+    def __init__(self, engine: Engine, link: Link, broken: Callable[[str], None], rate: float = 1.0) -> None:
+        self.engine, self.link, self.rate = engine, link, rate
+        self.broken = broken
+        self.name = link.name
+        self.starts = 0
+        self.loop: Loop | None = None
+        self.replica: _Replica | None = None
+        self.calls: SimCalls | None = None
+        self.lag_s = 0.0
+        self.born: Callable[[Manager], None] = lambda _: None
+        """Told of each start: who counts calls does it from there."""
+        self._watch: Watch | None = None
+
+    def start(self) -> None:
+        if self.loop is not None:
+            return
+        self.starts += 1
+        identity = f"{self.name}-{self.starts}"
+        loop = self.loop = Loop(self.engine, lambda text: self.broken(f"{identity}: a task died: {text}"), self.rate)
+        self.calls = SimCalls(self.link, loop)
+        drawn = iter(range(1 << 62))
+
+        def entropy() -> str:
+            return hashlib.sha256(f"{identity}/{next(drawn)}/{self.engine.now_s}".encode()).hexdigest()[:32]
+
+        replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), Host(loop.time, loop.wall_ns, entropy))
+        replica.judged = self._judge
+        self._watch = watch = Watch(self.link, loop, self._wants, self._heard, self._listed)
+        watch.lag_s = self.lag_s
+        self.born(self)
+
+        async def watching() -> None:
+            await replica.store.opened.wait()
+            watch.begin()
+            replica.store.watching = True
+
+        def begin() -> None:
+            replica.begin()
+            replica.watching = loop.create_task(watching())  # type: ignore[attr-defined] # somebody must hold it
+
+        loop.call_soon(begin)
+
+    def kill(self) -> None:
+        """At once, wherever it is."""
+        if self.loop is not None and self._watch is not None:
+            self.loop.kill()
+            self._watch.end()
+            self.loop = self.replica = self.calls = self._watch = None
+
+    def lag(self, lag_s: float) -> None:
+        """Its watch tells everything so much late."""
+        self.lag_s = lag_s
+        if self._watch is not None:
+            self._watch.lag_s = lag_s
+
+    @property
+    def leads(self) -> bool:
+        """Does it lead the Cluster, by its own clock?"""
+        tickers = self.replica.tickers.values() if self.replica is not None else ()
+        return any(ticker.cluster and ticker.elector.valid() for ticker in tickers)
+
+    def _judge(self, world: World, made: Plan) -> None:
+        for breach in check(world, made):
+            self.broken(f"{self.name}: invariant {breach.invariant}: {breach.subject}: {breach.text}")
+
+    # -- its watch --------------------------------------------------------------------------------------------------
+
+    def _wants(self, event: Event) -> bool:
+        resource = _RESOURCES.get(event.resource.table)
+        return resource is not None and any(one is not None and _seen(resource, one) for one in (event.new, event.old))
+
+    def _heard(self, event: Event) -> None:
+        if self.replica is None:
+            return
+        store, resource = self.replica.store, _RESOURCES[event.resource.table]
+        if event.new is not None and _seen(resource, event.new):
+            store.put(resource, event.new)
+        elif event.old is not None:
+            store.gone(resource, place_of(event.old), event.old["metadata"]["uid"], event.version or inf)
+
+    def _listed(self) -> None:
+        """A new watch begins with what is there; what is not, the sweep finds."""
+        if self.replica is None:
+            return
+        source = self.link.server.store
+        for table, resource in _RESOURCES.items():
+            for found in source.listed(source.resources[table]):
+                if _seen(resource, found):
+                    self.replica.store.put(resource, found)
+
+
+def _seen(resource: Resource, found: Json) -> bool:
+    """The server's filters: guest Pods by label, Leases by namespace."""
+    if resource.plural == "pods":
+        return GUEST_LABEL in (found["metadata"].get("labels") or {})
+    return resource.plural != "leases" or found["metadata"]["namespace"] == AGENT_NAMESPACE

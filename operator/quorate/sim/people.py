@@ -1,0 +1,198 @@
+"""What people do to objects: commands, edits, deletions by force, copies put back, words that are not true."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from quorate.api.schema import Json
+from quorate.core.types import (
+    ACCEPT_ANNOTATION,
+    AGENT_NAMESPACE,
+    COMMAND_ANNOTATION,
+    CONFIRM_ANNOTATION,
+    GuestState,
+)
+from quorate.sim.errors import ApiError
+from quorate.sim.kinds import REFUSED
+from quorate.sim.server import LEASES, OURS, PODS
+from quorate.sim.store import Resource
+from quorate.sim.words import word
+
+if TYPE_CHECKING:
+    from quorate.sim.world import Simulation
+
+NAMESPACE = "default"
+CLUSTER = "prod"
+
+
+def edit(simulation: "Simulation", kind: Resource, namespace: str, name: str, change: Callable[[Json], Json]) -> None:
+    """A person edits an object, if it is there."""
+    try:
+        simulation.server.store.update(kind, (namespace, name), change)
+    except ApiError as error:
+        simulation.journal.say(name, f"not edited: {error}")
+
+
+def annotate(simulation: "Simulation", kind: Resource, namespace: str, name: str, key: str, value: str) -> None:
+    def change(old: Json) -> Json:
+        meta = old["metadata"]
+        return old | {"metadata": meta | {"annotations": (meta.get("annotations") or {}) | {key: value}}}
+
+    edit(simulation, kind, namespace, name, change)
+
+
+# -- guests -------------------------------------------------------------------------------------------------------------
+
+
+@word("set GUEST WANTED")
+def set_state(simulation: "Simulation", guest: str, wanted: str) -> None:
+    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | {"state": wanted}})
+
+
+def command(simulation: "Simulation", guest: str, text: str) -> None:
+    simulation.asked += 1
+    value = f"{simulation.asked} {text}"
+    annotate(simulation, OURS["haresources"], NAMESPACE, guest, COMMAND_ANNOTATION, value)
+
+
+@word("relocate GUEST to NODE")
+def relocate(simulation: "Simulation", guest: str, node: str) -> None:
+    command(simulation, guest, f"relocate {node}")
+
+
+@word("give GUEST another chance")
+def another_chance(simulation: "Simulation", guest: str) -> None:
+    """Out of Error."""
+    if simulation.state(guest) == GuestState.ERROR:
+        command(simulation, guest, "reset")
+
+
+def _image(simulation: "Simulation", guest: str, image: str) -> None:
+    container = {"spec": {"containers": [{"name": "main", "image": image}]}}
+    change: Json = {"guest": {"container": container}}
+    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | change})
+
+
+@word("give GUEST version NUMBER")
+def new_version(simulation: "Simulation", guest: str, number: int) -> None:
+    _image(simulation, guest, f"guest:{number}")
+
+
+@word("give GUEST a bad template")
+def bad_template(simulation: "Simulation", guest: str) -> None:
+    _image(simulation, guest, REFUSED)
+
+
+def _delete(simulation: "Simulation", kind: Resource, namespace: str, name: str, grace_s: int | None = None) -> None:
+    try:
+        simulation.server.store.delete(kind, (namespace, name), grace_s)
+    except ApiError as error:
+        simulation.journal.say(name, f"not deleted: {error}")
+
+
+@word("delete GUEST")
+def delete_guest(simulation: "Simulation", guest: str) -> None:
+    _delete(simulation, OURS["haresources"], NAMESPACE, guest)
+
+
+@word("create GUEST again")
+def create_again(simulation: "Simulation", guest: str) -> None:
+    if simulation.guest(guest) is None:
+        simulation.add_guest(guest, simulation.guests[guest])
+
+
+# -- Pods and Leases ----------------------------------------------------------------------------------------------------
+
+
+@word("delete pod of GUEST", fault="Pod deleted")
+def delete_pod(simulation: "Simulation", guest: str) -> None:
+    _delete(simulation, PODS, NAMESPACE, guest)
+
+
+@word("force delete pod of GUEST", fault="Pod force-deleted")
+def force_delete_pod(simulation: "Simulation", guest: str) -> None:
+    """`--grace-period=0 --force`: our finalizer keeps the object."""
+    _delete(simulation, PODS, NAMESPACE, guest, 0)
+
+
+@word("tear out pod of GUEST", fault="Pod torn out")
+def tear_out_pod(simulation: "Simulation", guest: str) -> None:
+    """By force, and its finalizers taken off as well."""
+    force_delete_pod(simulation, guest)
+    if simulation.find(PODS, NAMESPACE, guest) is not None:
+        edit(simulation, PODS, NAMESPACE, guest, lambda old: old | {"metadata": old["metadata"] | {"finalizers": []}})
+
+
+@word("fail pod of GUEST", fault="Pod failed")
+def fail_pod(simulation: "Simulation", guest: str) -> None:
+    """As PodGC does for a node that is gone: the phase says Failed, the process may well run."""
+    if simulation.find(PODS, NAMESPACE, guest) is not None:
+        status = {"phase": "Failed", "reason": "NodeLost"}
+        change: Callable[[Json], Json] = lambda old: old | {"status": old["status"] | status}  # noqa: E731
+        simulation.server.store.update(PODS, (NAMESPACE, guest), change, status=True)
+
+
+@word("delete lease of NODE", fault="Lease deleted")
+def delete_lease(simulation: "Simulation", node: str) -> None:
+    _delete(simulation, LEASES, AGENT_NAMESPACE, node)
+
+
+# -- words about nodes and history --------------------------------------------------------------------------------------
+
+
+def _confirm(simulation: "Simulation", node: str, incident: str = "") -> None:
+    found = simulation.node(node)
+    case = ((found or {}).get("status") or {}).get("incident")
+    if case is not None:
+        value = f"{incident or case['id']}/{case['nonce']}/anna"
+        annotate(simulation, OURS["nodes"], "", node, CONFIRM_ANNOTATION, value)
+
+
+@word("confirm NODE")
+def confirm(simulation: "Simulation", node: str) -> None:
+    """A person has pulled the plug, and says so."""
+    simulation.machines[node].power_off()
+    _confirm(simulation, node)
+
+
+@word("confirm NODE as it is")
+def confirm_as_it_is(simulation: "Simulation", node: str) -> None:
+    """A person says that the lost boot is over, whatever is so."""
+    _confirm(simulation, node)
+
+
+@word("confirm NODE in another incident", fault="wrong acknowledgement")
+def confirm_another(simulation: "Simulation", node: str) -> None:
+    """An acknowledgement that was meant for another incident."""
+    _confirm(simulation, node, "n0-other")
+
+
+@word("expect NUMBER votes")
+def expect_votes(simulation: "Simulation", votes: int) -> None:
+    simulation.asked += 1
+    wish = {"votes": votes, "reason": "test", "generation": simulation.asked}
+
+    def change(old: Json) -> Json:
+        quorum = (old["spec"].get("quorum") or {}) | {"expectedVotes": wish}
+        return old | {"spec": old["spec"] | {"quorum": quorum}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+@word("copy the store")
+def copy_store(simulation: "Simulation") -> None:
+    store = simulation.server.store
+    simulation.copies.append((store.everything(), store.version))
+
+
+@word("put the copy back", fault="restore")
+def restore(simulation: "Simulation") -> None:
+    """The last copy, versions and all."""
+    if simulation.copies:
+        simulation.server.restore(*simulation.copies[-1])
+
+
+@word("accept the history")
+def accept_history(simulation: "Simulation") -> None:
+    rewind = ((simulation.cluster() or {}).get("status") or {}).get("rewind")
+    if rewind is not None:
+        annotate(simulation, OURS["clusters"], "", CLUSTER, ACCEPT_ANNOTATION, rewind["id"])

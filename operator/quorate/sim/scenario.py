@@ -1,0 +1,248 @@
+"""A scenario: a folder with README.md, scenario.yaml and the log of a run that went as it should (expected.log).
+
+What is wrong in scenario.yaml is said with file, line, what was found and what is allowed.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from quorate.core.timing import Profile
+from quorate.sim import faults, people  # noqa: F401 - they bring their words
+from quorate.sim.hopes import HOPES
+from quorate.sim.machine import Behaviour
+from quorate.sim.words import Deed, Names, Word, WordError, duration, understand
+from quorate.sim.world import GuestSetting, Setting
+
+FILE: Final = "scenario.yaml"
+LOG: Final = "expected.log"
+_KEYS: Final = (
+    "seed",
+    "nodes",
+    "managers",
+    "profile",
+    "guests",
+    "clocks",
+    "firmware",
+    "cluster",
+    "timeline",
+    "lasts",
+    "then",
+)
+_BEHAVIOUR: Final = {"ready": "ready_s", "stops": "stops_s"}
+_SPEC: Final = ("maxRestart", "maxRelocate", "state", "startTimeout")
+MOST_DRIFT: Final = 0.005
+MOST_NODES: Final = 32
+
+
+class ScenarioError(Exception):
+    """A scenario that cannot be played; the message names file, line, finding and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`hope` holds now, or (`within_s`) at some moment from now on until then."""
+
+    text: str
+    hope: Deed
+    within_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What happens at a time (seconds since the start), in this order; `line` of scenario.yaml."""
+
+    at_s: float
+    what: tuple[Deed | Expect, ...]
+    line: int = 0
+
+    @property
+    def deeds(self) -> tuple[Deed, ...]:
+        return tuple(one for one in self.what if isinstance(one, Deed))
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    setting: Setting
+    timeline: tuple[Moment, ...] = ()
+    lasts_s: float | None = None
+    mend: bool = False
+    """At the end every fault is taken back, and every wanted guest must run."""
+    folder: Path | None = field(default=None, compare=False)
+
+
+def read(folder: Path) -> Scenario:
+    """The scenario in a folder. Raises ScenarioError."""
+    path = folder / FILE
+    try:
+        root = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise ScenarioError(f"{path}: {error.strerror}: a scenario is a folder with {FILE} in it") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
+        raise ScenarioError(f"{path}:{line}: {error.problem}") from error
+    return _Reader(path).scenario(root, folder)
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, node: Any, text: str) -> ScenarioError:
+        line = node.start_mark.line + 1 if node is not None else 1
+        return ScenarioError(f"{self.path}:{line}: {text}")
+
+    def scenario(self, root: Any, folder: Path) -> Scenario:
+        given = self.mapping(root, "a scenario", _KEYS)
+        nodes = self.nodes(given.get("nodes"))
+        managers = self.number(given.get("managers"), 2, least=1, most=5)
+        guests = self.guests(given.get("guests"))
+        names = Names(nodes, [f"m{number}" for number in range(1, managers + 1)], list(guests))
+        setting = Setting(
+            seed=self.number(given.get("seed"), 0),
+            nodes=nodes,
+            managers=managers,
+            profile=self.choice(given.get("profile"), "Balanced", [one for one in Profile if one != "Custom"]),
+            guests=guests,
+            rates=self.clocks(given.get("clocks"), names),
+            firmware_s=self.time(given.get("firmware"), 5.0),
+            cluster=self.plain(given.get("cluster")),
+        )
+        lasts = given.get("lasts")
+        timeline = self.timeline(given.get("timeline"), names)
+        mend = self.choice(given.get("then"), "", ("mend",)) == "mend"
+        return Scenario(setting, timeline, None if lasts is None else self.time(lasts, 0.0), mend, folder)
+
+    def mapping(self, node: Any, what: str, allowed: Collection[str] | None = None) -> dict[str, Any]:
+        """Key -> node. `allowed`: the only keys."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self.fail(node, f"{what} is a mapping" + (f" with {', '.join(allowed)}" if allowed else ""))
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if allowed is not None and key.value not in allowed:
+                raise self.fail(key, f"{key.value!r} is unknown in {what}. Allowed: {', '.join(allowed)}")
+            if key.value in found:
+                raise self.fail(key, f"{key.value!r} comes twice in {what}")
+            found[key.value] = value
+        return found
+
+    def text(self, node: Any, what: str) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.fail(node, f"{what} is a text")
+        return str(node.value)
+
+    def number(self, node: Any, default: int, *, least: int = 0, most: int = 1 << 31) -> int:
+        if node is None:
+            return default
+        text = self.text(node, "a number")
+        if not text.isdigit() or not least <= int(text) <= most:
+            raise self.fail(node, f"{text!r} is no number from {least} to {most}")
+        return int(text)
+
+    def time(self, node: Any, default: float) -> float:
+        if node is None:
+            return default
+        try:
+            return duration(self.text(node, "a time"))
+        except WordError as error:
+            raise self.fail(node, str(error)) from error
+
+    def choice(self, node: Any, default: str, allowed: Collection[str]) -> str:
+        if node is None:
+            return default
+        text = self.text(node, "a name")
+        if text not in allowed:
+            raise self.fail(node, f"{text!r} is unknown. Allowed: {', '.join(allowed)}")
+        return text
+
+    def plain(self, node: Any) -> dict[str, Any]:
+        """Any mapping, as it is."""
+        if node is None:
+            return {}
+        self.mapping(node, "cluster")
+        found: dict[str, Any] = yaml.SafeLoader("").construct_document(node)
+        return found
+
+    def nodes(self, node: Any) -> tuple[str, ...]:
+        if isinstance(node, yaml.SequenceNode):
+            names = tuple(self.text(one, "a node's name") for one in node.value)
+            if not names or len(set(names)) < len(names):
+                raise self.fail(node, "nodes have different names, and there is one at least")
+            return names
+        return tuple(f"n{number}" for number in range(1, self.number(node, 3, least=1, most=MOST_NODES) + 1))
+
+    def guests(self, node: Any) -> dict[str, GuestSetting]:
+        if node is None:
+            return {"web": GuestSetting()}
+        if isinstance(node, yaml.ScalarNode):
+            count = self.number(node, 1, most=5000)
+            return {f"g{number}": GuestSetting() for number in range(1, count + 1)}
+        given = self.mapping(node, "guests")
+        return {name: self.guest(value) for name, value in given.items()}
+
+    def guest(self, node: Any) -> GuestSetting:
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+            return GuestSetting()
+        given = self.mapping(node, "a guest", (*_SPEC, *_BEHAVIOUR, "fails"))
+        values: dict[str, Any] = {_BEHAVIOUR[key]: self.time(given[key], 0) for key in _BEHAVIOUR if key in given}
+        if "fails" in given:
+            values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
+        loader = yaml.SafeLoader("")
+        spec: dict[str, Any] = {key: loader.construct_document(given[key]) for key in _SPEC if key in given}
+        return GuestSetting(spec, Behaviour(**values))
+
+    def clocks(self, node: Any, names: Names) -> Mapping[str, float]:
+        """Node or manager -> its clock's rate, as `+0.5%`."""
+        if node is None:
+            return {}
+        rates = {}
+        for name, value in self.mapping(node, "clocks", (*names.nodes, *names.managers)).items():
+            text = self.text(value, "a clock's drift")
+            try:
+                drift = float(text.removesuffix("%")) / 100
+            except ValueError:
+                drift = 1.0
+            if not text.endswith("%") or abs(drift) > MOST_DRIFT:
+                raise self.fail(value, f"{text!r} is no drift: write -0.5% to +0.5%")
+            rates[name] = 1 + drift
+        return rates
+
+    def timeline(self, node: Any, names: Names) -> tuple[Moment, ...]:
+        if node is None:
+            return ()
+        moments = []
+        for key, value in self.mapping(node, "timeline").items():
+            whats = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            try:
+                at_s = duration(key)
+            except WordError as error:
+                raise self.fail(value, f"timeline: {error}") from error
+            what = tuple(self.sentence(one, names) for one in whats)
+            moments.append(Moment(at_s, what, value.start_mark.line + 1))
+        return tuple(sorted(moments, key=lambda one: one.at_s))
+
+    def sentence(self, node: Any, names: Names) -> Deed | Expect:
+        text = self.text(node, "what happens")
+        try:
+            return sentence(text, names)
+        except WordError as error:
+            raise self.fail(node, str(error)) from error
+
+
+def sentence(text: str, names: Names) -> Deed | Expect:
+    """`expect ...` and `await ... within TIME` ask for something, everything else does something. Raises WordError."""
+    parts = text.split()
+    hopes: Callable[[str], Deed] = lambda words: understand(words, names, _HOPES)  # noqa: E731
+    if parts[:1] == ["await"]:
+        if len(parts) < 4 or parts[-2] != "within":
+            raise WordError(f"{text!r}: write `await ... within TIME`")
+        return Expect(text, hopes(" ".join(parts[1:-2])), duration(parts[-1]))
+    if parts[:1] == ["expect"] and parts[2:] != ["votes"]:
+        return Expect(text, hopes(" ".join(parts[1:])))
+    return understand(text, names)
+
+
+_HOPES: Final[Collection[Word]] = HOPES

@@ -1,0 +1,78 @@
+"""A failing run made small: what can be left out and it still fails is left out, and the rest is written as a scenario."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from quorate.sim.chaos import Ruin, play
+from quorate.sim.scenario import FILE, Moment, Scenario
+
+MOST_RUNS: Final = 400
+
+
+def shrink(found: Ruin) -> Ruin:
+    """The smallest failing part of its timeline that delta debugging finds; at most MOST_RUNS runs."""
+    stuck = all(one.stuck for one in found.violations)
+    best, runs = found, 0
+
+    def fails(moments: tuple[Moment, ...]) -> bool:
+        nonlocal best, runs
+        runs += 1
+        if runs > MOST_RUNS:
+            return False
+        ruin = play(replace(best.scenario, timeline=moments))
+        if ruin.violations and all(one.stuck for one in ruin.violations) == stuck:
+            best = ruin
+            return True
+        return False
+
+    _minimize(found.scenario.timeline, fails)
+    return best
+
+
+def _minimize(moments: tuple[Moment, ...], fails: Callable[[tuple[Moment, ...]], bool]) -> None:
+    """Leave out ever smaller parts, as long as what is left fails."""
+    size = max(1, len(moments) // 2)
+    while moments:
+        at, shorter = 0, False
+        while at < len(moments):
+            rest = moments[:at] + moments[at + size :]
+            if fails(rest):
+                moments, shorter = rest, True
+            else:
+                at += size
+        if size == 1 and not shorter:
+            return
+        size = max(1, size // 2)
+
+
+def write(found: Ruin, folder: Path) -> None:
+    """As a scenario that can be played and committed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = "\n".join(f"* {one.at_s:.3f}s: {one.text}" for one in found.violations)
+    (folder / "README.md").write_text(f"# What chaos found with seed {found.seed}\n\n{words}\n")
+    (folder / FILE).write_text(as_yaml(found.scenario))
+
+
+def as_yaml(scenario: Scenario) -> str:
+    """scenario.yaml of it."""
+    setting = scenario.setting
+    guests: dict[str, Any] = {name: dict(one.spec) for name, one in setting.guests.items()}
+    timeline: dict[str, list[str]] = {}
+    for moment in scenario.timeline:
+        timeline.setdefault(f"{moment.at_s:g}s", []).extend(one.text for one in moment.deeds)
+    content: dict[str, Any] = {
+        "seed": setting.seed,
+        "nodes": len(setting.nodes),
+        "managers": setting.managers,
+        "profile": setting.profile,
+        "firmware": f"{setting.firmware_s:g}s",
+        "clocks": {name: f"{100 * (rate - 1):+.12g}%" for name, rate in setting.rates.items()},
+        "guests": guests,
+        "then": "mend",
+        "timeline": timeline,
+    }
+    return yaml.safe_dump(content, sort_keys=False, width=120)

@@ -1,0 +1,222 @@
+"""A whole cluster in virtual time: API server, machines, manager replicas, and what people and fate do to them."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from quorate.api.schema import Json
+from quorate.api.wire import format_instant
+from quorate.core.types import (
+    AGENT_NAMESPACE,
+    GROUP,
+    SYSTEM_NAMESPACE,
+    VERSION,
+    GuestKey,
+    GuestState,
+    Instant,
+    Wanted,
+)
+from quorate.sim.agent import Agent
+from quorate.sim.engine import EPOCH_S, Engine
+from quorate.sim.journal import Journal
+from quorate.sim.kubelet import Kubelet
+from quorate.sim.machine import Behaviour, Machine, Surroundings
+from quorate.sim.manager import Manager
+from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
+from quorate.sim.store import Resource
+from quorate.sim.truth import Truth
+
+CLUSTER: Final = "prod"
+NAMESPACE: Final = "default"
+UNREACHABLE_S: Final = 40.0
+"""After so long without a word from its kubelet the control plane calls a node NotReady."""
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSetting:
+    """A guest of a scenario: what its HAResource says, and how its container behaves."""
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a run begins with. `rates`: clock rates by node or manager; all others run true."""
+
+    seed: int = 0
+    nodes: tuple[str, ...] = ("n1", "n2", "n3")
+    managers: int = 2
+    profile: str = "Balanced"
+    guests: Mapping[str, GuestSetting] = field(default_factory=lambda: {"web": GuestSetting()})
+    rates: Mapping[str, float] = field(default_factory=dict)
+    firmware_s: float = 5.0
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Simulation:
+    """The cluster. `run` lets time pass; `truth` has what was found."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.engine = Engine()
+        self.truth = Truth()
+        self.journal = Journal(self.engine)
+        self.random = random.Random(f"{setting.seed}/uids")  # noqa: S311 - the same in each replay
+        self.server = ApiServer(self.engine, self._uid, self._now)
+        self.server.told = self.journal.event
+        self.server.store.listeners.append(self.journal.hear)
+        self.guests: dict[str, GuestSetting] = {}
+        self.machines: dict[str, Machine] = {}
+        self.managers: dict[str, Manager] = {}
+        self.copies: list[tuple[list[tuple[Resource, Json]], int]] = []
+        self.asked = 0
+        """Commands that people gave."""
+        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour)
+        for name in setting.nodes:
+            self.machines[name] = Machine(
+                name,
+                around,
+                self._link(name),
+                setting.rates.get(name, 1.0),
+                setting.firmware_s,
+                make_agent=Agent,
+                make_kubelet=Kubelet,
+            )
+        for number in range(1, setting.managers + 1):
+            name = f"m{number}"
+            link = self._link(name)
+            self.managers[name] = Manager(self.engine, link, self.broken, setting.rates.get(name, 1.0))
+        self._heard: dict[str, float] = {}
+        self._build()
+
+    def run(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass up to that moment, or until `stop` holds."""
+        self.engine.run(until_s, stop)
+
+    # -- how it begins ----------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        store = self.server.store
+        for namespace in (NAMESPACE, SYSTEM_NAMESPACE, AGENT_NAMESPACE):
+            self.put("namespaces", {"metadata": {"name": namespace}, "spec": {"finalizers": ["kubernetes"]}})
+        endpoints: Json = {"metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}}
+        addresses = [{"addresses": [f"10.0.0.{number}"]} for number in (1, 2, 3)]
+        store.create(
+            store.resources["endpointslices.discovery.k8s.io"], NAMESPACE, endpoints | {"endpoints": addresses}
+        )
+        for name in self.machines:
+            ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+            self.put("nodes", {"metadata": {"name": name, "labels": {}}, "spec": {}, "status": ready})
+        spec: Json = {
+            "timing": {"profile": self.setting.profile},
+            "fencing": {"acceptedWatchdogs": ["External"]},
+            **self.setting.cluster,
+        }
+        self.put(f"clusters.{GROUP}", {"metadata": {"name": CLUSTER}, "spec": spec})
+        for machine in self.machines.values():
+            machine.power_on()
+        for manager in self.managers.values():
+            manager.start()
+        for name, guest in self.setting.guests.items():
+            self.add_guest(name, guest)
+        self.engine.after(10.0, self._control_plane)
+
+    def add_guest(self, name: str, guest: GuestSetting) -> None:
+        """A person puts a guest under HA."""
+        self.guests[name] = guest
+        container: Json = {"spec": {"containers": [{"name": "main", "image": "guest"}]}}
+        spec = {"guest": {"container": container}, **guest.spec}
+        store = self.server.store
+        store.create(store.resources[f"haresources.{GROUP}"], NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+
+    def put(self, table: str, body: Json) -> None:
+        store = self.server.store
+        store.create(store.resources[table], "", body)
+
+    def _link(self, name: str) -> Link:
+        return Link(self.server, name, str(self.setting.seed))
+
+    def _uid(self) -> str:
+        return f"{self.random.getrandbits(64):016x}"
+
+    def _now(self) -> Instant:
+        return Instant(round((EPOCH_S + self.engine.now_s) * 1000))
+
+    def _behaviour(self, key: GuestKey) -> Behaviour:
+        guest = self.guests.get(key.name)
+        return guest.behaviour if guest is not None else Behaviour()
+
+    def broken(self, text: str) -> None:
+        """Something is wrong with the product."""
+        self.journal.say("!!", text)
+        self.truth.broken(self.engine.now_s, text)
+
+    # -- the control plane's own controllers ------------------------------------------------------------------------
+
+    def _control_plane(self) -> None:
+        """Is a node NotReady, or Ready again?"""
+        now_s = self.engine.now_s
+        for name, machine in self.machines.items():
+            if machine.on and not machine.frozen and machine.kubelet is not None and machine.link.to_api:
+                self._heard[name] = now_s
+            if now_s - self._heard.get(name, 0.0) > UNREACHABLE_S:
+                self.node_is(name, "Unknown")
+            elif machine.kubelet is not None and not machine.kubelet.shutting_down:
+                self.node_is(name, "True")
+        self.engine.after(10.0, self._control_plane)
+
+    def node_is(self, name: str, ready: str) -> None:
+        store = self.server.store
+        found = self.find(KUBE_NODES, "", name)
+        if found is None or found["status"]["conditions"][0]["status"] == ready:
+            return
+        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        store.update(KUBE_NODES, ("", name), lambda old: old | {"status": status}, status=True)
+
+    # -- what is there ----------------------------------------------------------------------------------------------
+
+    def find(self, kind: Resource, namespace: str, name: str) -> Json | None:
+        store = self.server.store
+        return next((one for one in store.listed(kind) if _is(one, namespace, name)), None)
+
+    def guest(self, name: str) -> Json | None:
+        """The HAResource."""
+        return self.find(OURS["haresources"], NAMESPACE, name)
+
+    def node(self, name: str) -> Json | None:
+        return self.find(OURS["nodes"], "", name)
+
+    def cluster(self) -> Json | None:
+        return self.find(OURS["clusters"], "", CLUSTER)
+
+    def where(self, name: str) -> list[str]:
+        """Where the guest's process runs."""
+        return self.truth.where(GuestKey(NAMESPACE, name))
+
+    def state(self, name: str) -> str:
+        found = self.guest(name)
+        return str(((found or {}).get("status") or {}).get("state", ""))
+
+    def wanted(self) -> list[str]:
+        """Guests that should run."""
+        names = []
+        for found in self.server.store.listed(OURS["haresources"]):
+            meta = found["metadata"]
+            want = found["spec"].get("state", Wanted.STARTED)
+            if want == Wanted.STARTED and "deletionTimestamp" not in meta and meta["name"] in self.guests:
+                names.append(meta["name"])
+        return names
+
+    def runs(self, name: str) -> bool:
+        return self.state(name) == GuestState.STARTED and bool(self.where(name))
+
+    def moment(self) -> str:
+        return format_instant(self._now())
+
+
+def _is(found: Json, namespace: str, name: str) -> bool:
+    meta = found["metadata"]
+    return bool(meta["name"] == name and meta.get("namespace", "") == namespace)
