@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic.alias_generators import to_camel
@@ -22,12 +23,14 @@ Json = Any
 _EMPTY: tuple[Json, ...] = (None, "", [], {})
 
 
+@lru_cache(maxsize=4096)
 def format_instant(moment: Instant) -> str:
     """Milliseconds since the epoch -> "2026-11-22T16:43:00.123Z"; whole seconds without a fraction."""
     text = datetime.fromtimestamp(moment // 1000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return f"{text}.{moment % 1000:03d}Z" if moment % 1000 else f"{text}Z"
 
 
+@lru_cache(maxsize=4096)
 def parse_instant(text: str) -> Instant:
     """The inverse, of any RFC 3339 time. Raises ValueError."""
     moment = datetime.fromisoformat(text)

@@ -14,7 +14,7 @@ from quorate.kube.guests.pod import Gate
 from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.leader import Elector
 from quorate.kube.metrics import Metrics, Seat
-from quorate.kube.store import Store
+from quorate.kube.store import PARSERS, Parsers, Store
 from quorate.kube.sweep import keep_sweeping
 from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
 from quorate.kube.weights import keep_weighing
@@ -26,12 +26,14 @@ HOUSE: Final = "manager"
 class Replica:
     """The store, an elector and a ticker for each Cluster, and those for the house."""
 
-    def __init__(self, api: Calls, identity: str, gate: Gate, host: Host = THIS_HOST) -> None:
+    def __init__(
+        self, api: Calls, identity: str, gate: Gate, host: Host = THIS_HOST, parsers: Parsers = PARSERS
+    ) -> None:
         self.api = api
         self.identity = identity
         self.gate = gate
         self.host = host
-        self.store = Store(self._changed, host.monotonic)
+        self.store = Store(self._changed, host.monotonic, parsers)
         self.tickers: dict[str, Ticker] = {}
         self.metrics = Metrics(self.store, self._seats)
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}

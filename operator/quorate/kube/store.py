@@ -6,7 +6,7 @@ a full list (`sweep`) is the last word on what exists.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from operator import is_
@@ -40,7 +40,8 @@ REMEMBERED_DELETIONS: Final = 4096
 _SEEN_ONLY: Final = frozenset({PODS, KUBE_NODES})
 _Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]
 
-_PARSERS: Final[dict[Resource, Callable[[Raw], Any]]] = {
+Parsers: TypeAlias = Mapping[Resource, Callable[[Raw], Any]]
+PARSERS: Final[Parsers] = {
     CLUSTERS: parse.cluster,
     NODES: parse.node,
     HARESOURCES: parse.guest,
@@ -77,8 +78,11 @@ View: TypeAlias = ClusterView | NodeView | GuestView | StorageView
 class Store:
     """All that was seen. `changed` is called with every change that a round may want to know of."""
 
-    def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, changed: Callable[[], None], clock: Callable[[], float] = monotonic, parsers: Parsers = PARSERS
+    ) -> None:
         self._changed = changed
+        self._parsers = parsers
         self.clock = clock
         self.raw: dict[Resource, dict[Key, Raw]] = {resource: {} for resource in WATCHED}
         self._views: dict[Resource, dict[Key, Any]] = {resource: {} for resource in WATCHED}
@@ -120,12 +124,12 @@ class Store:
 
     def put(self, resource: Resource, raw: Raw) -> None:
         """A version of an object."""
-        key, uid = key_of(raw), raw["metadata"].get("uid", "")
+        key, uid, version = key_of(raw), raw["metadata"].get("uid", ""), version_of(raw)
         before = self.raw[resource].get(key)
-        self._newest[resource] = max(self._newest[resource], version_of(raw))
-        if version_of(raw) < self._deleted.get(uid, 0):
+        self._newest[resource] = max(self._newest[resource], version)
+        if version < self._deleted.get(uid, 0):
             return
-        if before is not None and before["metadata"].get("uid") == uid and version_of(before) >= version_of(raw):
+        if before is not None and before["metadata"].get("uid") == uid and version_of(before) >= version:
             return
         self.raw[resource][key] = _kept(resource, raw)
         if resource is LEASES:
@@ -262,7 +266,7 @@ class Store:
     def _parse(self, resource: Resource, key: Key, raw: Raw) -> None:
         """The view of an object. One that cannot be read keeps its last readable form, with the trouble said."""
         try:
-            view = _PARSERS[resource](raw)
+            view = self._parsers[resource](raw)
         except parse.UnreadableError as error:
             self.troubles[resource, key] = str(error)
             before = self._views[resource].get(key)

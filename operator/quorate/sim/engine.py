@@ -7,14 +7,30 @@ order in which it was asked for.
 """
 
 import asyncio
+import gc
 import heapq
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 EPOCH_S: Final = 1_800_000_000.0
 """The wall clock when a run begins."""
+
+
+GARBAGE_AFTER: Final = 200_000
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Meanwhile garbage is collected seldom: a run makes much that is short-lived, and few cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE_AFTER, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Timer:
@@ -30,18 +46,6 @@ class Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
-
-    def run(self) -> None:
-        owner = self.owner
-        if self.cancelled:
-            return
-        if owner is None:
-            self.callback(*self.args)
-        elif owner.alive:
-            if owner.frozen:
-                owner.parked.append(self)
-            else:
-                owner.enter(self.callback, self.args)
 
 
 class Engine:
@@ -76,24 +80,41 @@ class Engine:
         """What waited for a frozen process is due now."""
         self._ready.extend(timers)
 
-    def run(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until_s: float, stop: Callable[[], bool] | None = None) -> None:
         """Let time pass up to that moment, or until `stop` says so after something has happened."""
         ready, queue = self._ready, self._queue
-        while not stop():
-            if ready:
-                timer = ready.popleft()
-            elif queue and queue[0][0] <= until_s:
-                when_s, _, timer = heapq.heappop(queue)
-                self.now_s = when_s
-            else:
-                self.now_s = max(self.now_s, until_s)
-                return
-            self.steps += 1
-            timer.run()
+        current: Process | None = None
+        try:
+            while stop is None or not stop():
+                if ready:
+                    timer = ready.popleft()
+                elif queue and queue[0][0] <= until_s:
+                    self.now_s, _, timer = heapq.heappop(queue)
+                else:
+                    self.now_s = max(self.now_s, until_s)
+                    return
+                self.steps += 1
+                owner = timer.owner
+                if timer.cancelled:
+                    continue
+                if owner is not None:
+                    if not owner.alive:
+                        continue
+                    if owner.frozen:
+                        owner.parked.append(timer)
+                        continue
+                    if owner.asynchronous and owner is not current:
+                        current = owner
+                        _set_running_loop(cast("asyncio.AbstractEventLoop", owner))
+                timer.callback(*timer.args)
+        finally:
+            _set_running_loop(None)
 
 
 class Process:
-    """Something that runs by a clock of its own, and can be frozen and killed."""
+    """Something that runs by a clock of its own, and can be frozen and killed. `asynchronous`: it is a `Loop`."""
+
+    asynchronous = False
 
     def __init__(self, engine: Engine, rate: float = 1.0) -> None:
         self.engine = engine
@@ -101,10 +122,6 @@ class Process:
         self.alive = True
         self.frozen = False
         self.parked: list[Timer] = []
-
-    def enter(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Something happens to it."""
-        callback(*args)
 
     def time(self) -> float:
         """Its own monotonic clock, in seconds."""
@@ -135,16 +152,11 @@ class Loop(Process):
     `failed` is told of tasks that ended by an error nobody caught.
     """
 
+    asynchronous = True
+
     def __init__(self, engine: Engine, failed: Callable[[str], None], rate: float = 1.0) -> None:
         super().__init__(engine, rate)
         self._failed = failed
-
-    def enter(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        _set_running_loop(cast("asyncio.AbstractEventLoop", self))
-        try:
-            callback(*args)
-        finally:
-            _set_running_loop(None)
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
         return self.engine.soon(callback, *args, owner=self)

@@ -15,8 +15,7 @@ class Garbage:
         store.listeners.append(self._hear)
 
     def _hear(self, event: Event) -> None:
-        meta = event.new["metadata"] if event.new else {"deletionTimestamp": ""}
-        if self._sweeping or not ("deletionTimestamp" in meta or (event.old is None and "ownerReferences" in meta)):
+        if self._sweeping or not _may_free(event):
             return
         self._sweeping = True
         try:
@@ -43,3 +42,12 @@ class Garbage:
         for name in closing - {place_of(found)[0] for _, found in self._store.everything()}:
             self._store.update(namespaces, ("", name), lambda old: old | {"spec": {}})
         return self._store.version != before
+
+
+def _may_free(event: Event) -> bool:
+    """Something is gone, or a namespace is closing, or what was made may have lost its owners already."""
+    if event.new is None:
+        return True
+    meta = event.new["metadata"]
+    closing = event.resource.kind == "Namespace" and "deletionTimestamp" in meta
+    return closing or (event.old is None and "ownerReferences" in meta)

@@ -18,7 +18,7 @@ from quorate.kube.host import Host
 from quorate.kube.leader import Elector
 from quorate.kube.replica import Replica
 from quorate.kube.resources import Resource
-from quorate.kube.store import WATCHED
+from quorate.kube.store import PARSERS, WATCHED, Parsers, Raw
 from quorate.kube.tick import ClusterTicker, Ticker
 from quorate.sim.engine import Engine, Loop
 from quorate.sim.server import Link
@@ -28,6 +28,7 @@ from quorate.sim.watches import Watch
 TIMEOUT_S: Final = 3.0
 BUDGET_S: Final = 4.0
 """As in `kube/client.py`, which cannot be imported without a big client."""
+MOST_PARSED: Final = 2048
 _TRANSIENT: Final = frozenset({0, 408, 429, 500, 502, 503, 504})
 _RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
 
@@ -138,8 +139,11 @@ class _Replica(Replica):
 class Manager:
     """One replica. Killed, it can be started again: another process, that knows nothing of this one."""
 
-    def __init__(self, engine: Engine, link: Link, broken: Callable[[str], None], rate: float = 1.0) -> None:
+    def __init__(
+        self, engine: Engine, link: Link, broken: Callable[[str], None], parsers: Parsers, rate: float = 1.0
+    ) -> None:
         self.engine, self.link, self.rate = engine, link, rate
+        self.parsers = parsers
         self.broken = broken
         self.name = link.name
         self.starts = 0
@@ -163,7 +167,8 @@ class Manager:
         def entropy() -> str:
             return hashlib.sha256(f"{identity}/{next(drawn)}/{self.engine.now_s}".encode()).hexdigest()[:32]
 
-        replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), Host(loop.time, loop.wall_ns, entropy))
+        host = Host(loop.time, loop.wall_ns, entropy)
+        replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
         replica.judged = self._judge
         self._watch = watch = Watch(self.link, loop, self._wants, self._heard, self._listed)
         watch.lag_s = self.lag_s
@@ -227,6 +232,29 @@ class Manager:
             for found in source.listed(source.resources[table]):
                 if _seen(resource, found):
                     self.replica.store.put(resource, found)
+
+
+def parsed_once() -> Parsers:
+    """Production's parsers, for replicas that read the very same objects: each version is parsed by the first of them.
+
+    Objects in the simulated store never change in place, so the object itself is the key; it is kept as long as its view.
+    """
+    known: dict[int, tuple[Raw, Any]] = {}
+
+    def once(parse: Callable[[Raw], Any]) -> Callable[[Raw], Any]:
+        def view(raw: Raw) -> Any:
+            found = known.get(id(raw))
+            if found is not None and found[0] is raw:
+                return found[1]
+            if len(known) >= MOST_PARSED:
+                known.clear()
+            made = parse(raw)
+            known[id(raw)] = (raw, made)
+            return made
+
+        return view
+
+    return {resource: once(parse) for resource, parse in PARSERS.items()}
 
 
 def _seen(resource: Resource, found: Json) -> bool:

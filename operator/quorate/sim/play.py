@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quorate.sim.bugs import listening
+from quorate.sim.engine import unhurried
 from quorate.sim.mending import recover
 from quorate.sim.scenario import Expect, Moment, Scenario
 from quorate.sim.truth import Violation
@@ -38,7 +39,7 @@ class Player:
 
     def play(self) -> Outcome:
         """From the start to the end."""
-        with listening(self.simulation.broken):
+        with listening(self.simulation.broken), unhurried():
             return self._play()
 
     def _play(self) -> Outcome:
@@ -69,7 +70,7 @@ class Player:
             else:
                 self._judge(one)
 
-    def _until(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+    def _until(self, until_s: float, stop: Callable[[], bool] | None = None) -> None:
         if until_s > self.simulation.engine.now_s:
             self.simulation.run(until_s, stop)
 

@@ -22,7 +22,7 @@ from quorate.sim.engine import EPOCH_S, Engine
 from quorate.sim.journal import Journal
 from quorate.sim.kubelet import Kubelet
 from quorate.sim.machine import Behaviour, Machine, Surroundings
-from quorate.sim.manager import Manager
+from quorate.sim.manager import Manager, parsed_once
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
 from quorate.sim.store import Resource
 from quorate.sim.truth import Truth
@@ -85,14 +85,16 @@ class Simulation:
                 make_agent=Agent,
                 make_kubelet=Kubelet,
             )
+        parsers = parsed_once()
         for number in range(1, setting.managers + 1):
             name = f"m{number}"
             link = self._link(name)
-            self.managers[name] = Manager(self.engine, link, self.broken, setting.rates.get(name, 1.0))
+            rate = setting.rates.get(name, 1.0)
+            self.managers[name] = Manager(self.engine, link, self.broken, parsers, rate)
         self._heard: dict[str, float] = {}
         self._build()
 
-    def run(self, until_s: float, stop: Callable[[], bool] = lambda: False) -> None:
+    def run(self, until_s: float, stop: Callable[[], bool] | None = None) -> None:
         """Let time pass up to that moment, or until `stop` holds."""
         self.engine.run(until_s, stop)
 
