@@ -62,6 +62,8 @@ _MANY: Final = {
     "give GUEST version NUMBER": 2,
     "delete GUEST": 1,
     "create GUEST again": 2,
+    "put NODE into maintenance": 1,
+    "take NODE out of maintenance": 2,
     "expect NUMBER votes": 1,
     "copy the store": 1,
     "put the copy back": 1,
@@ -102,6 +104,7 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         guests={f"g{number}": GuestSetting({"maxRestart": 3, "maxRelocate": 3}) for number in range(1, guests + 1)},
         rates={name: 1 + random.uniform(-0.005, 0.005) for name in drifting},
         firmware_s=random.choice((2.0, 5.0, 15.0)),
+        jitter=True,
     )
     return Scenario(setting, tuple(_moments(random, names_of(setting))), mend=True)
 

@@ -1,9 +1,17 @@
-"""What happened, one line each: what fate and people did, what really ran, and what the objects came to say."""
+"""What happened, one line each: what fate and people did, what really ran, and what the objects came to say.
+
+Times are in tenths of a second, and incidents are counted instead of named by what was drawn for them: so that a log
+changes when the behaviour does, and not with each call that is made more or less.
+"""
+
+import re
 
 from quorate.api.schema import Json
 from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE
 from quorate.sim.engine import Engine
 from quorate.sim.store import Event
+
+_DRAWN = re.compile(r"\b([a-z]\w*)-[0-9a-f]{8}\b")
 
 
 class Journal:
@@ -12,9 +20,18 @@ class Journal:
     def __init__(self, engine: Engine) -> None:
         self.lines: list[str] = []
         self._engine = engine
+        self._drawn: dict[str, str] = {}
 
     def say(self, who: str, text: str) -> None:
-        self.lines.append(f"{self._engine.now_s:9.3f} {who:8} {text}")
+        self.lines.append(f"{self._engine.now_s:7.1f} {who:8} {_DRAWN.sub(self._counted, text)}")
+
+    def _counted(self, found: re.Match[str]) -> str:
+        """The first incident of n1 is n1-1, whatever was drawn for it."""
+        name = found[1]
+        if found[0] not in self._drawn:
+            number = 1 + sum(one.rpartition("-")[0] == name for one in self._drawn.values())
+            self._drawn[found[0]] = f"{name}-{number}"
+        return self._drawn[found[0]]
 
     def event(self, body: Json) -> None:
         """The manager told people something (an Event of the API)."""

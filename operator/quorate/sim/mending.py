@@ -82,6 +82,7 @@ def look(simulation: Simulation, since_s: float) -> None:
         case = found.get("incident")
         if case is not None and since_s >= CONFIRM_AFTER_S and case["nonce"] != machine.nonce:
             people.confirm_as_it_is(simulation, machine.name)
+        people.out_of_maintenance(simulation, machine.name)
         if since_s >= CONFIRM_AFTER_S:
             _reboot_if_lost(machine)
 

@@ -53,7 +53,7 @@ class Player:
         if self.scenario.mend:
             recover(simulation)
         for violation in simulation.truth.violations:
-            simulation.journal.lines.append(f"{violation.at_s:9.3f} !!       {violation.text}")
+            simulation.journal.lines.append(f"{violation.at_s:7.1f} !!       {violation.text}")
         truth = simulation.truth
         return Outcome(
             tuple(simulation.journal.lines), tuple(truth.violations), simulation.engine.now_s, simulation.engine.steps

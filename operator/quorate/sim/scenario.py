@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import ValidationError
 
+from quorate.api.cluster import ClusterSpec
+from quorate.api.common import Model
+from quorate.api.haresource import HAResourceSpec
 from quorate.core.timing import Profile
 from quorate.sim import faults, people  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
@@ -26,6 +30,7 @@ _KEYS: Final = (
     "profile",
     "guests",
     "clocks",
+    "jitter",
     "firmware",
     "cluster",
     "timeline",
@@ -33,7 +38,8 @@ _KEYS: Final = (
     "then",
 )
 _BEHAVIOUR: Final = {"ready": "ready_s", "stops": "stops_s"}
-_SPEC: Final = ("maxRestart", "maxRelocate", "state", "startTimeout")
+_SPEC: Final = tuple(one.alias or name for name, one in HAResourceSpec.model_fields.items() if name != "guest")
+"""What a guest may say of its HAResource: whatever there is."""
 MOST_DRIFT: Final = 0.005
 MOST_NODES: Final = 32
 
@@ -109,7 +115,8 @@ class _Reader:
             guests=guests,
             rates=self.clocks(given.get("clocks"), names),
             firmware_s=self.time(given.get("firmware"), 5.0),
-            cluster=self.plain(given.get("cluster")),
+            jitter=self.choice(given.get("jitter"), "false", ("true", "false")) == "true",
+            cluster=self.cluster(given.get("cluster")),
         )
         lasts = given.get("lasts")
         timeline = self.timeline(given.get("timeline"), names)
@@ -158,12 +165,13 @@ class _Reader:
             raise self.fail(node, f"{text!r} is unknown. Allowed: {', '.join(allowed)}")
         return text
 
-    def plain(self, node: Any) -> dict[str, Any]:
-        """Any mapping, as it is."""
+    def cluster(self, node: Any) -> dict[str, Any]:
+        """The Cluster's spec, beside profile and watchdogs."""
         if node is None:
             return {}
         self.mapping(node, "cluster")
         found: dict[str, Any] = yaml.SafeLoader("").construct_document(node)
+        self.check(node, ClusterSpec, found)
         return found
 
     def nodes(self, node: Any) -> tuple[str, ...]:
@@ -192,7 +200,17 @@ class _Reader:
             values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
         loader = yaml.SafeLoader("")
         spec: dict[str, Any] = {key: loader.construct_document(given[key]) for key in _SPEC if key in given}
+        self.check(node, HAResourceSpec, spec | {"guest": {"container": {"spec": {}}}})
         return GuestSetting(spec, Behaviour(**values))
+
+    def check(self, node: Any, model: type[Model], spec: dict[str, Any]) -> None:
+        """What no API server would take is wrong here as well."""
+        try:
+            model.model_validate(spec)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise self.fail(node, f"{where}: {first['msg']}, found {first['input']!r}") from error
 
     def clocks(self, node: Any, names: Names) -> Mapping[str, float]:
         """Node or manager -> its clock's rate, as `+0.5%`."""

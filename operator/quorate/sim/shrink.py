@@ -69,6 +69,7 @@ def as_yaml(scenario: Scenario) -> str:
         "nodes": len(setting.nodes),
         "managers": setting.managers,
         "profile": setting.profile,
+        "jitter": setting.jitter,
         "firmware": f"{setting.firmware_s:g}s",
         "clocks": {name: f"{100 * (rate - 1):+.12g}%" for name, rate in setting.rates.items()},
         "guests": guests,

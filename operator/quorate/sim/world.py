@@ -53,6 +53,8 @@ class Setting:
     guests: Mapping[str, GuestSetting] = field(default_factory=lambda: {"web": GuestSetting()})
     rates: Mapping[str, float] = field(default_factory=dict)
     firmware_s: float = 5.0
+    jitter: bool = False
+    """Do messages take different times, and so overtake each other?"""
     cluster: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -139,7 +141,7 @@ class Simulation:
         store.create(store.resources[table], "", body)
 
     def _link(self, name: str) -> Link:
-        return Link(self.server, name, str(self.setting.seed))
+        return Link(self.server, name, str(self.setting.seed), jitter=self.setting.jitter)
 
     def _uid(self) -> str:
         return f"{self.random.getrandbits(64):016x}"
