@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
+from warnings import catch_warnings, filterwarnings
 
 EPOCH_S: Final = 1_800_000_000.0
 """The wall clock when a run begins."""
@@ -24,13 +25,19 @@ GARBAGE_AFTER: Final = 200_000
 
 @contextmanager
 def unhurried() -> Iterator[None]:
-    """Meanwhile garbage is collected seldom: a run makes much that is short-lived, and few cycles."""
+    """Meanwhile garbage is collected seldom: a run makes much that is short-lived, and few cycles.
+
+    Of a process that was killed, coroutines are left that nobody will ever await; that is no news.
+    """
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_AFTER, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+    with catch_warnings():
+        filterwarnings("ignore", message="coroutine .* was never awaited")
+        try:
+            yield
+        finally:
+            gc.collect()
+            gc.set_threshold(*before)
 
 
 class Timer:
@@ -61,12 +68,15 @@ class Engine:
     def soon(self, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:
         """At this moment, after what is due already."""
         timer = Timer(owner, callback, args)
-        self._ready.append(timer)
+        if owner is None or owner.alive:  # what is left of a dead one may still ask when it is collected
+            self._ready.append(timer)
         return timer
 
     def at(self, when_s: float, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:
         """At a moment of true time."""
         timer = Timer(owner, callback, args)
+        if owner is not None and not owner.alive:
+            return timer
         self._count += 1
         heapq.heappush(self._queue, (max(when_s, self.now_s), self._count, timer))
         return timer

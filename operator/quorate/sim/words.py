@@ -89,23 +89,26 @@ def understand(text: str, names: Names, words: Collection[Word] | None = None) -
     lasts_s = None
     if len(parts) > 2 and parts[-2] == "for":
         lasts_s, parts = duration(parts[-1]), parts[:-2]
-    closest: WordError | None = None
+    closest: tuple[int, WordError] | None = None
     for one in known:
         pattern = one.pattern.split()
         fixed = [at for at, part in enumerate(pattern) if not part.isupper()]
         if len(pattern) != len(parts) or any(pattern[at] != parts[at] for at in fixed):
             continue
+        values = []
         try:
-            pairs = zip(pattern, parts, strict=True)
-            values = tuple(_value(part, given, names) for part, given in pairs if part.isupper())
+            for part, given in zip(pattern, parts, strict=True):
+                if part.isupper():
+                    values.append(_value(part, given, names))
         except WordError as error:
-            closest = error
+            if closest is None or len(values) > closest[0]:
+                closest = (len(values), error)
             continue
         if lasts_s is not None and one.undo is None:
             raise WordError(f"{text!r}: {one.pattern!r} does not end by itself: leave out `for`")
-        return Deed(text, one, values, lasts_s)
+        return Deed(text, one, tuple(values), lasts_s)
     if closest is not None:
-        raise WordError(f"{text!r}: {closest}") from closest
+        raise WordError(f"{text!r}: {closest[1]}") from closest[1]
     raise WordError(f"{text!r} is unknown. Allowed: {'; '.join(one.pattern for one in known)}")
 
 
