@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import agent, page, planning, power_loss, scale, soak
+from tests.bench import agent, page, planning, power_loss, scale, simulator, soak
 from tests.bench.lines import Line, about, missed, tell
 
 
@@ -31,6 +31,7 @@ BENCHMARKS = {
     "agent": Benchmark(agent.arguments, agent.measure, "memory and processor time of the agent"),
     "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),
     "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
+    "simulator": Benchmark(simulator.arguments, simulator.measure, "what virtual time costs"),
 }
 
 

@@ -55,6 +55,12 @@ A late pet is a renewal confirmed too late to pet, or a pet more than r + d afte
 watchdog resets the node. The same half hour beside builds and test runs on the same two cores reset two healthy nodes: both
 agents had stood still for longer than d = 1.5 s between a renewal and its pet, and then a node must not go on.""",
     ),
+    "simulator": (
+        "The simulator",
+        """\
+Processor time of one core. A quiet ten minutes of three nodes, two managers and a guest; and a minute of chaos with every
+kind of fault, from the boots to the last guest that runs again (`times real`: simulated time through processor time).""",
+    ),
     "planning": (
         "Planning alone",
         """\

@@ -31,12 +31,14 @@ def unhurried() -> Iterator[None]:
     """
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_AFTER, 50, 50)
+    gc.freeze()  # what was there before need not be looked through at the end
     with catch_warnings():
         filterwarnings("ignore", message="coroutine .* was never awaited")
         try:
             yield
         finally:
             gc.collect()
+            gc.unfreeze()
             gc.set_threshold(*before)
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from quorate.sim import chaos
+from quorate.sim.hopes import HOPES
 from quorate.sim.scenario import Expect, ScenarioError, read
 from quorate.sim.shrink import as_yaml
+from quorate.sim.words import WORDS
 
 
 def scenario(folder: Path, text: str):
@@ -88,3 +90,14 @@ def test_what_chaos_made_is_written_so_that_it_is_read_again(tmp_path):
     ]
     assert (found.mend, found.setting.guests.keys()) == (True, made.setting.guests.keys())
     assert found.setting.rates == pytest.approx(made.setting.rates)
+
+
+def test_the_documentation_has_every_sentence_and_no_other():
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text()
+    listed = {line.strip() for line in page.splitlines() if line.startswith("    ")}
+    words = {word.pattern + ("  *" if word.undo else "") for word in (*WORDS, *HOPES)}
+    assert words <= listed
+    looks_like_one = {
+        line for line in listed if line.removesuffix("  *").split()[-1].isupper() and "quorate" not in line
+    }
+    assert looks_like_one <= words
