@@ -11,8 +11,8 @@ import gc
 import heapq
 from asyncio.events import _set_running_loop
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 from warnings import catch_warnings, filterwarnings
 
@@ -25,21 +25,16 @@ GARBAGE_AFTER: Final = 200_000
 
 @contextmanager
 def unhurried() -> Iterator[None]:
-    """Meanwhile garbage is collected seldom: a run makes much that is short-lived, and few cycles.
-
-    Of a process that was killed, coroutines are left that nobody will ever await; that is no news.
-    """
+    """Meanwhile garbage is collected seldom: a run makes much that is short-lived, and few cycles."""
     before = gc.get_threshold()
     gc.set_threshold(GARBAGE_AFTER, 50, 50)
     gc.freeze()  # what was there before need not be looked through at the end
-    with catch_warnings():
-        filterwarnings("ignore", message="coroutine .* was never awaited")
-        try:
-            yield
-        finally:
-            gc.collect()
-            gc.unfreeze()
-            gc.set_threshold(*before)
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.unfreeze()
+        gc.set_threshold(*before)
 
 
 class Timer:
@@ -184,6 +179,19 @@ class Loop(Process):
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coro, loop=cast("asyncio.AbstractEventLoop", self), **options)
+
+    def kill(self) -> None:
+        """Its tasks end where they are, as soon as none of them is at work."""
+        super().kill()
+        self.engine.soon(self.bury)
+
+    def bury(self) -> None:
+        """Close what nobody will ever await; coroutines that had not even begun are no news."""
+        with catch_warnings():
+            filterwarnings("ignore", message="coroutine .* was never awaited")
+            for task in asyncio.all_tasks(cast("asyncio.AbstractEventLoop", self)):
+                with suppress(Exception):
+                    cast("Coroutine[Any, Any, Any]", task.get_coro()).close()
 
     def get_debug(self) -> bool:
         return False

@@ -54,10 +54,10 @@ class Player:
             recover(simulation)
         for violation in simulation.truth.violations:
             simulation.journal.lines.append(f"{violation.at_s:7.1f} !!       {violation.text}")
-        truth = simulation.truth
-        return Outcome(
-            tuple(simulation.journal.lines), tuple(truth.violations), simulation.engine.now_s, simulation.engine.steps
-        )
+        truth, engine = simulation.truth, simulation.engine
+        outcome = Outcome(tuple(simulation.journal.lines), tuple(truth.violations), engine.now_s, engine.steps)
+        simulation.end()
+        return outcome
 
     def _happen(self, moment: Moment) -> None:
         for one in moment.what:

@@ -100,6 +100,12 @@ class Simulation:
         """Let time pass up to that moment, or until `stop` holds."""
         self.engine.run(until_s, stop)
 
+    def end(self) -> None:
+        """Nothing goes on any more."""
+        for manager in self.managers.values():
+            manager.kill()
+        self.engine.run(self.engine.now_s)
+
     # -- how it begins ----------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
