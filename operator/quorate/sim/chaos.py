@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from quorate.core.types import Wanted
 from quorate.sim.play import Player
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
 from quorate.sim.words import Names, understand
-from quorate.sim.world import GuestSetting, Setting
+from quorate.sim.world import NAMESPACE, GuestSetting, Setting
 
 BEGINS_S: Final = 20.0
 LASTS_S: Final = 180.0
@@ -63,7 +63,21 @@ _MANY: Final = {
     "delete GUEST": 1,
     "create GUEST again": 2,
     "put NODE into maintenance": 1,
+    "put NODE into maintenance for TIME": 4,
     "take NODE out of maintenance": 2,
+    "give GUEST priority NUMBER": 1,
+    "start GUEST after GUEST": 2,
+    "start GUEST after nobody": 1,
+    "keep GUEST on NODE for TIME": 1,
+    "keep GUEST on NODE or NODE": 1,
+    "let GUEST prefer NODE": 1,
+    "let GUEST prefer NODE then NODE": 2,
+    "keep GUEST with GUEST": 3,
+    "keep GUEST apart from GUEST": 4,
+    "drop rules of GUEST": 3,
+    "let GUEST stay": 1,
+    "let GUEST fail back": 1,
+    "take times of PROFILE": 1,
     "expect NUMBER votes": 1,
     "copy the store": 1,
     "put the copy back": 1,
@@ -101,12 +115,22 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         nodes=tuple(every),
         managers=managers,
         profile=random.choice(_PROFILES),
-        guests={f"g{number}": GuestSetting({"maxRestart": 3, "maxRelocate": 3}) for number in range(1, guests + 1)},
+        guests={f"g{number}": GuestSetting(_spec(random, number)) for number in range(1, guests + 1)},
         rates={name: 1 + random.uniform(-0.005, 0.005) for name in drifting},
         firmware_s=random.choice((2.0, 5.0, 15.0)),
         jitter=True,
     )
     return Scenario(setting, tuple(_moments(random, names_of(setting))), mend=True)
+
+
+def _spec(random: Random, number: int) -> dict[str, Any]:
+    """Some guests matter more than others, and some start after another one."""
+    spec: dict[str, Any] = {"maxRestart": 3, "maxRelocate": 3}
+    if random.random() < 0.3:
+        spec["priority"] = random.randint(-2, 2)
+    if number > 1 and random.random() < 0.3:
+        spec["startAfter"] = [f"{NAMESPACE}/g{random.randint(1, number - 1)}"]
+    return spec
 
 
 def _moments(random: Random, names: Names) -> Iterable[Moment]:
@@ -133,6 +157,8 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
                 return random.choice(list(names.guests))
             case "CLIENT":
                 return random.choice([*names.nodes, *names.managers, "leader"])
+            case "PROFILE":
+                return random.choice(_PROFILES)
             case "WANTED":
                 return str(random.choice(list(Wanted)))
             case "TIME":

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from quorate.core.types import GuestState, Wanted
+from quorate.api.schema import Json
+from quorate.core.types import NodeState, Wanted
 from quorate.sim.words import Word
 
 if TYPE_CHECKING:
@@ -47,6 +48,37 @@ def _booted(simulation: "Simulation", node: str, times: int) -> bool:
     return simulation.machines[node].boots == times
 
 
+def _with(simulation: "Simulation", guest: str, other: str) -> bool:
+    return len(simulation.where(guest)) == 1 and simulation.where(guest) == simulation.where(other)
+
+
+def _apart(simulation: "Simulation", guest: str, other: str) -> bool:
+    here, there = simulation.where(guest), simulation.where(other)
+    return bool(here) and bool(there) and not set(here) & set(there)
+
+
+def _drained(simulation: "Simulation", node: str) -> bool:
+    return condition(simulation.node(node), "Drained") == "True"
+
+
+def _tainted(simulation: "Simulation", node: str) -> bool:
+    return simulation.tainted(node)
+
+
+def _honoured(simulation: "Simulation") -> bool:
+    return condition(simulation.cluster(), "RulesHonoured") == "True"
+
+
+def _ignored(simulation: "Simulation", number: int) -> bool:
+    return len(((simulation.cluster() or {}).get("status") or {}).get("ignoredRules", [])) == number
+
+
+def condition(found: Json | None, kind: str) -> str:
+    """The status of one of an object's conditions; empty where it has none of that type."""
+    conditions = ((found or {}).get("status") or {}).get("conditions") or []
+    return next((str(one["status"]) for one in conditions if one["type"] == kind), "")
+
+
 def _not(hope: Callable[..., bool]) -> Callable[..., bool]:
     return lambda *values: not hope(*values)
 
@@ -55,14 +87,21 @@ HOPES: Final = (
     Word("GUEST on NODE", _on),
     Word("GUEST not on NODE", _not(_on)),
     Word("GUEST nowhere", _nowhere),
+    Word("GUEST with GUEST", _with),
+    Word("GUEST apart from GUEST", _apart),
     Word("GUEST is GUESTSTATE", _guest_is),
     Word("GUEST is gone", _gone),
     Word("NODE is NODESTATE", _node_is),
     Word("NODE has an incident", _incident),
     Word("NODE has no incident", _not(_incident)),
+    Word("NODE is drained", _drained),
+    Word("NODE is tainted", _tainted),
+    Word("NODE is not tainted", _not(_tainted)),
     Word("NODE booted NUMBER times", _booted),
     Word("quorum", _quorum),
     Word("no quorum", _not(_quorum)),
+    Word("rules are honoured", _honoured),
+    Word("NUMBER rules are ignored", _ignored),
     Word("history is questioned", _rewind),
     Word("history is in order", _not(_rewind)),
 )
@@ -79,5 +118,24 @@ def down(simulation: "Simulation") -> list[str]:
     return found
 
 
-def in_error(simulation: "Simulation") -> list[str]:
-    return [name for name in simulation.wanted() if simulation.state(name) == GuestState.ERROR]
+def amiss(simulation: "Simulation") -> list[str]:
+    """What is not as it is wished once all is well: guests that are down, nodes that are not back, rules not followed."""
+    found = down(simulation)
+    for name in simulation.machines:
+        status = (simulation.node(name) or {}).get("status") or {}
+        if status.get("state") != NodeState.ONLINE or simulation.tainted(name):
+            found.append(f"{name} is {status.get('state')}: {status.get('message')}")
+    return found or _astray(simulation)
+
+
+def _astray(simulation: "Simulation") -> list[str]:
+    """Guests that run against a rule though all are up, and those that did not come back after a maintenance."""
+    found = []
+    board = next((manager.board() for manager in simulation.managers.values() if manager.leads), None)
+    if board is not None:
+        found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in board.broken()]
+    for name in simulation.wanted():
+        home = ((simulation.guest(name) or {}).get("status") or {}).get("maintenanceNode")
+        if home:
+            found.append(f"{name} is still to go back to {home}")
+    return found

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Final
 
 from quorate.core.actions import Plan
+from quorate.core.board import Board, board_of
 from quorate.core.invariants import check
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.core.world import World
@@ -203,6 +204,15 @@ class Manager:
         """Does it lead the Cluster, by its own clock?"""
         tickers = self.replica.tickers.values() if self.replica is not None else ()
         return any(ticker.cluster and ticker.elector.valid() for ticker in tickers)
+
+    def board(self) -> Board:
+        """Its view of the rules and of everybody's place."""
+        tickers = self.replica.tickers.values() if self.replica is not None else ()
+        for ticker in tickers:
+            world = ticker.look() if isinstance(ticker, ClusterTicker) else None
+            if world is not None:
+                return board_of(world)
+        return Board()
 
     def _judge(self, world: World, made: Plan) -> None:
         for breach in check(world, made):

@@ -10,7 +10,7 @@ from quorate.agent.lease import Outcome
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import GuestState
 from quorate.sim import faults, people
-from quorate.sim.hopes import down
+from quorate.sim.hopes import amiss
 from quorate.sim.machine import Machine
 from quorate.sim.server import FAIR
 from quorate.sim.world import Simulation
@@ -25,17 +25,18 @@ def recover(simulation: Simulation) -> None:
     healed_s = simulation.engine.now_s
     while simulation.engine.now_s < healed_s + bound_s(simulation):
         simulation.run(simulation.engine.now_s + LOOKS_EVERY_S, lambda: bool(simulation.truth.violations))
-        if simulation.truth.violations or (not down(simulation) and not _questions(simulation)):
+        if simulation.truth.violations or (not amiss(simulation) and not _questions(simulation)):
             return
         look(simulation, simulation.engine.now_s - healed_s)
-    for text in down(simulation):
+    for text in amiss(simulation):
         simulation.truth.stuck(simulation.engine.now_s, text)
 
 
 def bound_s(simulation: Simulation) -> float:
     """Suspicion, release, a start, and a person who looks twice, each with room to spare."""
-    timing = PROFILES[Profile(simulation.setting.profile)]
-    return 2 * timing.release_after_s + 120.0
+    wished = ((simulation.cluster() or {}).get("spec") or {}).get("timing", {}).get("profile")
+    profiles = {Profile(simulation.setting.profile), Profile(wished or simulation.setting.profile)}
+    return 2 * max(PROFILES[one].release_after_s for one in profiles) + 120.0
 
 
 def _questions(simulation: Simulation) -> bool:

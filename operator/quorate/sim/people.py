@@ -166,16 +166,18 @@ def confirm_another(simulation: "Simulation", node: str) -> None:
     _confirm(simulation, node, "n0-other")
 
 
-@word("put NODE into maintenance")
+def out_of_maintenance(simulation: "Simulation", node: str) -> None:
+    change: Json = {"maintenance": None}
+    edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | change})
+
+
+@word("put NODE into maintenance", out_of_maintenance, "maintenance")
 def into_maintenance(simulation: "Simulation", node: str) -> None:
     change: Json = {"maintenance": {"enabled": True, "reason": "test"}}
     edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | change})
 
 
-@word("take NODE out of maintenance")
-def out_of_maintenance(simulation: "Simulation", node: str) -> None:
-    change: Json = {"maintenance": None}
-    edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | change})
+word("take NODE out of maintenance")(out_of_maintenance)
 
 
 @word("expect NUMBER votes")

@@ -15,7 +15,7 @@ from quorate.api.cluster import ClusterSpec
 from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.core.timing import Profile
-from quorate.sim import faults, people  # noqa: F401 - they bring their words
+from quorate.sim import faults, people, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
 from quorate.sim.machine import Behaviour
 from quorate.sim.words import Deed, Names, Word, WordError, duration, understand
@@ -32,6 +32,7 @@ _KEYS: Final = (
     "clocks",
     "jitter",
     "firmware",
+    "zones",
     "cluster",
     "timeline",
     "lasts",
@@ -116,6 +117,7 @@ class _Reader:
             rates=self.clocks(given.get("clocks"), names),
             firmware_s=self.time(given.get("firmware"), 5.0),
             jitter=self.choice(given.get("jitter"), "false", ("true", "false")) == "true",
+            zones=self.zones(given.get("zones"), names),
             cluster=self.cluster(given.get("cluster")),
         )
         lasts = given.get("lasts")
@@ -227,6 +229,12 @@ class _Reader:
                 raise self.fail(value, f"{text!r} is no drift: write -0.5% to +0.5%")
             rates[name] = 1 + drift
         return rates
+
+    def zones(self, node: Any, names: Names) -> Mapping[str, str]:
+        """Node -> its zone."""
+        if node is None:
+            return {}
+        return {name: self.text(value, "a zone") for name, value in self.mapping(node, "zones", names.nodes).items()}
 
     def timeline(self, node: Any, names: Names) -> tuple[Moment, ...]:
         if node is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from quorate.core.timing import parse_duration
+from quorate.core.timing import PROFILES, parse_duration
 from quorate.core.types import GuestState, NodeState, Wanted
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "GUEST": names.guests,
         "CLIENT": [*names.nodes, *managers],
         "WANTED": list(Wanted),
+        "PROFILE": list(PROFILES),
         "GUESTSTATE": list(GuestState),
         "NODESTATE": list(NodeState),
     }

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from quorate.api.schema import Json
 from quorate.api.wire import format_instant
+from quorate.core.board import ZONE_LABEL
 from quorate.core.types import (
     AGENT_NAMESPACE,
+    FENCE_TAINT,
     GROUP,
     SYSTEM_NAMESPACE,
     VERSION,
@@ -55,6 +57,7 @@ class Setting:
     firmware_s: float = 5.0
     jitter: bool = False
     """Do messages take different times, and so overtake each other?"""
+    zones: Mapping[str, str] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -119,7 +122,8 @@ class Simulation:
         )
         for name in self.machines:
             ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-            self.put("nodes", {"metadata": {"name": name, "labels": {}}, "spec": {}, "status": ready})
+            labels = {ZONE_LABEL: self.setting.zones[name]} if name in self.setting.zones else {}
+            self.put("nodes", {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": ready})
         spec: Json = {
             "timing": {"profile": self.setting.profile},
             "fencing": {"acceptedWatchdogs": ["External"]},
@@ -209,6 +213,11 @@ class Simulation:
     def state(self, name: str) -> str:
         found = self.guest(name)
         return str(((found or {}).get("status") or {}).get("state", ""))
+
+    def tainted(self, name: str) -> bool:
+        """Is our taint on the node?"""
+        taints = ((self.find(KUBE_NODES, "", name) or {}).get("spec") or {}).get("taints") or []
+        return any(one["key"] == FENCE_TAINT for one in taints)
 
     def wanted(self) -> list[str]:
         """Guests that should run."""

@@ -1,0 +1,136 @@
+"""What people wish of guests: when they start, where they run, with whom and away from whom; and how quick it all is."""
+
+from typing import TYPE_CHECKING
+
+from quorate.api.schema import Json
+from quorate.core.rules import Affinity
+from quorate.sim.people import CLUSTER, NAMESPACE, edit
+from quorate.sim.server import OURS
+from quorate.sim.words import word
+
+if TYPE_CHECKING:
+    from quorate.sim.world import Simulation
+
+
+def _guest(simulation: "Simulation", guest: str, **change: object) -> None:
+    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | change})
+
+
+# -- order --------------------------------------------------------------------------------------------------------------
+
+
+@word("give GUEST priority NUMBER", fault="order changed")
+def priority(simulation: "Simulation", guest: str, number: int) -> None:
+    _guest(simulation, guest, priority=number)
+
+
+@word("start GUEST after GUEST", fault="order changed")
+def start_after(simulation: "Simulation", guest: str, other: str) -> None:
+    _guest(simulation, guest, startAfter=[f"{NAMESPACE}/{other}"])
+
+
+@word("start GUEST after nobody")
+def start_after_nobody(simulation: "Simulation", guest: str) -> None:
+    _guest(simulation, guest, startAfter=[])
+
+
+# -- rules --------------------------------------------------------------------------------------------------------------
+
+
+def drop_rules(simulation: "Simulation", *guests: str) -> None:
+    """All rules that name one of these; without names all."""
+    named = {f"{NAMESPACE}/{guest}" for guest in guests}
+
+    def change(old: Json) -> Json:
+        rules = [one for one in old["spec"].get("rules", []) if named and not named & set(one["guests"]["names"])]
+        return old | {"spec": old["spec"] | {"rules": rules}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+def _write_rule(simulation: "Simulation", name: str, guests: list[str], **what: Json) -> None:
+    """A rule of that name, instead of the one that had it."""
+    rule = {"name": name, "guests": {"names": [f"{NAMESPACE}/{guest}" for guest in guests]}, **what}
+
+    def change(old: Json) -> Json:
+        others = [one for one in old["spec"].get("rules", []) if one["name"] != name]
+        return old | {"spec": old["spec"] | {"rules": [*others, rule]}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+def _nodes(simulation: "Simulation", guest: str, priorities: dict[str, int], *, strict: bool) -> None:
+    nodes = [{"name": node, "priority": priority} for node, priority in priorities.items()]
+    _write_rule(simulation, f"{guest}-nodes", [guest], nodeAffinity={"nodes": nodes, "strict": strict})
+
+
+def _no_nodes(simulation: "Simulation", guest: str, *_: str) -> None:
+    def change(old: Json) -> Json:
+        rules = [one for one in old["spec"].get("rules", []) if one["name"] != f"{guest}-nodes"]
+        return old | {"spec": old["spec"] | {"rules": rules}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+@word("keep GUEST on NODE", _no_nodes, "rule changed")
+def keep_on(simulation: "Simulation", guest: str, node: str) -> None:
+    """Strict: nowhere else."""
+    _nodes(simulation, guest, {node: 0}, strict=True)
+
+
+@word("keep GUEST on NODE or NODE", _no_nodes, "rule changed")
+def keep_on_two(simulation: "Simulation", guest: str, node: str, other: str) -> None:
+    _nodes(simulation, guest, dict.fromkeys((node, other), 0), strict=True)
+
+
+@word("let GUEST prefer NODE", _no_nodes, "rule changed")
+def prefer(simulation: "Simulation", guest: str, node: str) -> None:
+    _nodes(simulation, guest, {node: 0}, strict=False)
+
+
+@word("let GUEST prefer NODE then NODE", _no_nodes, "rule changed")
+def prefer_in_order(simulation: "Simulation", guest: str, node: str, then: str) -> None:
+    _nodes(simulation, guest, {then: 1, node: 2}, strict=False)
+
+
+def _peers(simulation: "Simulation", guest: str, other: str, affinity: Affinity) -> None:
+    name = f"{guest}-{affinity.lower()}-{other}"
+    _write_rule(simulation, name, [guest, other], guestAffinity={"affinity": str(affinity)})
+
+
+@word("keep GUEST with GUEST", drop_rules, "rule changed")
+def keep_with(simulation: "Simulation", guest: str, other: str) -> None:
+    if guest != other:
+        _peers(simulation, guest, other, Affinity.TOGETHER)
+
+
+@word("keep GUEST apart from GUEST", drop_rules, "rule changed")
+def keep_apart(simulation: "Simulation", guest: str, other: str) -> None:
+    if guest != other:
+        _peers(simulation, guest, other, Affinity.APART)
+
+
+word("drop rules of GUEST")(drop_rules)
+word("drop all rules")(drop_rules)
+
+
+@word("let GUEST fail back")
+def fail_back(simulation: "Simulation", guest: str) -> None:
+    _guest(simulation, guest, failback=True)
+
+
+@word("let GUEST stay")
+def stay(simulation: "Simulation", guest: str) -> None:
+    """Failback off: it returns to no node that a rule prefers."""
+    _guest(simulation, guest, failback=False)
+
+
+# -- times --------------------------------------------------------------------------------------------------------------
+
+
+@word("take times of PROFILE", fault="profile changed")
+def profile(simulation: "Simulation", name: str) -> None:
+    def change(old: Json) -> Json:
+        return old | {"spec": old["spec"] | {"timing": {"profile": name}}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
