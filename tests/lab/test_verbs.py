@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from quorate.core.status import GuestStatus
-from quorate.core.types import NodeState
+from quorate.core.types import GuestState, NodeState
+from quorate.kube.resources import STORAGES
 from quorate.lab.options import Options
 from tests import real
 from tests.lab.conftest import KINDS, Run
-from tests.lab.scene import Scene, judged, own_cache, running
+from tests.lab.scene import STORAGE, Scene, judged, own_cache, running
 
 pytestmark = pytest.mark.lab
 
@@ -33,7 +34,8 @@ def lab(request: pytest.FixtureRequest, cache: None) -> Iterator[object]:
 async def scene(lab: object) -> AsyncIterator[Scene]:
     with judged(lab) as scene:  # type: ignore[arg-type]
         await scene.until_whole()
-        scene.share_storage()
+        if not scene.raw(STORAGES, STORAGE):
+            scene.share_storage()
         yield scene
         await scene.heal()
 
@@ -58,3 +60,23 @@ async def test_maintenance(scene: Scene, web: GuestStatus, run: Run) -> None:
     assert ended.out == "node1 is online, and every guest that had left it is back\n", ended
     assert scene.runs("node1")
     await scene.until("the judges to see it there", lambda: scene.ran_on() == ["node1", there.node, "node1"])
+
+
+@pytest.mark.parametrize(("policy", "waits"), [("Conditional", True), ("Failover", False)])
+async def test_a_host_that_reboots(scene: Scene, web: GuestStatus, run: Run, policy: str, waits: bool) -> None:
+    """Conditional: its guest waits for it. Failover: it starts elsewhere at once."""
+    scene.change_cluster(shutdownPolicy=policy)
+    switch = asyncio.create_task(asyncio.to_thread(scene.switch, "node1", "reboot"))
+    try:
+        if waits:
+            await scene.until("it to wait", lambda: scene.guest().state is GuestState.FREEZE)
+            said = run("list").out + run("status").out
+            assert "waits for that node (spec.shutdownPolicy Conditional)" in said
+            await scene.until_runs("node1")
+            assert scene.guest().recovery is None
+            await scene.until("the judges to see it there again", lambda: scene.ran_on() == ["node1", "node1"])
+        else:
+            await scene.until_runs("node2")
+    finally:
+        await switch
+        scene.change_cluster(shutdownPolicy="Conditional")

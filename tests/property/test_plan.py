@@ -14,7 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from quorate.core.board import board_of
 from quorate.core.load import Size, Usage
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.types import CpuPolicy, GuestKey, GuestState, Instant, NodeName, SchedulingMode, Wanted
+from quorate.core.types import (
+    CpuPolicy,
+    Going,
+    GuestKey,
+    GuestState,
+    Instant,
+    NodeName,
+    SchedulingMode,
+    ShutdownPolicy,
+    Wanted,
+)
 from quorate.core.world import Template
 from tests.toy import Manager, Toy, wanted
 
@@ -77,6 +87,15 @@ class Chaos(RuleBasedStateMachine):
     @rule(node=NODES)
     def reset(self, node: str) -> None:
         self.toy.reset(node)
+
+    @rule(node=NODES, going=st.sampled_from(["", *Going]))
+    def shut_down(self, node: str, going: str) -> None:
+        if self.toy.machines[node].on:
+            self.toy.shut_down(node, going)
+
+    @rule(policy=st.sampled_from(list(ShutdownPolicy)))
+    def shutdown_policy(self, policy: ShutdownPolicy) -> None:
+        self.toy.set_spec(shutdown_policy=policy)
 
     @rule(node=NODES, up=st.booleans())
     def network(self, node: str, up: bool) -> None:
@@ -258,7 +277,7 @@ class Chaos(RuleBasedStateMachine):
         self.late = None
         for name, machine in toy.machines.items():
             machine.network, machine.kubelet, machine.frozen, machine.leaving = True, True, False, False
-            machine.agent, machine.giving_up = True, False
+            machine.agent, machine.giving_up, machine.going = True, False, ""
             if not machine.on:
                 toy.power_on(name)
             if name in toy.nodes:

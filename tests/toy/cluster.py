@@ -13,6 +13,7 @@ from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import (
     PROTOCOL,
     WRONG_BOOT_EXIT,
+    Going,
     GuestKey,
     NodeName,
     Uid,
@@ -108,9 +109,13 @@ class Toy:
 
     def set_rules(self, *rules: Rule) -> None:
         """A person writes spec.rules."""
+        self.set_spec(rules=rules)
+
+    def set_spec(self, **changes: object) -> None:
+        """A person edits the Cluster."""
         self.cluster = replace(
             self.cluster,
-            spec=replace(self.cluster.spec, rules=rules),
+            spec=replace(self.cluster.spec, **changes),  # type: ignore[arg-type]
             generation=self.cluster.generation + 1,
             resource_version=self.version(),
         )
@@ -147,7 +152,15 @@ class Toy:
         machine.guard, machine.orders = None, selffence.Orders()
         machine.began.clear()
         machine.leaving = machine.giving_up = False
+        machine.going = ""
         machine.next_renewal_s = self.now_s
+
+    def shut_down(self, name: str, going: str = Going.POWER_OFF) -> None:
+        """The way down of a clean shutdown begins: the kubelet ends the guests, then the agent says farewell and goes."""
+        machine = self.machines[NodeName(name)]
+        machine.leaving, machine.going = True, going
+        for process in machine.processes.values():
+            process.stopping_s = min(process.stopping_s or self.now_s + 1.0, self.now_s + 1.0)
 
     def reset(self, name: str) -> None:
         """A watchdog's or a person's reset: off, and on again after the firmware."""
@@ -315,6 +328,7 @@ class Toy:
             idle=tuple(uid for uid in machine.orders.asks if uid not in here),
             gone=tuple(uid for uid in machine.orders.asks if uid not in here and uid not in listed),
             highest_term=machine.orders.highest_term,
+            going=machine.going,
             rewound=guard.rewound,
         )
 
@@ -359,7 +373,8 @@ class Toy:
             self._report(pod, phase="Running", ready=pod.key not in self.slow, containers=(state,))
             return
         if uid in machine.began:  # it ran in this boot and has ended
-            self._terminated(pod, 137 if view.deleting else 1, "Error")
+            ended_by = "Terminated" if machine.going and not view.deleting else ""
+            self._terminated(pod, 137 if view.deleting else 1, "Error", ended_by)
             return
         if all(container.state == "terminated" for container in view.containers):
             return
@@ -382,9 +397,9 @@ class Toy:
         else:
             machine.processes[uid] = Process(pod.key, uid)
 
-    def _terminated(self, pod: Pod, code: int, reason: str) -> None:
+    def _terminated(self, pod: Pod, code: int, reason: str, ended_by: str = "") -> None:
         ended = ContainerView("main", False, "terminated", reason != GUESSED, code, reason)
-        self._report(pod, phase="Failed", containers=(ended,))
+        self._report(pod, phase="Failed", containers=(ended,), reason=ended_by or pod.view.reason)
 
     def _report(self, pod: Pod, **changes: object) -> None:
         after = replace(pod.view, **{"ready": False, **changes})  # type: ignore[arg-type]

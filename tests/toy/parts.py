@@ -78,6 +78,7 @@ class Machine:
     began: set[Uid] = field(default_factory=set)
     next_renewal_s: float = 0.0
     leaving: bool = False
+    going: str = ""
     giving_up: bool = False
 
     @property

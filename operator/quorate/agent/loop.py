@@ -121,6 +121,8 @@ class Loop:
     retired: Callable[[], None] = lambda: None
     vacant: Callable[[], bool] = lambda: False
     """Has the agent that took over gone, and is this one the node's again?"""
+    going: Callable[[], str] = lambda: ""
+    """Is the host going down, and what comes then (`core.types.Going`)?"""
     ready_file: Path | None = None
     wake: Wake = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
@@ -254,6 +256,7 @@ class Loop:
             gone=tuple(sorted(gone)),
             rewound=self.lease.guard.rewound,
             latency_s=self.pace.latency_s(self.clock()),
+            going=self.going(),
         )
 
     def _seen_term(self) -> int:

@@ -13,7 +13,7 @@ from time import sleep
 from typing import Any, Final, NoReturn
 
 from quorate import __version__
-from quorate.agent import answer, boot, handover, keeper_link, metrics, watchdog
+from quorate.agent import answer, boot, handover, host, keeper_link, metrics, watchdog
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.handover import Claimant, Estate, Lock, Offer
@@ -159,13 +159,12 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
         loop.wake.set()
 
     reader.changed = changed
+    loop.going = lambda: host.going(arguments.shutdown_flag)
 
     def leave(*_: object) -> None:
         if loop.leave is None:
-            going = arguments.shutdown_flag
-            loop.leave = Leave(
-                keeper_link.told_s() or boot.now_s(), arguments.grace, lambda: any(flag.exists() for flag in going)
-            )
+            told_s = keeper_link.told_s() or boot.now_s()
+            loop.leave = Leave(told_s, arguments.grace, lambda: host.is_going(arguments.shutdown_flag))
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)

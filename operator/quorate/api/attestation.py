@@ -28,6 +28,7 @@ _KEYS = {
     "drained": "drained",
     "rewound": "rewound",
     "latency": "latency_s",
+    "going": "going",
 }
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "lease_uid": str,
@@ -46,6 +47,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "drained": bool,
     "rewound": int,
     "latency_s": (int, float),
+    "going": str,
 }
 
 

@@ -18,7 +18,7 @@ from quorate.api.common import (
 from quorate.api.rules import RULES_RULES, SpecRules
 from quorate.core.quorum import OverrideState
 from quorate.core.timing import Profile
-from quorate.core.types import CpuPolicy, EvidenceKind, SchedulingMode, WatchdogKind
+from quorate.core.types import CpuPolicy, EvidenceKind, SchedulingMode, ShutdownPolicy, WatchdogKind
 
 ALL_EVIDENCE = list(EvidenceKind)
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
@@ -147,6 +147,12 @@ class ClusterSpec(Model):
     rules: SpecRules = []
     """Where guests may run (ha-manager rules). Rules come before load. Those that contradict each other, or that cannot be
     satisfied, are ignored as a whole set: status.ignoredRules and the condition RulesHonoured say which and why."""
+    shutdown_policy: ShutdownPolicy = ShutdownPolicy.CONDITIONAL
+    """What becomes of the guests of a node that goes down cleanly. Conditional: they wait for it when it reboots, and start
+    elsewhere when it powers off or cannot tell. Freeze: they wait for it. Failover: they start elsewhere. Migrate: they
+    start elsewhere and return when it is back."""
+    freeze_timeout: Duration = "15m"
+    """How long guests wait for a node that went down cleanly, before they start elsewhere after all."""
 
 
 class VotesModel(Model):

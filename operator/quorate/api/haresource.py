@@ -101,6 +101,19 @@ class HAResourceSpec(Model):
     """Free text."""
 
 
+class FrozenModel(Model):
+    """A guest that waits for its node, which went down cleanly."""
+
+    node: str
+    """The node."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """The boot that ended."""
+    since: Timestamp
+    """Since when it waits."""
+    until: Timestamp
+    """Then it starts elsewhere, if the node is not back."""
+
+
 class InstanceModel(Model):
     """One start of the guest, on one boot of one node."""
 
@@ -192,7 +205,7 @@ class HAResourceStatusModel(Model):
     """Its sid, as Proxmox writes it: ct:namespace/name."""
     state: GuestState = GuestState.QUEUED
     """Queued, Starting, Started, RequestStop, Stopped, Relocate, Fence (its node is lost, waiting for proof), Recovery,
-    Ignored or Error."""
+    Freeze (its node went down cleanly, waiting for it), Ignored or Error."""
     since: Timestamp | None = None
     """Since when."""
     cluster_name: str = ""
@@ -211,6 +224,8 @@ class HAResourceStatusModel(Model):
     """Nodes on which it failed."""
     maintenance_node: str | None = None
     """The node that it left for maintenance, and to which it returns when that is over."""
+    frozen: FrozenModel | None = None
+    """In Freeze: the node that went down cleanly, and until when the guest waits for it."""
     tries: str = ""
     """Restarts and relocations used, of those allowed."""
     next_try: Timestamp | None = None

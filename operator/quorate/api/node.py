@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from quorate.api.common import Column, Conditions, Model, Name, Resource, Timestamp, rule, schema_extra
-from quorate.core.types import EvidenceKind, NodeState, Stage
+from quorate.core.types import EvidenceKind, Going, NodeState, Stage
 
 
 class MaintenanceSpec(Model):
@@ -137,6 +137,8 @@ class NodeStatusModel(Model):
     """How many guests are on it or on their way to it."""
     incident: IncidentModel | None = None
     """The open incident."""
+    going: Going | None = None
+    """Its host goes down cleanly: Reboot, PowerOff, or Shutdown when it cannot tell."""
     message: Annotated[str, Field(max_length=4096)] = ""
     """What is awaited, and the latest moment at which guests are released."""
     term: int = 0

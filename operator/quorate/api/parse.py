@@ -78,6 +78,8 @@ def cluster(raw: Raw) -> ClusterView:
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
             scheduling=Scheduling(spec.scheduling.mode, spec.scheduling.cpu, spec.scheduling.rebalance_on_start),
             rules=tuple(_rule(one) for one in spec.rules),
+            shutdown_policy=spec.shutdown_policy,
+            freeze_timeout_s=parse_duration(spec.freeze_timeout),
         ),
     )
 

@@ -120,7 +120,9 @@ def node(
     node_name: Annotated[str, typer.Argument(metavar="NODE")],
     verb: Annotated[
         str,
-        typer.Argument(metavar="VERB", help="power-off, power-on, shutdown, network-off, network-on, freeze or thaw."),
+        typer.Argument(
+            metavar="VERB", help="power-off, power-on, shutdown, reboot, network-off, network-on, freeze or thaw."
+        ),
     ],
     name: Name = NAME,
 ) -> None:

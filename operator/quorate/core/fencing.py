@@ -20,6 +20,7 @@ from quorate.core.types import (
     HEARD,
     Answer,
     EvidenceKind,
+    Going,
     IncidentId,
     Instant,
     NodeState,
@@ -98,7 +99,8 @@ class _Round:
         watchdog = None
         if said.watchdog:
             watchdog = WatchdogStatus(said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel)
-        self.status = replace(self.status, watchdog=watchdog, agent_protocol=said.protocol)
+        going = next((one for one in Going if one == said.going), None)
+        self.status = replace(self.status, watchdog=watchdog, agent_protocol=said.protocol, going=going)
 
     def _watch(self) -> None:
         """Adopt a boot, or open an incident for the one we know."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from quorate.core import commands, maintenance, tries
+from quorate.core import commands, freeze, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
@@ -45,6 +45,7 @@ def _step(draft: Draft) -> None:
         draft.status = replace(draft.status, since=draft.world.wall)
     if draft.want is Wanted.IGNORED:
         if not draft.is_in(S.IGNORED):
+            draft.status = replace(draft.status, frozen=None)
             move(draft, S.IGNORED)
         draft.say("ignored: Quorate keeps its hands off")
         _let_go(draft)
@@ -268,11 +269,27 @@ def _recovery(draft: Draft) -> None:
     recovery = draft.status.recovery
     if recovery is not None and recovery.released is None:
         recovery = replace(recovery, released=draft.world.wall)
+    ended = draft.instance
     draft.status = replace(draft.status, instance=None, recovery=recovery, restarts=0, maintenance_node=None)
     if draft.want is not Wanted.STARTED:
         move(draft, S.STOPPED)
         return
+    if ended is not None and freeze.after_drain(draft, ended):
+        move(draft, S.FREEZE)
+        return
     if choose_target(draft, prefer=draft.status.target, avoid=draft.status.failed_nodes):
+        move(draft, S.STARTING)
+
+
+def _freeze(draft: Draft) -> None:
+    """Its node went down cleanly and took it along: it runs nowhere, and waits for that node as the policy says."""
+    if draft.pod is not None or draft.instance is not None:
+        draft.status = replace(draft.status, frozen=None)
+        move(draft, S.REQUEST_STOP)
+    elif draft.want is not Wanted.STARTED:
+        draft.status = replace(draft.status, frozen=None)
+        move(draft, S.STOPPED)
+    elif not freeze.waits(draft):
         move(draft, S.STARTING)
 
 
@@ -313,6 +330,7 @@ _STATES: Final[dict[GuestState, Callable[[Draft], None]]] = {
     S.RELOCATE: _relocate,
     S.FENCE: _fence,
     S.RECOVERY: _recovery,
+    S.FREEZE: _freeze,
     S.IGNORED: _ignored,
     S.ERROR: _error,
 }

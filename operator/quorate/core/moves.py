@@ -4,6 +4,7 @@
     Started -> Relocate -> Starting         a person moves it, its node drains, or something else ended it on purpose
     any with an instance -> Fence -> Recovery -> Starting     its node was lost
     Starting -> Error                       the restart and relocate limits are used up
+    Started -> Freeze -> Starting           its node went down cleanly and is to come back
     any <-> Ignored                         a person takes it out of our hands
 
 A move that the table does not have raises and changes nothing. docs/architecture.md shows the same table.
@@ -18,13 +19,14 @@ from quorate.core.types import GuestState
 S = GuestState
 MOVES: Final[dict[GuestState, frozenset[GuestState]]] = {
     S.QUEUED: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FENCE, S.IGNORED, S.ERROR}),
-    S.STARTING: frozenset({S.STARTED, S.REQUEST_STOP, S.STOPPED, S.RELOCATE, S.FENCE, S.IGNORED, S.ERROR}),
-    S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.RELOCATE, S.FENCE, S.IGNORED, S.ERROR}),
+    S.STARTING: frozenset({S.STARTED, S.REQUEST_STOP, S.STOPPED, S.RELOCATE, S.FREEZE, S.FENCE, S.IGNORED, S.ERROR}),
+    S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.RELOCATE, S.FREEZE, S.FENCE, S.IGNORED, S.ERROR}),
     S.REQUEST_STOP: frozenset({S.STOPPED, S.FENCE, S.IGNORED}),
     S.STOPPED: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
     S.RELOCATE: frozenset({S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
     S.FENCE: frozenset({S.RECOVERY, S.REQUEST_STOP, S.STARTING, S.STARTED, S.IGNORED}),
-    S.RECOVERY: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.IGNORED, S.ERROR}),
+    S.RECOVERY: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FREEZE, S.IGNORED, S.ERROR}),
+    S.FREEZE: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FENCE, S.IGNORED}),
     S.IGNORED: frozenset({S.QUEUED, S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE}),
     S.ERROR: frozenset({S.QUEUED, S.REQUEST_STOP, S.STOPPED, S.IGNORED}),
 }

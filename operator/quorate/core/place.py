@@ -123,9 +123,16 @@ def rejection(
         return f"it is {'in ' if drains else ''}{candidate.state.lower()}"
     if view.kube is None:
         return "Kubernetes does not know it"
+    if _goes_down(view):
+        return "its host goes down"
     if candidate.slow_to_arm:
         return "it was asked to arm its watchdog and has not"
     return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _watchdog(view, accepted)
+
+
+def _goes_down(view: NodeView) -> bool:
+    beat = view.beat
+    return beat is not None and beat.attestation is not None and bool(beat.attestation.going)
 
 
 def _kubernetes(spec: GuestSpec, kube: KubeNode) -> str | None:

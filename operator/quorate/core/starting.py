@@ -9,7 +9,7 @@ the same id.
 from dataclasses import replace
 from hashlib import sha256
 
-from quorate.core import maintenance, tries
+from quorate.core import freeze, maintenance, tries
 from quorate.core.actions import CreatePod, SetFinalizer, StopPod
 from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
@@ -198,7 +198,10 @@ def taken_away(draft: Draft) -> None:
 
 
 def move_after_end(draft: Draft, ended: Instance) -> None:
-    """Apply the restart and relocate limits; staying in Starting is not a move."""
+    """Apply the restart and relocate limits, or wait for a node that went down cleanly; staying in Starting is no move."""
+    if freeze.after_shutdown(draft, ended):
+        move(draft, S.FREEZE)
+        return
     to = tries.after_end(draft, ended)
     if to is not draft.status.state:
         move(draft, to)

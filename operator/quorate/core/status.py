@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from quorate.core.quorum import Override
 from quorate.core.types import (
     EvidenceKind,
+    Going,
     GuestState,
     IncidentId,
     InstanceId,
@@ -109,6 +110,7 @@ class NodeStatus:
     asks: tuple[Uid, ...] = ()
     guests: int = 0
     incident: Incident | None = None
+    going: Going | None = None
     message: str = ""
     term: int = 0
     observed_generation: int = 0
@@ -178,6 +180,16 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen:
+    """A guest that waits for its node, which went down cleanly in the boot `nonce`, `until` then at the latest."""
+
+    node: NodeName
+    nonce: Nonce
+    since: Instant
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class GuestStatus:
     guest: str = ""
     state: GuestState = GuestState.QUEUED
@@ -190,6 +202,7 @@ class GuestStatus:
     restarts: int = 0
     failed_nodes: tuple[NodeName, ...] = ()
     maintenance_node: NodeName | None = None
+    frozen: Frozen | None = None
     tries: str = ""
     next_try: Instant | None = None
     instance: Instance | None = None

@@ -130,6 +130,7 @@ class GuestState(StrEnum):
     RELOCATE = "Relocate"
     FENCE = "Fence"
     RECOVERY = "Recovery"
+    FREEZE = "Freeze"
     IGNORED = "Ignored"
     ERROR = "Error"
 
@@ -146,6 +147,23 @@ class NodeState(StrEnum):
 
 HEARD: Final = frozenset({NodeState.ONLINE, NodeState.MAINTENANCE})
 """The states of a node that renews its Lease and has no incident."""
+
+
+class Going(StrEnum):
+    """What a host that goes down says of what comes then. `Shutdown`: it cannot tell."""
+
+    REBOOT = "Reboot"
+    POWER_OFF = "PowerOff"
+    SHUTDOWN = "Shutdown"
+
+
+class ShutdownPolicy(StrEnum):
+    """What becomes of the guests of a node that goes down cleanly (`core/freeze.py`)."""
+
+    CONDITIONAL = "Conditional"
+    FREEZE = "Freeze"
+    FAILOVER = "Failover"
+    MIGRATE = "Migrate"
 
 
 class EvidenceKind(StrEnum):

@@ -22,6 +22,7 @@ from quorate.core.types import (
     NodeName,
     Nonce,
     SchedulingMode,
+    ShutdownPolicy,
     StorageType,
     Uid,
     UpdatePolicy,
@@ -36,6 +37,7 @@ class Attestation:
 
     Of the Pods it was asked about, `idle` have no process left, and `gone` are unknown to the kubelet as well.
     `rewound`: it once found its Lease older than this sequence, which had been confirmed to it (0: never in this boot).
+    `going`: the host goes down, and what comes then (`Going`); "" while it does not.
     `latency_s`: 99 of 100 renewals of the last ten minutes took less; 0 until ten minutes are over.
     """
 
@@ -57,6 +59,7 @@ class Attestation:
     gone: tuple[Uid, ...] = ()
     rewound: int = 0
     latency_s: float = 0.0
+    going: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +316,8 @@ class ClusterSpec:
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
     scheduling: Scheduling = field(default_factory=Scheduling)
     rules: tuple[Rule, ...] = ()
+    shutdown_policy: ShutdownPolicy = ShutdownPolicy.CONDITIONAL
+    freeze_timeout_s: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)

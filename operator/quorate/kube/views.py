@@ -152,6 +152,7 @@ def _words(said: Attestation) -> tuple[object, ...]:
         said.timeout_s,
         said.generation,
         said.drained,
+        said.going,
         said.idle,
         said.gone,
         said.protocol,

@@ -8,7 +8,7 @@ Killing it and everything with its marks is what power loss is here. It imports 
 
 SERVICES is a JSON list of {"name", "argv"}; "{machine_pid}" in an argument becomes the pid of this process, and the
 service named kubelet gets `--runtime-socket FD`. Standard input is the power cord, held by whoever started this: the
-word `shutdown` is the power button, and its end is power loss.
+word `poweroff` (or `reboot`) is the power button, and its end is power loss.
 """
 
 import argparse
@@ -30,6 +30,8 @@ from quorate.lab.runtime import Runtime
 
 KUBELET: Final = "kubelet"
 SHUTTING_DOWN: Final = "shutting-down"
+GOING: Final = ("poweroff", "reboot")
+"""Ways down, as the agent reads them from that file."""
 """A file in the run directory, there while the machine goes down cleanly, like systemd's."""
 MESSAGE_BYTES: Final = 1 << 18
 """The longest order that a kubelet may give; the socket keeps messages whole."""
@@ -207,8 +209,9 @@ class Machine:
         pressed = os.read(sys.stdin.buffer.fileno(), 4096)
         if not pressed:
             raise SystemExit("the power is gone")
-        if self._shutdown is None and b"shutdown" in pressed:
-            self._shutting_down.touch()
+        how = next((word for word in GOING if word.encode() in pressed), None)
+        if self._shutdown is None and how is not None:
+            self._shutting_down.write_text(how)
             self._shutdown = Shutdown(self, self._services)
 
 

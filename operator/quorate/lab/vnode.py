@@ -79,6 +79,7 @@ class VirtualNode:
             "power-off": self.power_off,
             "power-on": self.power_on,
             "shutdown": self.shutdown,
+            "reboot": self.reboot,
             "network-off": self.network_off,
             "network-on": self.network_on,
             "freeze": self.freeze,
@@ -106,6 +107,14 @@ class VirtualNode:
 
     async def shutdown(self) -> None:
         """Press the power button and wait: the guests stop first, the agent ends last."""
+        await self._go_down("poweroff")
+
+    async def reboot(self) -> None:
+        """The same, but the host says that it comes back, and does."""
+        await self._go_down("reboot")
+        await self.power_on()
+
+    async def _go_down(self, how: str) -> None:
         async with self._lock:
             if self.frozen:
                 raise LabError(f"{self.name} is frozen: thaw it first, or power it off")
@@ -114,7 +123,7 @@ class VirtualNode:
             if process is None or process.stdin is None or attending is None:
                 await self._stop_attending()
                 return
-            process.stdin.write(b"shutdown\n")
+            process.stdin.write(f"{how}\n".encode())
             await process.stdin.drain()
         await asyncio.wait([attending])
 

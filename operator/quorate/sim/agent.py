@@ -156,6 +156,7 @@ class Agent:
             timing=remembered_timing(mark, nonce),
             seen=remembered_orders(mark, nonce),
             wake=_Wake(self._wake),
+            going=lambda: machine.going or "",
         )
 
     def _clock(self) -> float:

@@ -4,12 +4,12 @@ First everything comes up, then faults happen for some minutes, then all is mend
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from quorate.core.types import Wanted
+from quorate.core.types import ShutdownPolicy, Wanted
 from quorate.sim.play import Player
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
@@ -29,6 +29,7 @@ _MANY: Final = {
     "reset NODE": 4,
     "freeze NODE for TIME": 6,
     "shut down NODE": 2,
+    "reboot NODE": 3,
     "lose records of NODE": 1,
     "GUEST crashes": 4,
     "kill agent of NODE": 4,
@@ -78,6 +79,7 @@ _MANY: Final = {
     "let GUEST stay": 1,
     "let GUEST fail back": 1,
     "take times of PROFILE": 1,
+    "take shutdown policy POLICY": 2,
     "expect NUMBER votes": 1,
     "copy the store": 1,
     "put the copy back": 1,
@@ -146,21 +148,20 @@ def _moments(random: Random, names: Names) -> Iterable[Moment]:
 
 def sentence(random: Random, pattern: str, names: Names) -> str:
     """A sentence of that pattern."""
+    choices: dict[str, Sequence[str]] = {
+        "NODE": list(names.nodes),
+        "MANAGER": [*names.managers, "leader", "leader"],
+        "GUEST": list(names.guests),
+        "CLIENT": [*names.nodes, *names.managers, "leader"],
+        "PROFILE": _PROFILES,
+        "POLICY": list(ShutdownPolicy),
+        "WANTED": list(Wanted),
+    }
 
     def value(part: str) -> str:
+        if part in choices:
+            return str(random.choice(choices[part]))
         match part:
-            case "NODE":
-                return random.choice(list(names.nodes))
-            case "MANAGER":
-                return random.choice([*names.managers, "leader", "leader"])
-            case "GUEST":
-                return random.choice(list(names.guests))
-            case "CLIENT":
-                return random.choice([*names.nodes, *names.managers, "leader"])
-            case "PROFILE":
-                return random.choice(_PROFILES)
-            case "WANTED":
-                return str(random.choice(list(Wanted)))
             case "TIME":
                 return f"{round(random.choice((1, 3, 8, 15, 25, 40, 70)) * random.uniform(0.7, 1.3), 1)}s"
             case "SHORT":

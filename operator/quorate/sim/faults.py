@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from quorate.core.types import Going
 from quorate.sim.machine import Phase
 from quorate.sim.server import Link, change
 from quorate.sim.words import word
@@ -49,19 +50,31 @@ word("thaw NODE")(thaw)
 @word("shut down NODE", fault="shutdown")
 def shut_down(simulation: "Simulation", node: str) -> None:
     """In order: guests are told to end, the agent leaves, and the power goes off."""
+    _go_down(simulation, node, Going.POWER_OFF)
+
+
+@word("reboot NODE", fault="reboot")
+def reboot(simulation: "Simulation", node: str) -> None:
+    """The same, and it comes back when its firmware is done."""
+    _go_down(simulation, node, Going.REBOOT)
+
+
+def _go_down(simulation: "Simulation", node: str, going: Going) -> None:
     machine = simulation.machines[node]
     if not machine.on or machine.kubelet is None or machine.agent is None:
         machine.power_off()
         return
+    machine.going = going
     machine.kubelet.shut_down()
-    machine.agent.gone = machine.power_off
+    machine.agent.gone = machine.go_down
     machine.agent.leave(30.0, host_is_going=True)
     simulation.engine.after(60.0, _pull, simulation, node, machine.boots)
 
 
 def _pull(simulation: "Simulation", node: str, boots: int) -> None:
-    if simulation.machines[node].boots == boots:
-        simulation.machines[node].power_off()
+    machine = simulation.machines[node]
+    if machine.on and machine.boots == boots:
+        machine.go_down()
 
 
 @word("firmware of NODE takes TIME")

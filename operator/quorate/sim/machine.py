@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from quorate.core.types import GuestKey, Nonce, Uid
+from quorate.core.types import Going, GuestKey, Nonce, Uid
 from quorate.sim.engine import Engine, Process, Timer
 from quorate.sim.server import Link
 from quorate.sim.truth import Truth
@@ -81,6 +81,7 @@ class Machine:
     firmware_s: float = 5.0
     boots: int = 0
     on: bool = False
+    going: Going | None = None
     frozen: bool = False
     booted_s: float = 0.0
     dog: Dog = field(default_factory=Dog)
@@ -133,6 +134,7 @@ class Machine:
             return
         self.around.say(self.name, "is off")
         self.on = self.frozen = False
+        self.going = None
         for process in self._processes():
             process.kill()
         if self.kubelet is not None:
@@ -142,6 +144,13 @@ class Machine:
             self.around.truth.ended(container.key, container.uid)
         self.containers.clear()
         self.dog_closes()
+
+    def go_down(self) -> None:
+        """The end of a clean shutdown; a host that reboots is back when its firmware is done."""
+        back = self.on and self.going is Going.REBOOT
+        self.power_off()
+        if back:
+            self.booting = self.engine.after(self.firmware_s, self.power_on)
 
     def reset(self, why: str) -> None:
         """Off, and on again as soon as the firmware is done."""

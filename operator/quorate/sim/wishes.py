@@ -1,6 +1,6 @@
 """What people wish of guests: when they start, where they run, with whom and away from whom; and how quick it all is."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quorate.api.schema import Json
 from quorate.core.rules import Affinity
@@ -130,7 +130,13 @@ def stay(simulation: "Simulation", guest: str) -> None:
 
 @word("take times of PROFILE", fault="profile changed")
 def profile(simulation: "Simulation", name: str) -> None:
-    def change(old: Json) -> Json:
-        return old | {"spec": old["spec"] | {"timing": {"profile": name}}}
+    _cluster(simulation, timing={"profile": name})
 
-    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+@word("take shutdown policy POLICY", fault="shutdown policy changed")
+def shutdown_policy(simulation: "Simulation", policy: str) -> None:
+    _cluster(simulation, shutdownPolicy=policy)
+
+
+def _cluster(simulation: "Simulation", **changes: Any) -> None:
+    edit(simulation, OURS["clusters"], "", CLUSTER, lambda old: old | {"spec": old["spec"] | changes})
