@@ -19,7 +19,7 @@ from quorate.cli.options import Deadline
 from quorate.cli.removal.steps import Steps
 from quorate.cli.removal.waits import Wait
 from quorate.cli.waiting import wait_for
-from quorate.core.quorum import Override, OverrideState
+from quorate.core.override import Override, OverrideState
 from quorate.core.status import CommandResult, GuestStatus
 from quorate.core.types import GuestState, NodeName
 from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, KUBE_NODES, LEASES, NAMESPACES, NODES, STORAGES

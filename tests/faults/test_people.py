@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from quorate.core.quorum import OverrideState
+from quorate.core.override import OverrideState
 from quorate.core.status import GuestStatus
 from quorate.core.types import CONFIRM_ANNOTATION, EvidenceKind, Stage
 from quorate.kube.resources import NODES

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from quorate.core.quorum import OverrideState
+from quorate.core.override import OverrideState
 from quorate.core.status import Condition
 from quorate.core.types import GuestKey, GuestState
 from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, KUBE_NODES, NODES

@@ -1,19 +1,27 @@
 """Replays of other systems' answers. The data is not ours: where it is absent the tests say so and skip."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.peers import replay, rules
+from tests.peers import outcome, quorum, replay, rules
 
-PEERS = Path(__file__).parents[3] / "shared" / "peer"
+ROOT = Path(__file__).parents[2]
+PEERS = ROOT.parent / "shared" / "peer"
+
+
+def theirs(name: str) -> Path:
+    file = PEERS / name
+    if not file.exists():
+        pytest.skip(f"no data of other systems: {file} is not there")
+    return file
 
 
 def test_the_rules_of_proxmox_are_judged_as_proxmox_judges_them(capsys):
-    file = PEERS / "proxmox-rules-cases.json"
-    if not file.exists():
-        pytest.skip(f"no data of other systems: {file} is not there")
+    file = theirs("proxmox-rules-cases.json")
     assert replay.main(["rules", str(file)]) == 0
     assert rules.run(file).agree == rules.run(file).total
     assert ", differ 0, of " in capsys.readouterr().out.splitlines()[-1]
@@ -29,8 +37,12 @@ def apart(*guests):
 
 
 def written(tmp_path, *cases):
+    return saved(tmp_path, list(cases))
+
+
+def saved(tmp_path, data):
     file = tmp_path / "cases.json"
-    file.write_text(json.dumps(list(cases)))
+    file.write_text(json.dumps(data))
     return file
 
 
@@ -48,6 +60,71 @@ def test_what_is_listed_is_recognised_by_what_is_in_the_case(tmp_path):
     found = rules.run(written(tmp_path, case({f"r{at}": apart(*one) for at, one in enumerate(pairs)}, apart=near)))
     assert found.deviations == {"one": "infeasible-sets-found"}
     assert found.line == "agree 0, listed deviations 1, differ 0, of 1"
+
+
+def node(partition: int, *, quorate: bool, total: int, needed: int = 2, expected: int = 3) -> dict:
+    return {
+        "partition": partition,
+        "quorate": quorate,
+        "votes": 1,
+        "expected_votes": expected,
+        "highest_expected": expected,
+        "total_votes": total,
+        "quorum": needed,
+    }
+
+
+def timeline(*, cut_off_is_quorate: bool = False) -> dict:
+    """Three nodes; the third is cut off, and comes back."""
+    whole = {str(number): node(0, quorate=True, total=3) for number in (1, 2, 3)}
+    split = {str(number): node(0, quorate=True, total=2) for number in (1, 2)}
+    split["3"] = node(1, quorate=cut_off_is_quorate, total=1)
+    steps = [
+        ({"type": "initial"}, whole),
+        ({"type": "split", "groups": [[1, 2], [3]]}, split),
+        ({"type": "join", "partitions": [0, 1]}, whole),
+    ]
+    return {
+        "id": f"cut-off-{cut_off_is_quorate}",
+        "config": {"nodes": {"1": 1, "2": 1, "3": 1}},
+        "start": "all nodes up together",
+        "steps": [{"event": event, "result": "ok", "nodes": nodes, "repeatable": True} for event, nodes in steps],
+    }
+
+
+def test_every_timeline_of_votequorum_is_answered_alike(capsys):
+    file = theirs("quorum-cases.json")
+    assert replay.main(["quorum", "--verbose", str(file)]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert int(first.removesuffix(" facts compared")) > 10_000
+    total = len(json.loads(file.read_text())["cases"])
+    assert last == f"agree {total}, listed deviations 0, differ 0, of {total}"
+
+
+def test_it_is_a_program_whose_last_line_sums_up(tmp_path):
+    program = [sys.executable, ROOT / "tests/peers/replay.py", "quorum", saved(tmp_path, {"cases": [timeline()]})]
+    ran = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert ran.stdout.splitlines()[-1] == "agree 1, listed deviations 0, differ 0, of 1"
+    assert ran.returncode == 0
+
+
+def test_another_count_is_told_step_by_step(tmp_path, capsys):
+    cases = {"cases": [timeline(), timeline(cut_off_is_quorate=True)]}
+    assert replay.main(["quorum", str(saved(tmp_path, cases))]) == 1
+    told, last = capsys.readouterr().out.splitlines()
+    assert told == "differs: cut-off-True: step 1 split: node 3 quorate: peer True, ours False"
+    assert last == "agree 1, listed deviations 0, differ 1, of 2"
+
+
+def test_an_event_that_is_none_is_named(tmp_path, capsys):
+    cases = {"cases": [{**timeline(), "steps": [{"event": {"type": "flood"}}]}]}
+    assert replay.main(["quorum", str(saved(tmp_path, cases))]) == 2
+    assert "event 'flood' is not known; known are initial, up" in capsys.readouterr().err
+
+
+def test_every_rule_that_explains_a_difference_is_listed_with_its_reason():
+    assert quorum.MESSAGE_ORDER in outcome.listed("quorum")
+    assert all(len(reason.split()) > 10 for kind in replay.KINDS for reason in outcome.listed(kind).values())
 
 
 def test_a_file_of_another_form_is_named(tmp_path, capsys):

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from quorate.core.board import board_of
 from quorate.core.load import Size, Usage
+from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.types import (
     CpuPolicy,
@@ -47,15 +48,23 @@ RULES = [
 ]
 SIZES = st.sampled_from([Size(), Size(100, 1 << 30), Size(100, 3 << 30), Size(3000, 1 << 20)])
 NODES = st.sampled_from(["n1", "n2", "n3"])
+OPTIONS = st.sampled_from(
+    [
+        QuorumOptions(),
+        QuorumOptions(wait_for_all=True, last_man_standing_s=10.0),
+        QuorumOptions(wait_for_all=True, auto_tie_breaker=True),
+    ]
+)
 GUESTS = st.sampled_from(["a", "b"])
 
 
 class Chaos(RuleBasedStateMachine):
     """A cluster of three, two guests, and people and faults that do what they like."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(options=OPTIONS)
+    def start(self, options: QuorumOptions) -> None:
         self.toy = Toy(3)
+        self.toy.wish_quorum(options)
         self.leader: Manager = self.toy.manager()
         self.toy.run(4)
         self.keys = {name: self.toy.add_guest(name) for name in ("a", "b")}

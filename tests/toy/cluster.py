@@ -6,7 +6,8 @@ from itertools import count
 
 from quorate.core import selffence
 from quorate.core.load import Size, Usage
-from quorate.core.quorum import ExpectedVotes
+from quorate.core.override import ExpectedVotes
+from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.stopped import GUESSED, LOST
 from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
@@ -127,6 +128,13 @@ class Toy:
             spec=replace(self.cluster.spec, scheduling=Scheduling(**fields)),  # type: ignore[arg-type]
             generation=self.cluster.generation + 1,
             resource_version=self.version(),
+        )
+
+    def wish_quorum(self, options: QuorumOptions) -> None:
+        """A person sets the options of `spec.quorum`."""
+        spec = replace(self.cluster.spec, quorum=options)
+        self.cluster = replace(
+            self.cluster, spec=spec, generation=self.cluster.generation + 1, resource_version=self.version()
         )
 
     def manager(self) -> Manager:

@@ -15,33 +15,14 @@ from quorate.api.common import (
     Timestamp,
     rule,
 )
+from quorate.api.quorum import DeviceModel, MemoryModel, QuorumSpec, VotesModel
 from quorate.api.rules import RULES_RULES, SpecRules
-from quorate.core.quorum import OverrideState
+from quorate.core.override import OverrideState
 from quorate.core.timing import Profile
 from quorate.core.types import CpuPolicy, EvidenceKind, SchedulingMode, ShutdownPolicy, WatchdogKind
 
 ALL_EVIDENCE = list(EvidenceKind)
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
-
-
-class ExpectedVotes(Model):
-    """How many votes a person says there are (pvecm expected). Refused while a real majority lives; spent once one has
-    lived again: acting again takes a larger generation.
-    """
-
-    votes: Annotated[int, Field(ge=1, le=3200)]
-    """The number of votes to count with."""
-    reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Why; it is kept in the status and in the events."""
-    generation: Annotated[int, Field(ge=1, le=2147483647)]
-    """A number of your own that grows with every new request, so that an old file never acts twice."""
-
-
-class QuorumSpec(Model):
-    """How votes are counted."""
-
-    expected_votes: ExpectedVotes | None = None
-    """An emergency override of the total, for when nodes are lost for good."""
 
 
 class CustomTiming(Model):
@@ -155,21 +136,6 @@ class ClusterSpec(Model):
     """How long guests wait for a node that went down cleanly, before they start elsewhere after all."""
 
 
-class VotesModel(Model):
-    """The count of votes."""
-
-    expected: int = 0
-    """The total that counts now: all votes, or what expectedVotes says."""
-    total: int = 0
-    """The votes of all members."""
-    live: int = 0
-    """The votes of the members that were heard from."""
-    needed: int = 0
-    """A majority: floor(expected / 2) + 1."""
-    text: str = ""
-    """live/expected."""
-
-
 class OverrideModel(Model):
     """What became of the newest expectedVotes."""
 
@@ -254,6 +220,10 @@ class ClusterStatusModel(Model):
     """Whether it ever was: from then on, joining needs quorum."""
     votes: VotesModel = VotesModel()
     """The votes."""
+    device: DeviceModel | None = None
+    """The quorum device, where there is one."""
+    quorum: MemoryModel | None = None
+    """What counting remembers."""
     override: OverrideModel | None = None
     """What became of the newest expectedVotes."""
     table_generation: int = 0
@@ -282,7 +252,8 @@ class ClusterStatusModel(Model):
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
     """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
-    RulesHonoured, SchedulingInForce, ExpectedVotesActive."""
+    RulesHonoured, SchedulingInForce, ExpectedVotesActive, QuorumOptionsInForce,
+    QuorumDeviceHeard."""
 
 
 class Cluster(Resource):

@@ -15,11 +15,13 @@ from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.common import LabelSelector, Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.node import NodeSpec
+from quorate.api.quorum import QuorumSpec
 from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
 from quorate.api.wire import from_wire
 from quorate.core.load import NOTHING, Size
-from quorate.core.quorum import ExpectedVotes
+from quorate.core.override import ExpectedVotes
+from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
@@ -73,6 +75,7 @@ def cluster(raw: Raw) -> ClusterView:
             expected_votes=(
                 ExpectedVotes(expected.votes, expected.reason, expected.generation) if expected is not None else None
             ),
+            quorum=quorum_options(spec.quorum),
             timing=TimingSpec(spec.timing.profile, timing),
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
@@ -81,6 +84,19 @@ def cluster(raw: Raw) -> ClusterView:
             shutdown_policy=spec.shutdown_policy,
             freeze_timeout_s=parse_duration(spec.freeze_timeout),
         ),
+    )
+
+
+def quorum_options(spec: QuorumSpec) -> QuorumOptions:
+    """The options of votequorum that are wished."""
+    window, device = spec.last_man_standing, spec.device
+    return QuorumOptions(
+        wait_for_all=spec.wait_for_all,
+        auto_tie_breaker=spec.auto_tie_breaker,
+        tie_breakers=tuple(NodeName(name) for name in spec.auto_tie_breaker_nodes),
+        last_man_standing_s=parse_duration(window.window) if window is not None else None,
+        two_node=spec.two_node,
+        device=QuorumDevice(device.name, device.votes) if device is not None else None,
     )
 
 

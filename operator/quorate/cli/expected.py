@@ -14,13 +14,14 @@ from quorate.cli.gather import gather
 from quorate.cli.names import the_cluster
 from quorate.cli.options import Deadline
 from quorate.cli.waiting import ANSWER, wait_for
-from quorate.core.quorum import OverrideState
+from quorate.core.override import OverrideState
+from quorate.core.quorum import majority
 from quorate.core.status import ClusterStatus
 from quorate.kube.resources import CLUSTERS
 from quorate.view import words
 from quorate.view.build import build
 from quorate.view.report import ClusterReport
-from quorate.view.votes import largest_total, majority
+from quorate.view.votes import largest_total
 
 if TYPE_CHECKING:
     from quorate.cli.session import Session

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from quorate.core import history, latency
+from quorate.core import counting, history, latency
 from quorate.core.actions import Note
 from quorate.core.conditions import Finding, merge, some, summary
+from quorate.core.counting import Count
 from quorate.core.history import Judgement
 from quorate.core.latency import adapt
-from quorate.core.liveness import Pulse
-from quorate.core.members import Enrolment, effective_votes
-from quorate.core.quorum import Override, OverrideState, Quorum, Vote, count, judge_override
+from quorate.core.members import Enrolment
+from quorate.core.override import Override, OverrideState
+from quorate.core.quorum import Quorum
 from quorate.core.rulewords import RulesInWords
 from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Rewind, TimingStatus, VotesStatus
 from quorate.core.timing import Resolved, resolve, seconds
@@ -40,8 +41,7 @@ class Outlook:
     """What this round found out, for the status of the Cluster."""
 
     timing: Resolved
-    quorum: Quorum
-    override: Override | None
+    count: Count
     nodes: Mapping[NodeName, NodeStatus]
     guests: Mapping[GuestKey, GuestStatus]
     enrolment: Enrolment
@@ -49,18 +49,14 @@ class Outlook:
     rules: RulesInWords | None = None
     scheduling: Finding | None = None
 
+    @property
+    def quorum(self) -> Quorum:
+        return self.count.quorum
+
 
 def resolved_timing(world: World) -> Resolved:
     """The times in force: what the spec wishes and, where that is Auto, what the API server allows."""
     return adapt(world, resolve(world.cluster.spec.timing, world.api_servers))
-
-
-def count_votes(world: World, pulses: Mapping[NodeName, Pulse]) -> tuple[Quorum, Override | None]:
-    """The quorum in force and what became of the newest `expectedVotes`."""
-    votes = [Vote(node.name, effective_votes(world, node), pulses[node.name].alive) for node in world.nodes]
-    real = count(votes).answer
-    override = judge_override(world.cluster.spec.expected_votes, world.cluster.status.override, real)
-    return count(votes, override), override
 
 
 def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
@@ -68,7 +64,8 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
     # "Not yet" is no news: what was written stays until it is known.
     quorate = before.quorate if quorum.answer is Answer.NOT_YET else quorum.answer is Answer.YES
     turned = quorate != before.quorate
-    votes = VotesStatus(quorum.expected, quorum.total, quorum.live, quorum.needed, f"{quorum.live}/{quorum.expected}")
+    text = f"{quorum.live}/{quorum.expected}"
+    votes = VotesStatus(quorum.expected, quorum.total, quorum.live, quorum.needed, text, quorum.because)
     table_changed = (votes.expected, votes.total) != (before.votes.expected, before.votes.total)
     if quorum.answer is Answer.NOT_YET:
         votes, table_changed = before.votes, False
@@ -78,7 +75,9 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         quorate_since=(world.wall if quorate else None) if turned else before.quorate_since,
         ever_quorate=before.ever_quorate or quorate,
         votes=votes,
-        override=outlook.override,
+        device=outlook.count.device,
+        quorum=outlook.count.memory,
+        override=outlook.count.override,
         table_generation=before.table_generation + (1 if table_changed else 0),
         manager=world.manager,
         timing=_timing_status(outlook.timing),
@@ -250,11 +249,10 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
         findings.append(outlook.rules.finding)
     if outlook.scheduling is not None:
         findings.append(outlook.scheduling)
-    if outlook.override is not None:
-        active = outlook.override.state is OverrideState.ACTIVE
-        findings.append(
-            Finding("ExpectedVotesActive", active, str(outlook.override.state), _override_text(outlook.override))
-        )
+    override = outlook.count.override
+    if override is not None:
+        findings.append(Finding("ExpectedVotesActive", override.active, str(override.state), _override_text(override)))
+    findings += counting.findings(outlook.count, world.cluster.spec.quorum)
     return merge(world.cluster.status.conditions, findings, now=world.wall, generation=world.cluster.generation)
 
 

@@ -10,7 +10,8 @@ from functools import cached_property
 from quorate.core import history
 from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StatusWrite, StopPod, TakeLease
 from quorate.core.board import rulebook, zones
-from quorate.core.cluster import count_votes, resolved_timing
+from quorate.core.cluster import resolved_timing
+from quorate.core.counting import count_votes
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
@@ -86,7 +87,7 @@ class _Checker:
             return "without a term"
         profile = resolved_timing(self.world).timing
         pulses = {node.name: read(node, profile, self.world.now_s) for node in self.world.nodes}
-        if count_votes(self.world, pulses)[0].answer is not Answer.YES:
+        if count_votes(self.world, pulses, profile.suspect_after_s).quorum.answer is not Answer.YES:
             return "without quorum"
         return "while history runs backwards" if history.judge(self.world, pulses).waiting else ""
 

@@ -11,6 +11,7 @@ from quorate.core import history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.board import board_of
 from quorate.core.conditions import Finding, merge, summary
+from quorate.core.counting import count_votes
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
@@ -69,15 +70,16 @@ def plan(world: World) -> Plan:
     for pulse in pulses.values():
         if pulse.alive is not Answer.NO and pulse.suspect_at_s is not None:
             making.wake(pulse.suspect_at_s + 0.001)
-    quorum, override = clusters.count_votes(world, pulses)
+    counted = count_votes(world, pulses, timing.timing.suspect_after_s)
+    making.wake(counted.wake_at_s)
     past = history.judge(world, pulses)
     if past.waiting:
         _let_go_of_the_missing(making, pulses, past.rewind)
-        return _hands_off(making, clusters.Outlook(timing, quorum, override, {}, {}, Enrolment(), past))
-    quorate = quorum.answer is Answer.YES
+        return _hands_off(making, clusters.Outlook(timing, counted, {}, {}, Enrolment(), past))
+    quorate = counted.quorum.answer is Answer.YES
     nodes = _nodes(making, pulses, quorate=quorate)
     scheduling = in_force(world, nodes)
-    room = _room(world, quorum, nodes, scheduling.mode)
+    room = _room(world, counted.quorum, nodes, scheduling.mode)
     guests = _guests(making, room)
     nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:
@@ -86,7 +88,7 @@ def plan(world: World) -> Plan:
     enrolment = members.enrol(world, quorate=quorate)
     making.actions.extend(enrolment.actions)
     outlook = clusters.Outlook(
-        timing, quorum, override, nodes, guests, enrolment, past, rules_in_words(room.board), scheduling.finding
+        timing, counted, nodes, guests, enrolment, past, rules_in_words(room.board), scheduling.finding
     )
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)

@@ -6,7 +6,8 @@ and the next leader goes on. `api/` declares the same fields for the CRDs; a tes
 
 from dataclasses import dataclass, field
 
-from quorate.core.quorum import Override
+from quorate.core.override import Override
+from quorate.core.quorum import Memory
 from quorate.core.types import (
     EvidenceKind,
     Going,
@@ -219,13 +220,23 @@ class GuestStatus:
 
 @dataclass(frozen=True, slots=True)
 class VotesStatus:
-    """The count. `text` is live/total, for the printer column."""
+    """The count. `text` is live/expected, for the printer column. `because`: what decided besides the numbers."""
 
     expected: int = 0
     total: int = 0
     live: int = 0
     needed: int = 0
     text: str = ""
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """The quorum device: its votes, and whether it is heard."""
+
+    name: str
+    votes: int
+    heard: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +297,8 @@ class ClusterStatus:
     quorate_since: Instant | None = None
     ever_quorate: bool = False
     votes: VotesStatus = field(default_factory=VotesStatus)
+    device: DeviceStatus | None = None
+    quorum: Memory | None = None
     override: Override | None = None
     table_generation: int = 0
     manager: str = ""

@@ -7,8 +7,10 @@ world always gives the same plan. `now_s` is this manager's own clock and proves
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
-from quorate.core.quorum import ExpectedVotes
+from quorate.core.override import ExpectedVotes
+from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
@@ -311,6 +313,7 @@ class Scheduling:
 class ClusterSpec:
     node_selector: Selector | None = None
     expected_votes: ExpectedVotes | None = None
+    quorum: QuorumOptions = field(default_factory=QuorumOptions)
     timing: TimingSpec = field(default_factory=TimingSpec)
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
@@ -339,7 +342,7 @@ class World:
 
     `entropy` is drawn by the shell for each World (the one source of new ids). `term` is this leader's; 0: not leading.
     `kube_nodes` are all Kubernetes nodes; `claimed` says which of them belong to other Clusters. `rewound`: how this
-    manager found the store to be older than it had read it before.
+    manager found the store to be older than it had read it before. `device`: the Lease of the quorum device.
     """
 
     now_s: float
@@ -355,3 +358,4 @@ class World:
     claimed: tuple[tuple[NodeName, str], ...] = ()
     api_servers: int = 0
     rewound: str = ""
+    device: DeviceBeat | None = None

@@ -15,11 +15,6 @@ def drawing(cluster: ClusterReport) -> str:
     return Quorum(votes, counted.total, counted.expected, counted.live, 0, counted.needed, answer).describe()
 
 
-def majority(total: int) -> int:
-    """How many of that many votes are a majority."""
-    return total // 2 + 1
-
-
 def largest_total(live: int) -> int:
     """The largest number of votes of which so many are still a majority; 0 when none is alive."""
     return max(0, 2 * live - 1)

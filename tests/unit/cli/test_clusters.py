@@ -7,7 +7,7 @@ import pytest
 from quorate.api.wire import to_wire
 from quorate.cli import expected
 from quorate.cli.errors import CliError
-from quorate.core.quorum import Override, OverrideState
+from quorate.core.override import Override, OverrideState
 from quorate.core.status import VotesStatus
 from quorate.view.build import build
 from tests.unit.cli.conftest import fill

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from quorate.core.actions import CreateLease, Enroll, SetFinalizer
+from quorate.core.override import ExpectedVotes
 from quorate.core.plan import plan
-from quorate.core.quorum import ExpectedVotes
 from quorate.core.selectors import Requirement, Selector, Taint
 from quorate.core.status import ClusterStatus
 from quorate.core.timing import Profile, Timing, TimingSpec

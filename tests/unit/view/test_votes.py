@@ -1,7 +1,6 @@
-from quorate.core.quorum import Vote, count
-from quorate.core.types import Answer, NodeName
+from quorate.core.quorum import majority
 from quorate.view.build import build
-from quorate.view.votes import drawing, largest_total, majority
+from quorate.view.votes import drawing, largest_total
 from tests.unit.view import pictures
 
 
@@ -22,9 +21,3 @@ def test_largest_total_is_the_largest_of_which_the_live_votes_are_a_majority():
         assert live >= majority(total)
         assert live < majority(total + 1)
     assert largest_total(0) == 0
-
-
-def test_majority_is_the_one_of_the_core():
-    for total in range(1, 40):
-        votes = [Vote(NodeName(f"n{i}"), 1, Answer.NO) for i in range(total)]
-        assert majority(total) == count(votes).needed

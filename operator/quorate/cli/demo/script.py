@@ -11,7 +11,7 @@ from typing import Any, Final
 from quorate.cli import expected
 from quorate.cli.commands import give
 from quorate.cli.demo.stage import Look, Stage, StepError
-from quorate.core.quorum import OverrideState
+from quorate.core.override import OverrideState
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import GuestKey, GuestState, NodeState
 from quorate.kube.resources import CLAIMS, CLUSTERS, HARESOURCES, STORAGES
