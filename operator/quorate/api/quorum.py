@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from quorate.api.common import DNS_LABEL, Duration, Model, ObjectName, rule
+from quorate.core.quorum import Rule
 
 Nodes = Annotated[list[str], Field(max_length=64)]
 
@@ -108,8 +109,11 @@ class VotesModel(Model):
     """A majority: floor(expected / 2) + 1; one with twoNode."""
     text: str = ""
     """live/expected."""
-    because: str = ""
-    """What decided besides the numbers: an option of spec.quorum."""
+    rule: Rule = Rule.MAJORITY
+    """What decided: the numbers (Majority, NoMajority) or an option of spec.quorum (TwoNode, TieBreaker, LastManStanding,
+    WaitingForAll; OthersStood: those that last man standing left are not these)."""
+    tie_breaker: str = ""
+    """The node that broke a tie."""
 
 
 class DeviceModel(Model):

@@ -32,6 +32,12 @@ CREATE_EXAMPLES: Final = (
     "quorate cluster create rack2 --node-selector rack=2 --profile balanced",
     "quorate cluster create lab --accept-watchdog external",
 )
+QUORUM_EXAMPLES: Final = (
+    "quorate cluster quorum                          what is set",
+    "quorate cluster quorum --wait-for-all --last-man-standing 10s",
+    "quorate cluster quorum --device third-room      (pvecm qdevice setup)",
+    "quorate cluster quorum --device off",
+)
 ACCEPT_EXAMPLES: Final = ("quorate cluster accept-history",)
 EXPECTED_EXAMPLES: Final = ('quorate cluster expected 1 --reason "node1 and node2 burnt down"',)
 
@@ -40,6 +46,7 @@ def register(app: typer.Typer, section: str) -> None:
     group = typer.Typer(cls=Verbs, rich_markup_mode=None, no_args_is_help=True)
     verb(group, create, table=PROFILES_TABLE, examples=CREATE_EXAMPLES)
     verb(group, expected, examples=EXPECTED_EXAMPLES)
+    verb(group, quorum, examples=QUORUM_EXAMPLES)
     verb(group, accept_history, name="accept-history", examples=ACCEPT_EXAMPLES)
     app.add_typer(
         group, name="cluster", rich_help_panel=section, help="Make a Cluster, or change what its quorum counts with."
@@ -117,6 +124,50 @@ def expected(
     confirm(override.meaning(found, votes), f"Count Cluster {found.name} with {votes} expected votes?", yes=yes)
     generation = override.write(session, found.name, votes, reason)
     say(override.outcome(session, found.name, votes, generation))
+
+
+def quorum(
+    session: Session,
+    *,
+    wait_for_all: Annotated[
+        bool | None, typer.Option(help="After a start of the whole Cluster, wait until all votes are heard at once.")
+    ] = None,
+    auto_tie_breaker: Annotated[
+        bool | None, typer.Option(help="Let the half with the lowest name of the last majority go on.")
+    ] = None,
+    tie_breaker: Annotated[
+        list[str] | None, typer.Option(metavar="NODE", help="Break ties by this node instead; repeatable, in order.")
+    ] = None,
+    last_man_standing: Annotated[
+        str | None, typer.Option(metavar="WINDOW|off", help="Count anew with those left after this time.")
+    ] = None,
+    two_node: Annotated[bool | None, typer.Option(help="Let one of two nodes go on.")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME|off", help="Count the vote of a quorum device (pvecm qdevice).")
+    ] = None,
+    device_votes: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many votes it has; as many as the nodes less one.")
+    ] = None,
+    cluster: ClusterName = None,
+) -> None:
+    """Say how votes are counted (the options of votequorum).
+
+    Without options it says what is set. What the votes do not allow is a condition of the Cluster: quorate status -v.
+    """
+    from quorate.cli import quorum as options
+
+    changes = options.patch(
+        wait_for_all=wait_for_all,
+        auto_tie_breaker=auto_tie_breaker,
+        tie_breaker=tie_breaker,
+        last_man_standing=last_man_standing,
+        two_node=two_node,
+        device=device,
+        device_votes=device_votes,
+    )
+    name, wished = options.change(session, cluster, changes)
+    next_step = "Next: see what it makes of them with quorate status -v" if changes else "Drawn: quorate status -v"
+    say(f"Cluster {name}: options of quorum: {options.words(wished)}. {next_step}")
 
 
 def accept_history(session: Session, *, cluster: ClusterName = None, yes: Yes = False) -> None:

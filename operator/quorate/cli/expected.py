@@ -15,7 +15,7 @@ from quorate.cli.names import the_cluster
 from quorate.cli.options import Deadline
 from quorate.cli.waiting import ANSWER, wait_for
 from quorate.core.override import OverrideState
-from quorate.core.quorum import majority
+from quorate.core.quorum import Rule, majority
 from quorate.core.status import ClusterStatus
 from quorate.kube.resources import CLUSTERS
 from quorate.view import words
@@ -42,6 +42,13 @@ def refuse(cluster: ClusterReport, votes: int) -> None:
     if not total:
         raise CliError(f"{who}: no manager has counted its votes yet. See quorate status")
     needed = majority(total)
+    if cluster.votes.rule is Rule.WAITING_FOR_ALL:
+        if votes > live:
+            raise CliError(
+                f"{who}: it waits until all votes have been heard at once, and {live} are: with {votes} expected it would "
+                f"go on waiting. At most {live} would do"
+            )
+        return
     if live >= needed:
         raise CliError(
             f"{who}: a real majority is alive: {live} of {total} votes, and floor({total} / 2) + 1 = {needed} are enough. "
@@ -67,6 +74,11 @@ def meaning(cluster: ClusterReport, votes: int) -> list[str]:
         f"Not heard from: {named}. Their guests recover elsewhere once each node is proven dead.",
         f"It ends by itself as soon as {majority(total)} of {total} votes live again.",
     ]
+    if cluster.votes.rule is Rule.WAITING_FOR_ALL:
+        lines[:2] = [
+            f"Cluster {cluster.name}: {live} of {total} votes live, and it waits until all have been heard at once: no HA.",
+            f"With {votes} expected it waits for nobody else: HA acts, and from then on a majority decides.",
+        ]
     if cluster.manager.silent:
         lines.append("! No manager leads now: this count may be old, and the override waits until one leads.")
     return lines

@@ -64,8 +64,15 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
     # "Not yet" is no news: what was written stays until it is known.
     quorate = before.quorate if quorum.answer is Answer.NOT_YET else quorum.answer is Answer.YES
     turned = quorate != before.quorate
-    text = f"{quorum.live}/{quorum.expected}"
-    votes = VotesStatus(quorum.expected, quorum.total, quorum.live, quorum.needed, text, quorum.because)
+    votes = VotesStatus(
+        expected=quorum.expected,
+        total=quorum.total,
+        live=quorum.live,
+        needed=quorum.needed,
+        text=f"{quorum.live}/{quorum.expected}",
+        rule=quorum.rule,
+        tie_breaker=quorum.tie_breaker,
+    )
     table_changed = (votes.expected, votes.total) != (before.votes.expected, before.votes.total)
     if quorum.answer is Answer.NOT_YET:
         votes, table_changed = before.votes, False
@@ -223,9 +230,9 @@ def _nobody_yet(enrolment: Enrolment) -> str:
 
 def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[Condition, ...]:
     problem = outlook.history.waiting or outlook.timing.problem
-    survives = outlook.quorum.total - outlook.quorum.needed
+    spare = _spare(outlook)
     message = status.message
-    if outlook.quorum.total < 3:
+    if not spare:
         message = f"{message}. With {outlook.quorum.total} votes no node failure can be survived: three are needed"
     findings: list[Finding] = [
         *summary(
@@ -236,9 +243,9 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
         ),
         Finding(
             "SurvivesNodeFailure",
-            outlook.quorum.total >= 3 and survives >= 1,
+            spare >= 1,
             "Votes",
-            f"{outlook.quorum.total} votes: {max(0, (outlook.quorum.total - 1) // 2)} may be lost",
+            f"{outlook.quorum.total} votes: {spare} may be lost",
         ),
         _timing_finding(outlook.timing),
         latency.finding(world, outlook.timing),
@@ -254,6 +261,14 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
         findings.append(Finding("ExpectedVotesActive", override.active, str(override.state), _override_text(override)))
     findings += counting.findings(outlook.count, world.cluster.spec.quorum)
     return merge(world.cluster.status.conditions, findings, now=world.wall, generation=world.cluster.generation)
+
+
+def _spare(outlook: Outlook) -> int:
+    """How many of all votes may be lost. On a tie breaker nobody counts: it may be what is lost."""
+    total = outlook.quorum.total
+    if outlook.count.options.two_node:
+        return 1
+    return max(0, (total - 1) // 2)
 
 
 def _reason(outlook: Outlook, status: ClusterStatus) -> str:

@@ -140,7 +140,7 @@ def findings(counted: Count, wished: QuorumOptions) -> tuple[Finding, ...]:
     """What is to be said of the options, where there are any."""
     found = []
     if wished != PLAIN:
-        text = "; ".join(counted.problems) or "every option of spec.quorum is in force"
+        text = "; ".join(counted.problems) or f"in force: {', '.join(counted.options.names)}"
         reason = "NotInForce" if counted.problems else "InForce"
         found.append(Finding("QuorumOptionsInForce", not counted.problems, reason, text))
     if counted.device is not None:

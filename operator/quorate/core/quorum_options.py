@@ -37,6 +37,19 @@ class QuorumOptions:
     device: QuorumDevice | None = None
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Those that are set, as spec.quorum spells them."""
+        window_s, device = self.last_man_standing_s, self.device
+        found = {
+            "waitForAll": bool(self.wait_for_all),
+            "autoTieBreaker": self.auto_tie_breaker,
+            f"lastManStanding after {window_s or 0:g}s": window_s is not None,
+            "twoNode": self.two_node,
+            f"device {device.name} ({device.votes} votes)" if device is not None else "": device is not None,
+        }
+        return tuple(name for name, wished in found.items() if wished) or ("none",)
+
+    @property
     def remember(self) -> bool:
         """Whether a count must know of the ones before it."""
         return bool(self.wait_for_all) or self.auto_tie_breaker or self.last_man_standing_s is not None

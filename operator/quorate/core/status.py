@@ -7,7 +7,7 @@ and the next leader goes on. `api/` declares the same fields for the CRDs; a tes
 from dataclasses import dataclass, field
 
 from quorate.core.override import Override
-from quorate.core.quorum import Memory
+from quorate.core.quorum import NOBODY, Memory, Rule
 from quorate.core.types import (
     EvidenceKind,
     Going,
@@ -220,14 +220,15 @@ class GuestStatus:
 
 @dataclass(frozen=True, slots=True)
 class VotesStatus:
-    """The count. `text` is live/expected, for the printer column. `because`: what decided besides the numbers."""
+    """The count. `text` is live/expected, for the printer column. `rule`: what decided, `tie_breaker`: who did."""
 
     expected: int = 0
     total: int = 0
     live: int = 0
     needed: int = 0
     text: str = ""
-    because: str = ""
+    rule: Rule = Rule.MAJORITY
+    tie_breaker: NodeName = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

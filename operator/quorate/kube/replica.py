@@ -10,6 +10,7 @@ from typing import Final
 from quorate.kube.act import Actor
 from quorate.kube.calls import Calls
 from quorate.kube.deeds import Deeds
+from quorate.kube.devices import keep_looking
 from quorate.kube.guests.pod import Gate
 from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.leader import Elector
@@ -50,6 +51,7 @@ class Replica:
         self._own = [
             asyncio.create_task(keep_sweeping(self.store, self.api)),
             asyncio.create_task(keep_weighing(self.store, self.api, self.host)),
+            asyncio.create_task(keep_looking(self.store, self.api)),
             asyncio.create_task(self._keep_tickers()),
         ]
 

@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from quorate.api import parse
-from quorate.core import beats
+from quorate.core import beats, device
+from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Ref, Uid
@@ -37,6 +38,7 @@ Key = tuple[str, str]
 """(namespace, name)"""
 WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
 REMEMBERED_DELETIONS: Final = 4096
+LONG_SILENCE_S: Final = 5.0
 _SEEN_ONLY: Final = frozenset({PODS, KUBE_NODES})
 _Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]
 
@@ -89,6 +91,8 @@ class Store:
         self._deleted: dict[str, float] = {}
         """uid -> the version as of which it was gone."""
         self.beats: dict[NodeName, Beat] = {}
+        self.devices: dict[str, DeviceBeat] = {}
+        """Quorum devices by name."""
         self.missing: dict[NodeName, float] = {}
         self.attentive: dict[str, frozenset[NodeName]] = {}
         self.verdicts: dict[Uid, Verdict] = {}
@@ -187,6 +191,15 @@ class Store:
         # who writes the Lease all the time would keep a dead node from ever being suspected.
         if beat is not None and beat.uid == raw["metadata"].get("uid"):
             self.beats[name] = beats.probed(beat, began_s)
+
+    def device(self, name: str, raw: Raw, began_s: float) -> None:
+        """A live GET of a quorum device's Lease that began then. A renewal after a long silence wakes."""
+        before = self.devices.get(name)
+        renewed = str((raw.get("spec") or {}).get("renewTime") or "")
+        after = device.saw(before, uid=Uid(raw["metadata"].get("uid", "")), renewed=renewed, now_s=began_s)
+        self.devices[name] = after
+        if after != before and (before is None or not before.moved or after.seen_s - before.seen_s > LONG_SILENCE_S):
+            self._changed()
 
     def trouble(self, resource: Resource, key: Key, text: str = "") -> None:
         """A deed on this object cannot be done as it is (empty: it was done). The next plan says so on the object."""

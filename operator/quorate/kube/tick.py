@@ -211,6 +211,7 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
         claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),
         api_servers=store.api_servers,
         rewound=store.rewound_of(cluster),
+        device=store.devices.get(view.spec.quorum.device.name) if view.spec.quorum.device is not None else None,
     )
 
 

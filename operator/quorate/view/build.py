@@ -19,7 +19,7 @@ from quorate.view.report import (
 )
 from quorate.view.snapshot import Raw, Snapshot, name_of, named, read_status, renewed, spec_of
 from quorate.view.storages import storage_report
-from quorate.view.votes import largest_total
+from quorate.view.votes import because, enough, wished_options
 
 MANAGER_GRACE_S: Final = 5.0
 """What a leader's Lease may be older than its duration before the report calls the manager silent: clocks differ."""
@@ -76,6 +76,8 @@ def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> Cl
         quorate=status.quorate,
         quorate_since=status.quorate_since,
         votes=status.votes,
+        device=status.device,
+        options=wished_options(spec_of(raw).get("quorum") or {}),
         manager=manager,
         timing=status.timing,
         fencing=status.fencing,
@@ -133,10 +135,10 @@ def _not_quorate(who: str, status: ClusterStatus) -> Attention:
     return Attention(
         Health.CRITICAL,
         who,
-        f"not quorate ({votes.live} of {votes.expected} votes, need {votes.needed}): "
+        f"not quorate ({votes.live} of {votes.expected} votes, need {votes.needed}{because(votes)}): "
         "nothing is fenced, recovered, started or moved",
         remedy="Bring nodes back, or if they are lost for good: "
-        f"quorate cluster expected {largest_total(votes.live)} --reason TEXT",
+        f"quorate cluster expected {enough(votes)} --reason TEXT",
     )
 
 
@@ -148,7 +150,9 @@ def _condition(who: str, condition: Condition, *, quorate: bool) -> Attention | 
             return Attention(Health.CRITICAL, who, condition.message)
         case "Ready" if failing and quorate and condition.reason not in {"Stalled", "HistoryBackwards"}:
             return Attention(Health.DEGRADED, who, condition.message)
-        case "TimingValid" | "NodesEnrolled" | "ApiFast" | "RulesHonoured" if failing:
+        case (
+            "TimingValid" | "NodesEnrolled" | "ApiFast" | "RulesHonoured" | "QuorumOptionsInForce" | "QuorumDeviceHeard"
+        ) if failing:
             return Attention(Health.DEGRADED, who, condition.message)
         case "ExpectedVotesActive" if condition.status == "True":
             return Attention(Health.DEGRADED, who, condition.message)

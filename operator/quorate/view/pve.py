@@ -27,6 +27,7 @@ OLD_AFTER_S: Final = 30.0
 DRIFT_AFTER_S: Final = -2.0
 """When Proxmox calls a timestamp old, or one of the future."""
 ARMED: Final = "armed"
+TWO_NODE: Final = "2Node"
 
 AGENT_WORDS: Final[tuple[tuple[NodeState, bool | None, bool | None, str], ...]] = (
     # state, armed?, carries guests? (None: whatever)   -> the word in the node's `lrm` line; the first that fits
@@ -131,7 +132,7 @@ def _blocks(cluster: ClusterReport, now: Instant) -> Iterator[tuple[str, list[st
             ("Highest expected", str(votes.total)),
             ("Total votes", str(votes.live)),
             ("Quorum", f"{votes.needed}{'' if cluster.quorate else ' Activity blocked'}"),
-            ("Flags", "Quorate" if cluster.quorate else ""),
+            ("Flags", " ".join(_flags(cluster))),
         ),
     )
     heading = "    Nodeid      Votes Name"
@@ -139,6 +140,13 @@ def _blocks(cluster: ClusterReport, now: Instant) -> Iterator[tuple[str, list[st
         "Membership information",
         [heading, *(f"{f'0x{n:08x}':>10} {node.votes:>10} {node.name}" for n, node in members)],
     )
+
+
+def _flags(cluster: ClusterReport) -> Iterator[str]:
+    """As corosync-quorumtool has them: what is set, with whether it is quorate after 2Node."""
+    yield from (flag for flag in cluster.options if flag == TWO_NODE)
+    yield from ["Quorate"] if cluster.quorate else []
+    yield from (flag for flag in cluster.options if flag != TWO_NODE)
 
 
 def config(guests: Sequence[GuestSettings]) -> list[str]:

@@ -7,7 +7,7 @@ nothing is decided: ages come from clocks of several machines and are for displa
 from dataclasses import dataclass
 from enum import StrEnum
 
-from quorate.core.status import Condition, Timeline, TimingStatus, VotesStatus
+from quorate.core.status import Condition, DeviceStatus, Timeline, TimingStatus, VotesStatus
 from quorate.core.types import Instant
 
 
@@ -102,7 +102,9 @@ class ManagerReport:
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """One Cluster. Guests come with those that need attention first."""
+    """One Cluster. Guests come with those that need attention first. `options`: those of quorum that are wished, as
+    corosync-quorumtool calls them; `device`: the quorum device.
+    """
 
     name: str
     health: Health
@@ -113,6 +115,8 @@ class ClusterReport:
     sentence: str
     rules: str = ""
     quorate_since: Instant | None = None
+    device: DeviceStatus | None = None
+    options: tuple[str, ...] = ()
     timing: TimingStatus | None = None
     conditions: tuple[Condition, ...] = ()
     attention: tuple[Attention, ...] = ()

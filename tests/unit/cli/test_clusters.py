@@ -8,6 +8,7 @@ from quorate.api.wire import to_wire
 from quorate.cli import expected
 from quorate.cli.errors import CliError
 from quorate.core.override import Override, OverrideState
+from quorate.core.quorum import Rule
 from quorate.core.status import VotesStatus
 from quorate.view.build import build
 from tests.unit.cli.conftest import fill
@@ -88,6 +89,57 @@ class TestRefused:
     @pytest.mark.parametrize(("live", "total", "votes"), [(1, 3, 1), (2, 5, 3), (2, 5, 2), (1, 2, 1)])
     def test_not_when_it_is_needed_and_helps(self, live, total, votes):
         expected.refuse(cluster_with(live, total), votes)
+
+
+def waiting(live: int):
+    votes = VotesStatus(3, 3, live, 2, rule=Rule.WAITING_FOR_ALL)
+    status = pictures.cluster_status(quorate=False, votes=votes)
+    return build(replace(pictures.quorum_lost(), clusters=(pictures.cluster(status),)), pictures.NOW).clusters[0]
+
+
+def test_while_all_are_waited_for_a_majority_may_go_on_by_a_persons_word():
+    expected.refuse(waiting(2), 2)
+    assert "it waits until all have been heard at once: no HA" in expected.meaning(waiting(2), 2)[0]
+    with pytest.raises(CliError, match="with 3 expected it would go on waiting"):
+        expected.refuse(waiting(2), 3)
+
+
+class TestQuorum:
+    def test_without_options_it_says_what_is_set(self, run, prod):
+        prod.objects[PROD]["spec"] = {
+            "quorum": {"waitForAll": True, "lastManStanding": {"window": "10s"}, "twoNode": False, "expectedVotes": {}}
+        }
+        ended = run("cluster", "quorum")
+        assert ended.out == (
+            "Cluster prod: options of quorum: lastManStanding (window 10s), waitForAll. Drawn: quorate status -v\n"
+        )
+        assert not prod.writes
+
+    def test_every_option(self, run, prod):
+        line = "--no-wait-for-all --tie-breaker n2 --tie-breaker n1 --last-man-standing off --device third --two-node"
+        assert run("cluster", "quorum", *line.split()).code == 0
+        (write,) = prod.writes
+        assert write.body["spec"]["quorum"] == {
+            "waitForAll": False,
+            "twoNode": True,
+            "autoTieBreaker": True,
+            "autoTieBreakerNodes": ["n2", "n1"],
+            "lastManStanding": None,
+            "device": {"name": "third", "votes": None},
+        }
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ("--last-man-standing soon", "Write for example 10s, or off"),
+            ("--device-votes 2", "--device-votes belongs to --device NAME"),
+        ],
+    )
+    def test_options_that_mean_nothing(self, run, prod, options, said):
+        ended = run("cluster", "quorum", *options.split())
+        assert ended.code == 64
+        assert said in ended.err
+        assert not prod.writes
 
 
 def test_what_it_means():

@@ -70,7 +70,14 @@ def test_for_programs(run, stub, form, read):
     report = read(run("status", "-o", form).out)
     (cluster,) = report["clusters"]
     assert report["health"] == cluster["health"] == "Critical"
-    assert cluster["votes"] == {"expected": 3, "total": 3, "live": 2, "needed": 2, "text": "2/3"}
+    assert cluster["votes"] == {
+        "expected": 3,
+        "total": 3,
+        "live": 2,
+        "needed": 2,
+        "text": "2/3",
+        "rule": "Majority",
+    }
     assert cluster["nodes"][0]["releaseBy"] == "2026-11-18T11:06:52Z"
     assert cluster["guests"][0]["state"] == "Fence"
 

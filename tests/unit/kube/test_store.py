@@ -327,3 +327,28 @@ def test_a_guest_is_put_together_anew_when_a_part_of_it_changes_and_only_then(st
 def pod_raw():
     metadata = {"namespace": "default", "name": "web", "uid": "p1", "resourceVersion": "3", "labels": {}}
     return {"metadata": metadata, "spec": {"nodeName": "n1", "containers": [{"name": "web"}]}, "status": {}}
+
+
+def device_lease(renewed, uid="lease-third"):
+    metadata = {"namespace": "quorate-system", "name": "quorum-device-third", "uid": uid, "resourceVersion": "1"}
+    return {"metadata": metadata, "spec": {"renewTime": renewed} if renewed else {}}
+
+
+class TestQuorumDevice:
+    def test_a_renewal_counts_from_before_it_was_asked_for(self, store, woken):
+        store.device("third", device_lease("2026-01-01T00:00:00.000000Z"), 90.0)
+        assert not store.devices["third"].moved
+        store.device("third", device_lease("2026-01-01T00:00:02.000000Z"), 92.0)
+        assert (store.devices["third"].moved, store.devices["third"].seen_s) == (True, 92.0)
+
+    def test_only_what_may_change_the_count_wakes(self, store, woken):
+        for second in range(3):
+            store.device("third", device_lease(f"2026-01-01T00:00:0{second}.000000Z"), 90.0 + second)
+        assert woken.times == 2, "found, and heard for the first time"
+        store.device("third", device_lease("2026-01-01T00:01:00.000000Z"), 150.0)
+        assert woken.times == 3, "heard again after a long silence"
+
+    def test_a_lease_without_a_renewal_is_no_vote(self, store):
+        store.device("third", device_lease(""), 90.0)
+        store.device("third", device_lease(""), 91.0)
+        assert not store.devices["third"].moved
