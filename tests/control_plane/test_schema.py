@@ -227,6 +227,31 @@ def test_a_timing_that_breaks_its_inequality_is_refused_with_the_arithmetic(api,
     assert answer.body["details"]["name"] == unique
 
 
+@pytest.mark.parametrize(
+    ("quorum", "said"),
+    [
+        ({"twoNode": True, "device": {"name": "a"}}, "twoNode and device exclude each other"),
+        ({"twoNode": True, "autoTieBreaker": True}, "twoNode and autoTieBreaker exclude each other"),
+        ({"autoTieBreaker": True, "device": {"name": "a"}}, "device and autoTieBreaker exclude each other"),
+        ({"waitForAll": True, "lastManStanding": {}, "device": {"name": "a"}}, "device and lastManStanding exclude"),
+        ({"autoTieBreakerNodes": ["n1"]}, "autoTieBreakerNodes belongs to autoTieBreaker"),
+        ({"lastManStanding": {}}, "lastManStanding needs waitForAll"),
+        ({"device": {"name": "a", "votes": 0}}, "should be greater than or equal to 1"),
+        ({"device": {"name": "A B"}}, "spec.quorum.device.name in body should match"),
+        ({"waitForAll": True, "lastManStanding": {"window": "soon"}}, "spec.quorum.lastManStanding.window in body"),
+    ],
+)
+def test_options_of_quorum_that_cannot_be_are_refused(api, unique, quorum, said):
+    assert said in api.post(CLUSTERS, cluster(unique, quorum=quorum)).refused(422, "Invalid")
+
+
+def test_options_of_quorum_that_can_be_are_taken(api, unique):
+    wish = {"waitForAll": True, "autoTieBreaker": True, "autoTieBreakerNodes": ["n1"], "lastManStanding": {}}
+    made = api.post(CLUSTERS, cluster(unique, quorum=wish)).ok()["spec"]["quorum"]
+    assert made["lastManStanding"] == {"window": "10s"}
+    assert made == wish | {"lastManStanding": {"window": "10s"}, "twoNode": False}
+
+
 def test_every_broken_rule_is_told(api, unique):
     answer = api.post(CLUSTERS, cluster(unique, timing={"profile": "Fast", "custom": FOUR_S}))
     assert answer.causes() == {

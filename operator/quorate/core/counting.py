@@ -152,10 +152,11 @@ def _device_finding(device: DeviceStatus) -> Finding:
     lease = f"quorate-system/{devices.LEASE_PREFIX}{device.name}"
     if device.heard:
         return Finding("QuorumDeviceHeard", True, "Heard", f"the device {device.name} renews its Lease {lease}")
+    counted = "vote counts" if device.votes == 1 else f"{device.votes} votes count"
     return Finding(
         "QuorumDeviceHeard",
         False,
         "NotHeard",
-        f"the device {device.name} does not renew its Lease {lease}: its {device.votes} votes count as silent. See "
+        f"the device {device.name} does not renew its Lease {lease}: its {counted} as silent. See "
         "whether it runs and may write that Lease",
     )

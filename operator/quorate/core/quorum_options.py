@@ -45,7 +45,7 @@ class QuorumOptions:
             "autoTieBreaker": self.auto_tie_breaker,
             f"lastManStanding after {window_s or 0:g}s": window_s is not None,
             "twoNode": self.two_node,
-            f"device {device.name} ({device.votes} votes)" if device is not None else "": device is not None,
+            f"device {device.name}" if device is not None else "": device is not None,
         }
         return tuple(name for name, wished in found.items() if wished) or ("none",)
 
