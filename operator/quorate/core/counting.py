@@ -9,11 +9,11 @@ from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse
 from quorate.core.members import effective_votes
 from quorate.core.override import Override, judge_override
-from quorate.core.quorum import Memory, Quorum, Rule, Vote, count, recalled
+from quorate.core.quorum import Memory, Quorum, Rule, Vote, count, members_of, recalled
 from quorate.core.quorum_options import PLAIN, Judged, QuorumOptions, in_force
 from quorate.core.status import DeviceStatus
 from quorate.core.types import Answer, NodeName
-from quorate.core.world import World
+from quorate.core.world import NodeView, World
 
 SOON_S: Final = 0.001
 
@@ -41,7 +41,7 @@ def count_votes(world: World, pulses: Mapping[NodeName, Pulse], suspect_after_s:
     before = world.cluster.status
     judged = in_force(world.cluster.spec.quorum, [(node.name, effective_votes(world, node)) for node in world.nodes])
     options = judged.options
-    votes = [_vote(world, name, pulse) for name, pulse in pulses.items()]
+    votes = [_vote(world, node, pulses[node.name]) for node in world.nodes]
     device = _device(world, options, suspect_after_s)
     if device is not None:
         alive = devices.alive(world.device, suspect_after_s, world.now_s)
@@ -51,7 +51,8 @@ def count_votes(world: World, pulses: Mapping[NodeName, Pulse], suspect_after_s:
     override = judge_override(
         world.cluster.spec.expected_votes, before.override, _real(votes, memory, options, before.override)
     )
-    quorum, after = count(votes, _told(memory, before.override, override, before.quorum), options)
+    said = _told(memory, votes, before.override, override, kept=before.quorum is not None)
+    quorum, after = count(votes, said, options)
     return Count(
         quorum,
         override,
@@ -65,11 +66,10 @@ def count_votes(world: World, pulses: Mapping[NodeName, Pulse], suspect_after_s:
     )
 
 
-def _vote(world: World, name: NodeName, pulse: Pulse) -> Vote:
-    node = next(one for one in world.nodes if one.name == name)
+def _vote(world: World, node: NodeView, pulse: Pulse) -> Vote:
     boot = node.beat.nonce if node.beat is not None else None
     silent_s = max(0.0, world.now_s - pulse.suspect_at_s) if pulse.suspect_at_s is not None else 0.0
-    return Vote(name, effective_votes(world, node), pulse.alive, boot=boot or "", silent_s=silent_s)
+    return Vote(node.name, effective_votes(world, node), pulse.alive, boot=boot or "", silent_s=silent_s)
 
 
 def _device(world: World, options: QuorumOptions, suspect_after_s: float) -> DeviceStatus | None:
@@ -117,12 +117,17 @@ def _real(votes: Sequence[Vote], memory: Memory, options: QuorumOptions, before:
     return Answer.NO if waits and real is Answer.YES else real
 
 
-def _told(memory: Memory, before: Override | None, override: Override | None, kept: Memory | None) -> Memory:
-    """A person's word sets the total once; after that it grows with the votes that are heard, until the word is spent."""
+def _told(
+    memory: Memory, votes: Sequence[Vote], before: Override | None, override: Override | None, *, kept: bool
+) -> Memory:
+    """A person's word sets the total once, for those that live then; it grows with the votes that are heard after that,
+    until it is spent.
+    """
     was = before if before is not None and before.active else None
     now = override if override is not None and override.active else None
-    if now is not None and (was != now or kept is None):
-        return replace(memory, expected=now.votes)
+    if now is not None and (was != now or not kept):
+        live = members_of(vote for vote in votes if vote.alive is Answer.YES)
+        return replace(memory, expected=now.votes, witnesses=live)
     return replace(memory, expected=0) if was is not None and now is None else memory
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from quorate.core.device import DeviceBeat
 from quorate.core.override import ExpectedVotes, Override, OverrideState
 from quorate.core.plan import plan
-from quorate.core.quorum import Memory
+from quorate.core.quorum import Member, Memory
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.status import ClusterStatus, VotesStatus
 from quorate.core.types import Kind, NodeName, Uid
@@ -115,6 +115,16 @@ def test_a_person_may_speak_while_it_waits_for_all():
     again = written(after(made, status))
     assert again.override.state is OverrideState.SPENT
     assert again.quorate
+
+
+def test_a_persons_word_holds_for_who_lives_whoever_stood_last():
+    options = QuorumOptions(wait_for_all=True, last_man_standing_s=10.0)
+    made = wishing(
+        heard("n5", silent=("n1", "n2", "n3", "n4")), options, expected_votes=ExpectedVotes(1, "four burnt down", 1)
+    )
+    stood = Memory(3, waiting=True, witnesses=(Member(NodeName("n1"), "n1.1"), Member(NodeName("n2"), "n2.1")))
+    status = written(after(made, ClusterStatus(ever_quorate=True, votes=VotesStatus(3, 5, 1, 2), quorum=stood)))
+    assert status.quorate
 
 
 def test_a_word_that_is_spent_leaves_nothing_behind():
