@@ -102,6 +102,34 @@ def test_after_a_start_of_everybody_all_are_waited_for_again():
     assert not toy.cluster.status.quorate
 
 
+def test_it_is_a_start_of_everybody_too_when_no_manager_saw_it():
+    """The last that was written is "quorate", and a majority boots before a new leader has given up the third."""
+    toy = cluster(3, QuorumOptions(wait_for_all=True))
+    web = toy.add_guest()
+    toy.run_until(lambda: toy.running(web) == ["n1"], 20, "start")
+    toy.managers.clear()
+    lose(toy, "n1", "n2", "n3")
+    toy.power_on("n2")
+    toy.power_on("n3")
+    toy.run(5.0)
+    toy.manager()
+    toy.run(60.0)
+    assert not toy.cluster.status.quorate
+    assert toy.running(web) == []
+    toy.power_on("n1")
+    toy.run_until(lambda: len(toy.running(web)) == 1, 60, "recovery when all are there")
+
+
+def test_who_lived_on_while_no_manager_did_need_not_wait():
+    toy = cluster(3, QuorumOptions(wait_for_all=True))
+    toy.managers.clear()
+    lose(toy, "n1", "n3")
+    toy.power_on("n1")
+    toy.run(5.0)
+    toy.manager()
+    toy.run_until(lambda: toy.cluster.status.quorate, 30, "quorum with n2, which was there before")
+
+
 @pytest.mark.parametrize(("lost", "quorate"), [(("n3", "n4"), True), (("n1", "n2"), False)])
 def test_the_half_with_the_tie_breaker_goes_on(lost, quorate):
     toy = cluster(4, QuorumOptions(auto_tie_breaker=True))

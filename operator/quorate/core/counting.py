@@ -121,13 +121,14 @@ def _told(
     memory: Memory, votes: Sequence[Vote], before: Override | None, override: Override | None, *, kept: bool
 ) -> Memory:
     """A person's word sets the total once, for those that live then; it grows with the votes that are heard after that,
-    until it is spent.
+    until it is spent. One for more than live lets nobody off waiting for all of them.
     """
     was = before if before is not None and before.active else None
     now = override if override is not None and override.active else None
     if now is not None and (was != now or not kept):
-        live = members_of(vote for vote in votes if vote.alive is Answer.YES)
-        return replace(memory, expected=now.votes, witnesses=live)
+        live = [vote for vote in votes if vote.alive is Answer.YES]
+        enough = not memory.waiting or sum(vote.votes for vote in live) >= now.votes
+        return replace(memory, expected=now.votes, witnesses=members_of(live) if enough else memory.witnesses)
     return replace(memory, expected=0) if was is not None and now is None else memory
 
 

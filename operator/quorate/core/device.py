@@ -27,10 +27,8 @@ class DeviceBeat:
 
 def saw(before: DeviceBeat | None, *, uid: Uid, renewed: str, now_s: float) -> DeviceBeat:
     """A look at the Lease. Only a later renewal is a sign of life: other fields, or an old copy put back, are none."""
-    if before is None:
+    if before is None or before.uid != uid:
         return DeviceBeat(uid, renewed, now_s)
-    if before.uid != uid:
-        return DeviceBeat(uid, renewed, now_s, moved=True)
     return DeviceBeat(uid, renewed, now_s, moved=True) if renewed > before.renewed else before
 
 

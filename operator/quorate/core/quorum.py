@@ -162,7 +162,7 @@ def count(votes: Sequence[Vote], memory: Memory | None = None, options: QuorumOp
     if quorum.answer is Answer.YES and quorum.rule is not Rule.TIE_BREAKER:
         return quorum, before
     heard = [replace(vote, alive=Answer.YES) if vote.alive is Answer.NOT_YET else vote for vote in votes]
-    best, _ = tally(heard, _moved(before, _names(hoped), options), options)
+    best, _ = tally(heard, _moved(recalled(heard, before), _names(hoped), options), options)
     answer = Answer.NOT_YET if best.answer is Answer.YES else Answer.NO
     rule = Rule.NO_MAJORITY if quorum.rule is Rule.TIE_BREAKER else quorum.rule
     return replace(quorum, answer=answer, rule=rule, tie_breaker=NOBODY), before
@@ -219,15 +219,15 @@ def tally(votes: Sequence[Vote], memory: Memory, options: QuorumOptions = PLAIN)
 
 
 def recalled(votes: Iterable[Vote], memory: Memory) -> Memory:
-    """Wait for all is over when a node is heard that has not restarted since it was part of a quorate Cluster.
+    """Wait for all is over while a node is heard that has not restarted since it was part of a quorate Cluster.
 
-    A votequorum node that has been quorate tells it to those that boot; it is the first time again only when all of
-    them have restarted.
+    A votequorum node that has been quorate tells it to those that boot; it is the first time again when all of them have
+    restarted, also where nobody counted meanwhile and the last that was written is "quorate".
     """
-    if not memory.waiting:
-        return memory
     heard = {Member(vote.node, vote.boot) for vote in votes if vote.member and vote.alive is Answer.YES}
-    return replace(memory, waiting=False) if heard & set(memory.witnesses) else memory
+    if not heard or not memory.witnesses:
+        return memory
+    return replace(memory, waiting=not heard & set(memory.witnesses))
 
 
 def members_of(votes: Iterable[Vote]) -> tuple[Member, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from quorate.core.device import DeviceBeat
 from quorate.core.override import ExpectedVotes, Override, OverrideState
 from quorate.core.plan import plan
-from quorate.core.quorum import Member, Memory
+from quorate.core.quorum import Member, Memory, Rule
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.status import ClusterStatus, VotesStatus
 from quorate.core.types import Kind, NodeName, Uid
@@ -125,6 +125,17 @@ def test_a_persons_word_holds_for_who_lives_whoever_stood_last():
     stood = Memory(3, waiting=True, witnesses=(Member(NodeName("n1"), "n1.1"), Member(NodeName("n2"), "n2.1")))
     status = written(after(made, ClusterStatus(ever_quorate=True, votes=VotesStatus(3, 5, 1, 2), quorum=stood)))
     assert status.quorate
+
+
+def test_a_word_for_more_than_live_goes_on_waiting_for_all_of_them():
+    options = QuorumOptions(wait_for_all=True)
+    made = heard("n1", "n2", silent=("n3", "n4", "n5"))
+    made = wishing(made, options, expected_votes=ExpectedVotes(3, "n4 and n5 burnt down", 1))
+    status = written(after(made, ClusterStatus()))
+    assert status.votes.rule is Rule.WAITING_FOR_ALL
+    again = after(made, replace(status, message=""))
+    assert written(again).votes.rule is Rule.WAITING_FOR_ALL
+    assert not written(again).quorate
 
 
 def test_a_word_that_is_spent_leaves_nothing_behind():

@@ -24,5 +24,12 @@ def test_other_fields_and_old_copies_are_no_renewal():
     assert saw(beat, uid=UID, renewed="1", now_s=200.0) == beat
 
 
+def test_one_that_was_created_anew_is_only_found():
+    beat = DeviceBeat(UID, "2", 100.0, moved=True)
+    anew = saw(beat, uid=Uid("another"), renewed="3", now_s=105.0)
+    assert alive(anew, 10.0, 106.0) is Answer.NOT_YET
+    assert alive(saw(anew, uid=Uid("another"), renewed="4", now_s=107.0), 10.0, 108.0) is Answer.YES
+
+
 def test_without_a_lease_it_is_silent():
     assert alive(None, 10.0, 0.0) is Answer.NO
