@@ -95,8 +95,9 @@ class Scene:
         size = {"requests": {"storage": "1Gi"}}
         if not self.raw(CLAIMS, STORAGE, "default"):
             self.create(CLAIMS, STORAGE, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
-        claim = {"namespace": "default", "name": STORAGE}
-        self.create(STORAGES, STORAGE, {"type": "Claim", "claim": claim, "allowedNamespaces": ["default"]})
+        if not self.raw(STORAGES, STORAGE):
+            claim = {"namespace": "default", "name": STORAGE}
+            self.create(STORAGES, STORAGE, {"type": "Claim", "claim": claim, "allowedNamespaces": ["default"]})
 
     async def start_guest(self, key: GuestKey = WEB, node: str = "node1", **spec: Any) -> GuestStatus:
         """A guest that writes its journal, running on that node, which is where the first one goes."""

@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from quorate.core.status import GuestStatus
-from quorate.core.types import GuestState, NodeState
-from quorate.kube.resources import STORAGES
+from quorate.core.types import GuestKey, GuestState, NodeState
+from quorate.kube.resources import HARESOURCES, STORAGES
 from quorate.lab.options import Options
 from tests import real
 from tests.lab.conftest import KINDS, Run
 from tests.lab.scene import STORAGE, Scene, judged, own_cache, running
 
 pytestmark = pytest.mark.lab
+HUGE = GuestKey("default", "huge")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -80,3 +81,26 @@ async def test_a_host_that_reboots(scene: Scene, web: GuestStatus, run: Run, pol
     finally:
         await switch
         scene.change_cluster(shutdownPolicy="Conditional")
+
+
+async def test_what_is_foretold_and_who_has_no_room(scene: Scene, web: GuestStatus, run: Run) -> None:
+    scene.change_cluster(scheduling={"mode": "Static"})
+    await scene.until("placement by requests", lambda: _condition(scene, "SchedulingInForce") == "Static")
+    ended = run("what-if", "--fail", "node1")
+    assert ended.code == 0, ended
+    assert "if node1 is lost: 1 guest recovers elsewhere" in ended.out
+    assert run("what-if", "--fail", "node1,node2").code == 1
+    assert "it is here; 1 guest" in run("explain", "web").out
+    huge = {"name": "main", "image": "lab", "command": ["sleep", "600"], "resources": {"requests": {"memory": "900Ti"}}}
+    scene.create(HARESOURCES, "huge", {"guest": {"container": {"spec": {"containers": [huge]}}}}, namespace="default")
+    await scene.until("the guest without room to say so", lambda: "of memory left" in scene.guest(HUGE).message)
+    assert scene.guest(HUGE).message.startswith("no node can run it: node1, node2, node3: it has ")
+    assert "no node could run it" in run("explain", "huge").out
+    await scene.until("a survey", lambda: scene.cluster().capacity)
+    assert "If one more node fails: " in run("status").out
+    assert run("remove", "huge", "-y").code == 0
+
+
+def _condition(scene: Scene, kind: str) -> str:
+    """Why that condition of the Cluster is as it is."""
+    return next((one.reason for one in scene.cluster().conditions if one.type == kind), "")

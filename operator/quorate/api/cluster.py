@@ -125,6 +125,9 @@ class ClusterSpec(Model):
     """What proves that a node is dead."""
     scheduling: SchedulingSpec = SchedulingSpec()
     """How a node is chosen."""
+    tolerate_node_failures: Annotated[int, Field(ge=0, le=16)] = 1
+    """How many nodes must be able to fail together with every guest finding another one. Below it the condition
+    CapacitySufficient is False and names the guests that would have none; it keeps nobody from starting."""
     rules: SpecRules = []
     """Where guests may run (ha-manager rules). Rules come before load. Those that contradict each other, or that cannot be
     satisfied, are ignored as a whole set: status.ignoredRules and the condition RulesHonoured say which and why."""
@@ -209,6 +212,32 @@ class IgnoredRuleModel(Model):
     """Why, with the rules and guests concerned, and what to do."""
 
 
+class UnplacedModel(Model):
+    """A guest that would have no node."""
+
+    guest: str
+    """Its sid."""
+    lost: str
+    """The node or nodes after whose loss."""
+    reason: str
+    """Why no other node can run it."""
+
+
+class CapacityModel(Model):
+    """What the loss of nodes would mean, looked at when something changes, at most once a minute."""
+
+    survivable: int = 0
+    """How many nodes may be lost together now; looked no further than one more than tolerateNodeFailures."""
+    text: str = ""
+    """What the loss of each single node would mean."""
+    votes: str = ""
+    """The loss after which there would be no quorum."""
+    unplaced: Annotated[list[UnplacedModel], Field(max_length=16)] = []
+    """Guests that would have no node after the first loss that is too much."""
+    more: int = 0
+    """How many guests more."""
+
+
 class ClusterStatusModel(Model):
     """What was seen and done."""
 
@@ -244,6 +273,8 @@ class ClusterStatusModel(Model):
     """How many rules are in use, and how many are ignored."""
     ignored_rules: Annotated[list[IgnoredRuleModel], Field(max_length=64)] = []
     """The rules that are not followed, and why."""
+    capacity: CapacityModel | None = None
+    """How many nodes may be lost now. Requested memory is a limit here in every mode of scheduling."""
     rewind: RewindModel | None = None
     """The last time that history ran backwards. Until a person has accepted it nothing is done."""
     message: str = ""
@@ -252,8 +283,8 @@ class ClusterStatusModel(Model):
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
     """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
-    RulesHonoured, SchedulingInForce, ExpectedVotesActive, QuorumOptionsInForce,
-    QuorumDeviceHeard."""
+    RulesHonoured, SchedulingInForce, CapacitySufficient, ExpectedVotesActive,
+    QuorumOptionsInForce, QuorumDeviceHeard."""
 
 
 class Cluster(Resource):

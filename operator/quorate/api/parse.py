@@ -80,6 +80,7 @@ def cluster(raw: Raw) -> ClusterView:
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
             scheduling=Scheduling(spec.scheduling.mode, spec.scheduling.cpu, spec.scheduling.rebalance_on_start),
+            tolerate_node_failures=spec.tolerate_node_failures,
             rules=tuple(_rule(one) for one in spec.rules),
             shutdown_policy=spec.shutdown_policy,
             freeze_timeout_s=parse_duration(spec.freeze_timeout),
@@ -237,7 +238,7 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
 def _size(pod: Raw) -> Size:
     """What it requests; nothing, where the API server will say that it is no quantity."""
     try:
-        return quantity.requested(dict(pod))
+        return quantity.requested(pod)
     except ValueError:
         return NOTHING
 

@@ -1,5 +1,6 @@
 """Quantities as Kubernetes writes them: "500m" of a processor, "1Gi" of memory."""
 
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -26,14 +27,14 @@ def parse(text: object) -> Decimal:
     return found
 
 
-def size(found: dict[str, Any]) -> Size:
+def size(found: Mapping[str, Any]) -> Size:
     """`cpu` and `memory` of such a map, rounded up; what is missing is nothing. Raises ValueError."""
     cpu = parse(found.get("cpu", 0)) * 1000
     memory = parse(found.get("memory", 0))
     return Size(int(cpu.to_integral_value(ROUND_CEILING)), int(memory.to_integral_value(ROUND_CEILING)))
 
 
-def requested(pod: dict[str, Any]) -> Size:
+def requested(pod: Mapping[str, Any]) -> Size:
     """What the kubelet counts for a Pod of this PodSpec: the containers and sidecars together, or the largest init
     container if that is more; a limit stands for a request that is not made. Raises ValueError.
     """
@@ -48,7 +49,7 @@ def requested(pod: dict[str, Any]) -> Size:
     return _larger(largest, together) + size(pod.get("overhead") or {})
 
 
-def _of(container: dict[str, Any]) -> Size:
+def _of(container: Mapping[str, Any]) -> Size:
     resources = container.get("resources") or {}
     return size({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
 

@@ -12,6 +12,7 @@ from quorate.cli import (
     add,
     clusters,
     fence,
+    foretell,
     guests,
     history,
     lists,
@@ -60,6 +61,7 @@ def build() -> typer.Typer:
     lists.register_nodes(app, LOOK)
     lists.register_guests(app, LOOK)
     history.register(app, LOOK)
+    foretell.register(app, LOOK)
     add.register(app, GUESTS)
     guests.register(app, GUESTS)
     remove.register(app, GUESTS)

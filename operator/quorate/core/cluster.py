@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from quorate.core import counting, history, latency
+from quorate.core import capacity, counting, history, latency
 from quorate.core.actions import Note
 from quorate.core.conditions import Finding, merge, some, summary
 from quorate.core.counting import Count
@@ -15,7 +15,16 @@ from quorate.core.members import Enrolment
 from quorate.core.override import Override, OverrideState
 from quorate.core.quorum import Quorum
 from quorate.core.rulewords import RulesInWords
-from quorate.core.status import ClusterStatus, Condition, GuestStatus, NodeStatus, Rewind, TimingStatus, VotesStatus
+from quorate.core.status import (
+    CapacityStatus,
+    ClusterStatus,
+    Condition,
+    GuestStatus,
+    NodeStatus,
+    Rewind,
+    TimingStatus,
+    VotesStatus,
+)
 from quorate.core.timing import Resolved, resolve, seconds
 from quorate.core.types import (
     HEARD,
@@ -48,6 +57,7 @@ class Outlook:
     history: Judgement
     rules: RulesInWords | None = None
     scheduling: Finding | None = None
+    capacity: CapacityStatus | None = None
 
     @property
     def quorum(self) -> Quorum:
@@ -95,7 +105,9 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         observed_generation=world.cluster.generation,
     )
     if outlook.rules is not None:
-        status = replace(status, rules=outlook.rules.text, ignored_rules=outlook.rules.ignored)
+        status = replace(
+            status, rules=outlook.rules.text, ignored_rules=outlook.rules.ignored, capacity=outlook.capacity
+        )
     status = replace(status, message=_sentence(world, outlook))
     return replace(status, conditions=_conditions(world, outlook, status))
 
@@ -254,8 +266,7 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     ]
     if outlook.rules is not None and outlook.rules.finding is not None:
         findings.append(outlook.rules.finding)
-    if outlook.scheduling is not None:
-        findings.append(outlook.scheduling)
+    findings += [one for one in (outlook.scheduling, capacity.finding(world, outlook.capacity)) if one is not None]
     override = outlook.count.override
     if override is not None:
         findings.append(Finding("ExpectedVotesActive", override.active, str(override.state), _override_text(override)))

@@ -121,9 +121,10 @@ class Room:
 
     def moved(self, guest: GuestView, status: GuestStatus) -> None:
         """Count a guest where it is by now, and no longer where it was."""
-        self._recount(guest.status, -1)
+        before = self.ledger.counted(guest)
+        self._recount(before, -1)
         self._recount(status, 1)
-        self.ledger.count(guest, guest.status, status)
+        self.ledger.move(guest, before, status)
 
     def _recount(self, status: GuestStatus, by: int) -> None:
         for node in places(status):

@@ -7,7 +7,7 @@ room for it is then the last choice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from quorate.core.load import NOTHING, Size, room_for, scores
@@ -34,6 +34,8 @@ class Ledger:
     requested: dict[NodeName, Size] = field(default_factory=dict)
     load: dict[NodeName, Size] = field(default_factory=dict)
     measured: Mapping[NodeName, Instant] = field(default_factory=dict)
+    by_number: bool = False
+    """Requests are limits, and the number of guests decides all the same."""
     _now: dict[GuestKey, GuestStatus] = field(default_factory=dict)
     """The guests that the plan has moved, and how they are counted by now."""
 
@@ -42,20 +44,25 @@ class Ledger:
         """Does anything but the number of guests count?"""
         return self.mode is not SchedulingMode.BASIC
 
-    def count(self, guest: GuestView, before: GuestStatus | None, after: GuestStatus) -> None:
-        """Count a guest as that status has it, and (once it is counted) no longer as the one before had it."""
-        if not self.weighs:
-            return
-        if before is not None:
-            self._add(guest, before, -1)
-            self._now[guest.key] = after
-        self._add(guest, after, 1)
+    def move(self, guest: GuestView, before: GuestStatus, after: GuestStatus) -> None:
+        """Count a guest as that status has it, and no longer as the one before had it."""
+        self._now[guest.key] = after
+        if self.weighs:
+            self.add(guest, before, -1)
+            self.add(guest, after, 1)
 
-    def _add(self, guest: GuestView, status: GuestStatus, sign: int) -> None:
+    def copied(self) -> "Ledger":
+        """One that can be written in without this one being changed."""
+        requested = dict(self.requested)
+        load = requested if self.load is self.requested else dict(self.load)
+        return replace(self, requested=requested, load=load, _now=dict(self._now))
+
+    def add(self, guest: GuestView, status: GuestStatus, sign: int) -> None:
+        """Count a guest as that status has it; with -1 no longer."""
+        if status.state is GuestState.ERROR and status.instance is not None and status.instance.ended:
+            return
         size = guest.spec.template.size
         for node in places(status):
-            if status.state is GuestState.ERROR and status.instance is not None and status.instance.ended:
-                continue
             self.requested[node] = _sum(self.requested.get(node, NOTHING), size, sign)
             if self.mode is SchedulingMode.DYNAMIC and not self._in_measurement(status, node):
                 self.load[node] = _sum(self.load.get(node, NOTHING), self.expected(guest), sign)
@@ -91,7 +98,7 @@ class Ledger:
 
     def rating(self, guest: GuestView) -> Rating | None:
         """How good a choice each of several nodes is for a guest, the higher the better; None: only their numbers count."""
-        return (lambda nodes: self._rate(guest, nodes)) if self.weighs else None
+        return (lambda nodes: self._rate(guest, nodes)) if self.weighs and not self.by_number else None
 
     def _rate(self, guest: GuestView, nodes: Sequence[NodeName]) -> dict[NodeName, float]:
         size = guest.spec.template.size
@@ -123,7 +130,9 @@ def places(status: GuestStatus) -> set[NodeName]:
     return found
 
 
-def ledger_of(world: World, mode: SchedulingMode, statuses: Mapping[NodeName, NodeStatus]) -> Ledger:
+def ledger_of(
+    world: World, mode: SchedulingMode, statuses: Mapping[NodeName, NodeStatus], *, by_number: bool = False
+) -> Ledger:
     """Every guest counted as the World has it, and the Pods that are not ours. `mode`: the one in force."""
     if mode is SchedulingMode.BASIC:
         return Ledger()
@@ -137,7 +146,8 @@ def ledger_of(world: World, mode: SchedulingMode, statuses: Mapping[NodeName, No
         requested=requested,
         load={node.name: node.usage.size for node in online if node.usage is not None} if dynamic else requested,
         measured={node.name: node.usage.at for node in online if node.usage is not None} if dynamic else {},
+        by_number=by_number,
     )
     for guest in world.guests:
-        ledger.count(guest, None, guest.status)
+        ledger.add(guest, guest.status, 1)
     return ledger

@@ -9,24 +9,22 @@ from dataclasses import dataclass, replace
 from quorate.core import cluster as clusters
 from quorate.core import history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
-from quorate.core.board import board_of
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.counting import count_votes
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
 from quorate.core.ledger import ledger_of
-from quorate.core.liveness import Pulse, armed_now, read
+from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
-from quorate.core.order import CONDITION, start_order
-from quorate.core.quorum import Quorum
+from quorate.core.order import CONDITION
+from quorate.core.rooms import room_of
 from quorate.core.rulewords import rules_in_words
 from quorate.core.scheduling import in_force
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
-    HEARD,
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     Answer,
@@ -35,11 +33,10 @@ from quorate.core.types import (
     Kind,
     NodeName,
     Ref,
-    SchedulingMode,
     Wanted,
     node_ref,
 )
-from quorate.core.world import GuestView, NodeView, World
+from quorate.core.world import GuestView, World
 
 
 @dataclass(slots=True)
@@ -79,7 +76,7 @@ def plan(world: World) -> Plan:
     quorate = counted.quorum.answer is Answer.YES
     nodes = _nodes(making, pulses, quorate=quorate)
     scheduling = in_force(world, nodes)
-    room = _room(world, counted.quorum, nodes, scheduling.mode)
+    room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes))
     guests = _guests(making, room)
     nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:
@@ -88,7 +85,15 @@ def plan(world: World) -> Plan:
     enrolment = members.enrol(world, quorate=quorate)
     making.actions.extend(enrolment.actions)
     outlook = clusters.Outlook(
-        timing, counted, nodes, guests, enrolment, past, rules_in_words(room.board), scheduling.finding
+        timing,
+        counted,
+        nodes,
+        guests,
+        enrolment,
+        past,
+        rules=rules_in_words(room.board),
+        scheduling=scheduling.finding,
+        capacity=world.capacity or world.cluster.status.capacity,
     )
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
@@ -160,34 +165,6 @@ def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> d
 
 def _untouched(guest: GuestView) -> bool:
     return guest.status.state in {GuestState.ERROR, GuestState.IGNORED}
-
-
-def _room(world: World, quorum: Quorum, nodes: dict[NodeName, NodeStatus], mode: SchedulingMode) -> Room:
-    accepted = world.cluster.spec.accepted_watchdogs
-    # A node in maintenance as well: an instance that is recorded there already is made, and leaves it after that.
-    armed = frozenset(
-        node.name
-        for node in world.nodes
-        if nodes[node.name].state in HEARD and armed_now(_with(node, nodes[node.name]), accepted)
-    )
-    storages = {storage.name: storage for storage in world.storages}
-    room = Room(
-        world,
-        quorum,
-        nodes,
-        armed,
-        storages,
-        order=start_order(world.guests),
-        board=board_of(world),
-        ledger=ledger_of(world, mode, nodes),
-    )
-    for guest in world.guests:
-        room.occupy(guest)
-    return room
-
-
-def _with(node: NodeView, status: NodeStatus) -> NodeView:
-    return node if node.status is status else replace(node, status=status)
 
 
 def _guests(making: Making, room: Room) -> dict[GuestKey, GuestStatus]:

@@ -293,6 +293,30 @@ class IgnoredRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A guest that would have no node, were these nodes lost."""
+
+    guest: str
+    lost: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityStatus:
+    """How many nodes may be lost together now, as far as was looked (`core/capacity.py`).
+
+    `text`: what each single loss would mean. `votes`: the loss after which there is no quorum. `unplaced`: the guests
+    without a node after the first loss that is too much, and how many `more`.
+    """
+
+    survivable: int = 0
+    text: str = ""
+    votes: str = ""
+    unplaced: tuple[Unplaced, ...] = ()
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     quorate: bool = False
     quorate_since: Instant | None = None
@@ -310,6 +334,7 @@ class ClusterStatus:
     guests: str = ""
     rules: str = ""
     ignored_rules: tuple[IgnoredRule, ...] = ()
+    capacity: CapacityStatus | None = None
     rewind: Rewind | None = None
     message: str = ""
     observed_generation: int = 0

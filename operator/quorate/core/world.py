@@ -13,7 +13,7 @@ from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
-from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
     CpuPolicy,
@@ -318,6 +318,7 @@ class ClusterSpec:
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
     scheduling: Scheduling = field(default_factory=Scheduling)
+    tolerate_node_failures: int = 1
     rules: tuple[Rule, ...] = ()
     shutdown_policy: ShutdownPolicy = ShutdownPolicy.CONDITIONAL
     freeze_timeout_s: float = 900.0
@@ -342,7 +343,8 @@ class World:
 
     `entropy` is drawn by the shell for each World (the one source of new ids). `term` is this leader's; 0: not leading.
     `kube_nodes` are all Kubernetes nodes; `claimed` says which of them belong to other Clusters. `rewound`: how this
-    manager found the store to be older than it had read it before. `device`: the Lease of the quorum device.
+    manager found the store to be older than it had read it before. `device`: the Lease of the quorum device. `capacity`:
+    what the last survey found.
     """
 
     now_s: float
@@ -359,3 +361,4 @@ class World:
     api_servers: int = 0
     rewound: str = ""
     device: DeviceBeat | None = None
+    capacity: CapacityStatus | None = None

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
+from quorate.core import capacity
 from quorate.core.actions import Plan
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
+from quorate.core.status import CapacityStatus
 from quorate.core.types import HEARD
 from quorate.core.world import GuestView, World
 from quorate.kube.act import Actor
@@ -30,6 +32,7 @@ COALESCE_S: Final = 0.01
 """Changes come in bursts (a write, its watch event, a kubelet's answer): one round for all of them."""
 LONGEST_SLEEP_S: Final = 10.0
 AGAIN_S: Final = 0.5
+SURVEY_EVERY_S: Final = 60.0
 
 
 class Ticker(ABC):
@@ -115,18 +118,53 @@ class ClusterTicker(Ticker):
     def __init__(self, elector: Elector, actor: Actor, store: Store, cluster: str) -> None:
         super().__init__(elector, actor, store)
         self.cluster = cluster
+        self.capacity: CapacityStatus | None = None
+        """What the last survey found."""
+        self._survey: asyncio.Task[None] | None = None
+        self._surveyed_s = float("-inf")
+        self._surveyed: tuple[object, ...] = ()
+        self._shape: tuple[object, ...] = ()
 
     def look(self) -> World | None:
-        return build_world(self.store, self.cluster, self.elector.term, self.elector.identity, self.host)
+        world = build_world(self.store, self.cluster, self.elector.term, self.elector.identity, self.host)
+        return replace(world, capacity=self.capacity) if world is not None else None
 
     async def decide(self) -> Plan:
-        began_s = time.monotonic()
-        made = self._plan()
+        began_s, world = time.monotonic(), self.look()
+        made = self._plan(world)
         self.actor.tally.planned(time.monotonic() - began_s)
+        if world is not None and not made.statuses and not made.actions:
+            self._see_to_survey(world)
         return made
 
-    def _plan(self) -> Plan:
-        world = self.look()
+    def _see_to_survey(self, world: World) -> None:
+        """When nothing is to be done: what if nodes were lost now?
+
+        Asked anew when some come or go, and when anything else has changed at most once a minute.
+        """
+        busy = self._survey is not None and not self._survey.done()
+        if busy or not world.cluster.status.quorate:
+            return
+        shape, now_s = capacity.shape(world), self.store.clock()
+        if shape == self._shape and now_s < self._surveyed_s + SURVEY_EVERY_S:
+            return
+        self._shape, self._surveyed_s, found = shape, now_s, capacity.inputs(world)
+        if found != self._surveyed:
+            self._surveyed = found
+            self._survey = asyncio.create_task(self._look_ahead(world))
+
+    async def _look_ahead(self, world: World) -> None:
+        """Beside the rounds, in a thread: with thousands of guests it takes longer than a round may."""
+        try:
+            found = await self.host.beside(capacity.survey, world)
+        except Exception:  # what only informs must not end what keeps guests running
+            log.exception("the survey of Cluster %s failed", self.cluster)
+            return
+        if found != self.capacity:
+            self.capacity = found
+            self.wake.set()
+
+    def _plan(self, world: World | None) -> Plan:
         if world is None:
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)

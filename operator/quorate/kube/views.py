@@ -1,11 +1,11 @@
 """Objects of Kubernetes itself -> the core's views: Pods, nodes, Leases. Never raises: anybody may have written them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quorate.api import attestation, quantity
 from quorate.core import beats
-from quorate.core.load import Size
+from quorate.core.load import NOTHING, Size
 from quorate.core.selectors import Taint
 from quorate.core.types import (
     ATTESTATION_ANNOTATION,
@@ -119,6 +119,24 @@ def _allocatable(status: Raw) -> Size | None:
         return quantity.size(status["allocatable"])
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def requested_by_node(pods: Iterable[Raw]) -> dict[NodeName, Size]:
+    """What Pods that are bound and have not ended request of their nodes. One that cannot be read requests nothing."""
+    found: dict[NodeName, Size] = {}
+    for raw in pods:
+        spec, phase = raw.get("spec") or {}, (raw.get("status") or {}).get("phase")
+        node = NodeName(spec.get("nodeName") or "")
+        if node and phase not in {"Succeeded", "Failed"}:
+            found[node] = found.get(node, NOTHING) + _requested(spec)
+    return found
+
+
+def _requested(spec: Raw) -> Size:
+    try:
+        return quantity.requested(spec)
+    except (AttributeError, TypeError, ValueError):
+        return NOTHING
 
 
 def lease(before: Beat | None, raw: Raw, now_s: float) -> Beat:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from quorate.api import quantity
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.types import GUEST_LABEL, GuestKey, Instant, NodeName, SchedulingMode
+from quorate.kube import views
 from quorate.kube.calls import ApiError, Calls
 from quorate.kube.host import Host
 from quorate.kube.resources import NODE_METRICS, POD_METRICS, PODS
@@ -47,22 +48,21 @@ async def keep_weighing(store: Store, api: Calls, host: Host) -> None:
 
 
 async def others(api: Calls) -> dict[NodeName, Size]:
-    """What the Pods that are no guests and have not ended request, by node."""
+    """What the Pods that are no guests request, by node."""
     found: dict[NodeName, Size] = {}
-    async for pod in _pages(api, PODS.path(), labelSelector=f"!{GUEST_LABEL}"):
-        spec, phase = pod.get("spec") or {}, (pod.get("status") or {}).get("phase")
-        node = NodeName(spec.get("nodeName") or "")
-        if node and phase not in {"Succeeded", "Failed"}:
-            found[node] = found.get(node, NOTHING) + _requested(spec)
+    async for page in _pages(api, PODS.path(), labelSelector=f"!{GUEST_LABEL}"):
+        for node, size in views.requested_by_node(page).items():
+            found[node] = found.get(node, NOTHING) + size
     return found
 
 
 async def measure(store: Store, api: Calls, now: Instant) -> None:
     """What nodes and guests use. `now` stands for the time of what has not been seen before: clocks of others differ."""
-    nodes = {NodeName(raw["metadata"]["name"]): raw async for raw in _pages(api, NODE_METRICS.path())}
+    nodes = {NodeName(raw["metadata"]["name"]): raw async for page in _pages(api, NODE_METRICS.path()) for raw in page}
     pods = {
         GuestKey(raw["metadata"]["namespace"], raw["metadata"]["name"]): raw
-        async for raw in _pages(api, POD_METRICS.path(), labelSelector=GUEST_LABEL)
+        async for page in _pages(api, POD_METRICS.path(), labelSelector=GUEST_LABEL)
+        for raw in page
     }
     store.measured(
         _fresh(store.usage, {name: raw.get("usage") for name, raw in nodes.items()}, _stamps(nodes), now),
@@ -103,20 +103,12 @@ def _size(raw: object) -> Size | None:
         return None
 
 
-def _requested(spec: Raw) -> Size:
-    try:
-        return quantity.requested(spec)
-    except (AttributeError, TypeError, ValueError):
-        return NOTHING
-
-
-async def _pages(api: Calls, path: str, **query: str) -> AsyncIterator[dict[str, Any]]:
-    """Every object of a list, page by page: nobody holds ten thousand Pods at once."""
+async def _pages(api: Calls, path: str, **query: str) -> AsyncIterator[list[dict[str, Any]]]:
+    """A list, page by page: nobody holds ten thousand Pods at once."""
     more = ""
     while True:
         page = await api.get(path, {**query, "limit": PAGE, **({"continue": more} if more else {})})
-        for item in page.get("items") or []:
-            yield item
+        yield page.get("items") or []
         more = (page.get("metadata") or {}).get("continue") or ""
         if not more:
             return

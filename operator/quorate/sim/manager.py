@@ -168,7 +168,10 @@ class Manager:
         def entropy() -> str:
             return hashlib.sha256(f"{identity}/{next(drawn)}/{self.engine.now_s}".encode()).hexdigest()[:32]
 
-        host = Host(loop.time, loop.wall_ns, entropy)
+        async def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+            return function(*arguments)
+
+        host = Host(loop.time, loop.wall_ns, entropy, at_once)
         replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
         replica.judged = self._judge
         self._watch = watch = Watch(self.link, loop, self._wants, self._heard, self._listed)

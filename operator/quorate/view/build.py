@@ -82,6 +82,7 @@ def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> Cl
         timing=status.timing,
         fencing=status.fencing,
         rules=status.rules,
+        capacity=status.capacity.text if status.capacity is not None else "",
         sentence=status.message,
         conditions=status.conditions,
         attention=tuple(sorted(attention, key=lambda line: -line.health.severity)),
@@ -151,11 +152,19 @@ def _condition(who: str, condition: Condition, *, quorate: bool) -> Attention | 
         case "Ready" if failing and quorate and condition.reason not in {"Stalled", "HistoryBackwards"}:
             return Attention(Health.DEGRADED, who, condition.message)
         case (
-            "TimingValid" | "NodesEnrolled" | "ApiFast" | "RulesHonoured" | "QuorumOptionsInForce" | "QuorumDeviceHeard"
+            "TimingValid"
+            | "NodesEnrolled"
+            | "ApiFast"
+            | "RulesHonoured"
+            | "SchedulingInForce"
+            | "QuorumOptionsInForce"
+            | "QuorumDeviceHeard"
         ) if failing:
             return Attention(Health.DEGRADED, who, condition.message)
         case "ExpectedVotesActive" if condition.status == "True":
             return Attention(Health.DEGRADED, who, condition.message)
+        case "CapacitySufficient" if failing and condition.reason == "NoPlace" and quorate:
+            return Attention(Health.HEALTHY, who, condition.message)
         case "SurvivesNodeFailure" if failing:
             remedy = "Three votes are needed to survive the loss of one node"
             return Attention(Health.HEALTHY, who, condition.message, remedy=remedy)

@@ -114,6 +114,7 @@ class ClusterReport:
     fencing: str
     sentence: str
     rules: str = ""
+    capacity: str = ""
     quorate_since: Instant | None = None
     device: DeviceStatus | None = None
     options: tuple[str, ...] = ()

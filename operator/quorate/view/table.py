@@ -71,6 +71,8 @@ class StatusView:
         if report.strays:
             yield self._guests(console, "HA RESOURCE WITHOUT A CLUSTER", report.strays)
         yield self._storages(console)
+        for cluster in report.clusters:
+            yield _capacity(console, cluster)
 
     def _header(self, console: Console, cluster: ClusterReport) -> Iterator[Text]:
         votes = cluster.votes
@@ -184,6 +186,11 @@ def _reasons(console: Console, cluster: ClusterReport) -> Iterator[Text]:
         word = {"True": "yes", "False": "no"}.get(condition.status, "unknown")
         text = Text(f"{condition.type} {word} ({condition.reason}): {condition.message}")
         yield from hanging(console, _label("Conditions" if number == 0 else ""), text)
+
+
+def _capacity(console: Console, cluster: ClusterReport) -> Iterator[Text]:
+    if cluster.capacity and cluster.quorate:
+        yield from hanging(console, Text("If one more node fails: "), cluster.capacity)
 
 
 def _pairs(console: Console, left: list[tuple[str, Text]], right: list[tuple[str, Text]]) -> Iterator[Text]:

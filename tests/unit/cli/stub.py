@@ -141,8 +141,10 @@ class Stub:
 
 
 def _labelled(raw: Json, key: str, value: str) -> bool:
-    """Does it carry the label, with that value if one is asked for?"""
+    """Does it carry the label, with that value if one is asked for? With ! before it: does it not?"""
     labels = raw["metadata"].get("labels") or {}
+    if key.startswith("!"):
+        return key[1:] not in labels
     return key in labels and value in {"", labels[key]}
 
 

@@ -78,7 +78,7 @@ def test_a_node_that_does_not_say_what_it_can_allocate_has_no_limit_and_comes_la
 def test_what_a_plan_moves_is_counted_where_it_is_by_then():
     one = sized("a", "n1", memory=5 * GIB)
     book = ledger(one)
-    book.count(one, one.status, replace(one.status, target=NodeName("n2")))
+    book.move(one, one.status, replace(one.status, target=NodeName("n2")))
     for name in ("n1", "n2"):
         assert book.full([sized("b", memory=4 * GIB)], name) is not None
     assert book.full([one], "n2") is None
