@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import outcome, quorum, replay, rules
+from tests.peers import outcome, pacemaker, quorum, replay, rules
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT.parent / "shared" / "peer"
@@ -25,6 +25,42 @@ def test_the_rules_of_proxmox_are_judged_as_proxmox_judges_them(capsys):
     assert replay.main(["rules", str(file)]) == 0
     assert rules.run(file).agree == rules.run(file).total
     assert ", differ 0, of " in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_pacemaker_decides_the_same_or_it_is_listed_why_not(capsys):
+    file = theirs("pacemaker-cases.json")
+    assert replay.main(["pacemaker", str(file)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert ", differ 0, of " in last
+    assert int(last.split()[1].rstrip(",")) >= 52
+
+
+def lost_node(**input_):
+    nodes = {"n1": {}, "n2": {"state": "lost"}, "n3": {}}
+    rounds = [{"inject": [], "decisions": [{"do": "Fence (reboot)", "node": "n2"}], "final": {"g1": ["n3"]}}]
+    return {
+        "id": "one",
+        "note": "",
+        "input": {"nodes": nodes, "guests": {"g1": {"on": "n2"}}, **input_},
+        "rounds": rounds,
+    }
+
+
+def cases_of_pacemaker(tmp_path, *cases):
+    file = tmp_path / "cases.json"
+    file.write_text(json.dumps({"format": {}, "more": list(cases)}))
+    return pacemaker.run(file)
+
+
+def test_a_tie_is_agreement_and_a_rule_is_not_a_tie(tmp_path):
+    assert cases_of_pacemaker(tmp_path, lost_node()).agree == 1
+    found = cases_of_pacemaker(tmp_path, lost_node(rules=[["location", "g1", "n3", "-INFINITY"]]))
+    assert found.differ == {"one": "g1 on n3 there, on n1 here"}
+
+
+def test_a_case_that_cannot_begin_as_it_says_differs(tmp_path):
+    found = cases_of_pacemaker(tmp_path, lost_node(guests={"g1": {"on": "n9"}}))
+    assert "does not go as the case begins" in found.differ["one"]
 
 
 def case(rules, *, dropped=None, **effective):

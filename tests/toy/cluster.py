@@ -1,5 +1,6 @@
 """The cluster itself: machines with their agents, watchdogs and kubelets, faults, and the truth about what runs."""
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 from itertools import count
@@ -57,6 +58,8 @@ class Toy:
         self.pods: dict[GuestKey, Pod] = {}
         self.failing: set[GuestKey] = set()
         self.slow: set[GuestKey] = set()
+        self.fails_on: Counter[tuple[GuestKey, NodeName]] = Counter()
+        self.unstoppable: set[GuestKey] = set()
         self.rejected: set[str] = set()
         self.others: dict[NodeName, Size] = {}
         self.usage: dict[NodeName, Usage] = {}
@@ -359,7 +362,8 @@ class Toy:
 
     def _kubelet(self, machine: Machine) -> None:
         for process in list(machine.processes.values()):
-            if process.stopping_s is not None and self.now_s >= process.stopping_s:
+            ends = process.stopping_s is not None and self.now_s >= process.stopping_s
+            if ends and process.key not in self.unstoppable:
                 del machine.processes[process.uid]
         if not machine.network:
             return
@@ -400,7 +404,9 @@ class Toy:
             self._report(pod, phase="Failed", containers=(gate, waiting))
             return
         machine.began.add(uid)
-        if pod.key in self.failing:
+        fails = (pod.key, machine.name)
+        if pod.key in self.failing or self.fails_on[fails] > 0:
+            self.fails_on[fails] -= 1
             self._terminated(pod, 1, "Error")
         else:
             machine.processes[uid] = Process(pod.key, uid)
