@@ -10,6 +10,7 @@ from quorate.agent.lease import NodeLease, Outcome, Renewal
 from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.steps import Request, Steps
+from quorate.agent.watchdog import WatchdogError
 from quorate.core.selffence import Device
 from quorate.core.types import Nonce, Uid, WatchdogKind
 from quorate.sim.engine import Process, Timer
@@ -41,6 +42,9 @@ class _Dog:
         self.machine = agent.machine
 
     def open(self, timeout_s: float) -> float:
+        if self.machine.dog_broken:
+            raise WatchdogError("the watchdog cannot be opened")
+        self.machine.around.bargain.opens(self.machine, timeout_s)
         self.machine.dog_opens(timeout_s)
         return timeout_s
 
@@ -48,16 +52,23 @@ class _Dog:
         return self.open(timeout_s)
 
     def pet(self) -> None:
-        self.agent.later(self.machine.dog_is_petted)
+        self.agent.later(self._is_petted)
+
+    def _is_petted(self) -> None:
+        self.machine.dog_is_petted()
+        if not self.agent.stalls_again:
+            age_s = self.agent.process.time() - self.agent.sent_s
+            self.machine.around.bargain.petted(self.machine, age_s, self.agent.loop.timing.timeout_s)
 
     def close(self) -> None:
+        self.machine.around.bargain.closes(self.machine)
         self.machine.dog_closes()
 
     def let_go(self) -> None:
         """Nobody takes over here."""
 
     def reset(self) -> NoReturn:
-        self.agent.later(lambda: self.machine.reset("by its agent"))
+        self.agent.later(lambda: self.machine.reset("by its agent"), after_the_pet=True)
         raise _ResetError
 
     def descriptor(self) -> None:
@@ -131,6 +142,10 @@ class Agent:
         self._resting: Timer | None = None
         self._woken = False
         self._stall_s = self._lag_s = 0.0
+        self.stalls_again = False
+        """After that pet it stands still for good, before it looks at the clock once more."""
+        self.sent_s = 0.0
+        """When it sent its last renewal, by its own clock."""
         self.outcome: Outcome | None = None
         """Of its last renewal."""
         self.gone: Callable[[], None] = lambda: None
@@ -162,11 +177,11 @@ class Agent:
     def _clock(self) -> float:
         return self.process.time() + self._lag_s
 
-    def stall(self, seconds: float) -> None:
-        """Before its next pet takes effect it stands still for so long."""
-        self._stall_s = seconds
+    def stall(self, seconds: float, *, twice: bool = False) -> None:
+        """Before its next pet takes effect it stands still for so long; and after it for good (`twice`)."""
+        self._stall_s, self.stalls_again = seconds, twice
 
-    def later(self, effect: Callable[[], None]) -> None:
+    def later(self, effect: Callable[[], None], *, after_the_pet: bool = False) -> None:
         """What it does to the watchdog, at the moment when it really does it."""
         engine, boots = self.machine.engine, self.machine.boots
         if self._stall_s and not self._lag_s:
@@ -181,11 +196,12 @@ class Agent:
             if self.machine.on and self.machine.boots == boots:
                 effect()
 
-        engine.after(self._lag_s, happen)
+        if not (after_the_pet and self.stalls_again):
+            engine.after(self._lag_s, happen)
 
     def _goes_on(self) -> None:
         self._stall_s = self._lag_s = 0.0
-        if self.process.alive and not self.machine.frozen:
+        if self.process.alive and not self.stalls_again and not self.machine.frozen:
             self.process.thaw()
 
     def _wall(self) -> datetime:
@@ -251,6 +267,8 @@ class Agent:
         except (Unanswered, Refused, ValueError):
             done(None)  # reading orders: the last ones stand
             return
+        if request.method == "PUT":
+            self.sent_s = self.process.time()
 
         def answered(code: int, body: Json) -> None:
             if code == 0 or code in {408, 429} or code >= 500:

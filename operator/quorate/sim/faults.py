@@ -133,6 +133,27 @@ def stall_agent(simulation: "Simulation", node: str, seconds: float) -> None:
         agent.stall(seconds)
 
 
+@word("stall agent of NODE by TIME twice", fault="stall")
+def stall_agent_twice(simulation: "Simulation", node: str, seconds: float) -> None:
+    """And after that pet for good, before it looks at the clock again: the worst that stalls can do."""
+    agent = simulation.machines[node].agent
+    if agent is not None:
+        agent.stall(seconds, twice=True)
+
+
+def mend_watchdog(simulation: "Simulation", node: str) -> None:
+    simulation.machines[node].dog_broken = False
+
+
+@word("break watchdog of NODE", mend_watchdog, "watchdog broken")
+def break_watchdog(simulation: "Simulation", node: str) -> None:
+    """It cannot be opened any more; one that is open goes on."""
+    simulation.machines[node].dog_broken = True
+
+
+word("mend watchdog of NODE")(mend_watchdog)
+
+
 def start_agent(simulation: "Simulation", node: str) -> None:
     machine = simulation.machines[node]
     machine.agent_wanted = True

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from quorate.api.schema import Json
-from quorate.core.types import NodeState, Wanted
+from quorate.core.types import FENCE_TAINT, NodeState, Wanted
+from quorate.sim.people import OTHERS_TAINT
 from quorate.sim.words import Word
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def _drained(simulation: "Simulation", node: str) -> bool:
 
 
 def _tainted(simulation: "Simulation", node: str) -> bool:
-    return simulation.tainted(node)
+    return simulation.tainted(node, FENCE_TAINT)
+
+
+def _others_taint(simulation: "Simulation", node: str) -> bool:
+    return simulation.tainted(node, OTHERS_TAINT)
 
 
 def _honoured(simulation: "Simulation") -> bool:
@@ -97,6 +102,7 @@ HOPES: Final = (
     Word("NODE is drained", _drained),
     Word("NODE is tainted", _tainted),
     Word("NODE is not tainted", _not(_tainted)),
+    Word("NODE has the taint of others", _others_taint),
     Word("NODE booted NUMBER times", _booted),
     Word("quorum", _quorum),
     Word("no quorum", _not(_quorum)),
@@ -123,7 +129,7 @@ def amiss(simulation: "Simulation") -> list[str]:
     found = down(simulation)
     for name in simulation.machines:
         status = (simulation.node(name) or {}).get("status") or {}
-        if status.get("state") != NodeState.ONLINE or simulation.tainted(name):
+        if status.get("state") != NodeState.ONLINE or _tainted(simulation, name):
             found.append(f"{name} is {status.get('state')}: {status.get('message')}")
     return found or _astray(simulation)
 

@@ -90,14 +90,16 @@ class Kubelet:
             self._carry_on(pod, container)
         elif "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in _FINAL:
             self._is_over(pod)
-        elif _was_started(pod):
+        elif _was_started(pod) and pod["spec"].get("restartPolicy") == "Never":
             self._tell(uid, _ended(pod, 255, LOST))  # it ran in another boot
         elif self.shutting_down:
             self._tell(uid, {"phase": "Failed", "reason": "NodeShutdown"})
         else:
             self.machine.disk.add(uid)
             metadata = pod["metadata"]
-            nonce = (metadata.get("annotations") or {}).get(NONCE_ANNOTATION, "")
+            gates = [one for one in pod["spec"].get("initContainers") or [] if one["name"] == GATE]
+            made_for = (metadata.get("annotations") or {}).get(NONCE_ANNOTATION, "")
+            nonce = made_for if gates else self.machine.nonce  # nobody asks
             self.machine.start_gate(GuestKey(metadata["namespace"], metadata["name"]), uid, nonce)
             self._tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
 

@@ -12,6 +12,7 @@ from quorate.sim.truth import Truth
 
 if TYPE_CHECKING:
     from quorate.sim.agent import Agent
+    from quorate.sim.bargain import Bargain
     from quorate.sim.kubelet import Kubelet
 
 GATE_S: Final = 0.5
@@ -68,6 +69,7 @@ class Surroundings:
     truth: Truth
     say: Callable[[str, str], None]
     behaviour: Callable[[GuestKey], Behaviour]
+    bargain: "Bargain"
 
 
 @dataclass(eq=False, slots=True)
@@ -99,6 +101,8 @@ class Machine:
     changed: Callable[[Uid], None] = lambda _: None
     """Told when a container has changed."""
     booting: Timer | None = None
+    dog_broken: bool = False
+    """Its watchdog cannot be opened."""
 
     @property
     def nonce(self) -> Nonce:

@@ -47,6 +47,8 @@ class SimCalls(Calls):
         self.made = 0
         self.before: Callable[[int, str, str], None] = lambda *_: None
         self.after: Callable[[int, str, str], None] = lambda *_: None
+        self.called: Callable[[str, str, str, Any], None] = lambda *_: None
+        """Told of each call and its body: the place to judge it."""
 
     async def request(
         self,
@@ -83,6 +85,7 @@ class SimCalls(Calls):
         self.made += 1
         number = self.made
         self.before(number, method, path)
+        self.called(self.link.name, method, path, body)
         future = self.loop.create_future()
 
         def answered(code: int, found: Json) -> None:
@@ -154,6 +157,7 @@ class Manager:
         self.lag_s = 0.0
         self.born: Callable[[Manager], None] = lambda _: None
         """Told of each start: who counts calls does it from there."""
+        self.called: Callable[[str, str, str, Any], None] = lambda *_: None
         self._watch: Watch | None = None
 
     def start(self) -> None:
@@ -163,6 +167,7 @@ class Manager:
         identity = f"{self.name}-{self.starts}"
         loop = self.loop = Loop(self.engine, lambda text: self.broken(f"{identity}: a task died: {text}"), self.rate)
         self.calls = SimCalls(self.link, loop)
+        self.calls.called = self.called
         drawn = iter(range(1 << 62))
 
         def entropy() -> str:

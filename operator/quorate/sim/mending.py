@@ -62,6 +62,7 @@ def _mend_machine(simulation: Simulation, machine: Machine) -> None:
     machine.link.weather = FAIR
     machine.link.heal()
     machine.thaw()
+    machine.dog_broken = False
     machine.agent_wanted = machine.kubelet_wanted = True
     if machine.on:
         faults.wake_agent(simulation, machine.name)

@@ -9,11 +9,12 @@ from quorate.core.types import (
     AGENT_NAMESPACE,
     COMMAND_ANNOTATION,
     CONFIRM_ANNOTATION,
+    SYSTEM_NAMESPACE,
     GuestState,
 )
 from quorate.sim.errors import ApiError
 from quorate.sim.kinds import REFUSED
-from quorate.sim.server import LEASES, OURS, PODS
+from quorate.sim.server import KUBE_NODES, LEASES, OURS, PODS
 from quorate.sim.store import Resource
 from quorate.sim.words import word
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "default"
 CLUSTER = "prod"
+OTHERS_TAINT = "example.com/busy"
 
 
 def edit(simulation: "Simulation", kind: Resource, namespace: str, name: str, change: Callable[[Json], Json]) -> None:
@@ -134,6 +136,52 @@ def fail_pod(simulation: "Simulation", guest: str) -> None:
 @word("delete lease of NODE", fault="Lease deleted")
 def delete_lease(simulation: "Simulation", node: str) -> None:
     _delete(simulation, LEASES, AGENT_NAMESPACE, node)
+
+
+def untaint(simulation: "Simulation", node: str) -> None:
+    def change(old: Json) -> Json:
+        taints = [one for one in old["spec"].get("taints", []) if one["key"] != OTHERS_TAINT]
+        return old | {"spec": old["spec"] | {"taints": taints}}
+
+    edit(simulation, KUBE_NODES, "", node, change)
+
+
+@word("taint NODE", untaint, "taint of others")
+def taint(simulation: "Simulation", node: str) -> None:
+    """Somebody else's, for reasons of their own."""
+    untaint(simulation, node)
+    theirs = {"key": OTHERS_TAINT, "effect": "NoSchedule"}
+
+    def change(old: Json) -> Json:
+        return old | {"spec": old["spec"] | {"taints": [*old["spec"].get("taints", []), theirs]}}
+
+    edit(simulation, KUBE_NODES, "", node, change)
+
+
+word("untaint NODE")(untaint)
+
+
+@word("label lease of NODE", fault="Lease labelled")
+def label_lease(simulation: "Simulation", node: str) -> None:
+    """Another version of it, and no heartbeat."""
+    simulation.asked += 1
+    if simulation.find(LEASES, AGENT_NAMESPACE, node) is not None:
+        annotate(simulation, LEASES, AGENT_NAMESPACE, node, "example.com/label", str(simulation.asked))
+
+
+@word("let a clone take lease of NODE", fault="cloned machine")
+def clone_takes_lease(simulation: "Simulation", node: str) -> None:
+    """A copy of the machine runs somewhere, and its agent writes the same Lease."""
+
+    def change(old: Json) -> Json:
+        return old | {"spec": (old.get("spec") or {}) | {"holderIdentity": f"{node}-clone.0"}}
+
+    edit(simulation, LEASES, AGENT_NAMESPACE, node, change)
+
+
+@word("delete leader lease", fault="Lease deleted")
+def delete_leader_lease(simulation: "Simulation") -> None:
+    _delete(simulation, LEASES, SYSTEM_NAMESPACE, f"manager-{CLUSTER}")
 
 
 # -- words about nodes and history --------------------------------------------------------------------------------------

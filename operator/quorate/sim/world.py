@@ -10,7 +10,6 @@ from quorate.api.wire import format_instant
 from quorate.core.board import ZONE_LABEL
 from quorate.core.types import (
     AGENT_NAMESPACE,
-    FENCE_TAINT,
     GROUP,
     SYSTEM_NAMESPACE,
     VERSION,
@@ -20,6 +19,7 @@ from quorate.core.types import (
     Wanted,
 )
 from quorate.sim.agent import Agent
+from quorate.sim.bargain import Bargain
 from quorate.sim.engine import EPOCH_S, Engine
 from quorate.sim.journal import Journal
 from quorate.sim.kubelet import Kubelet
@@ -79,7 +79,8 @@ class Simulation:
         self.copies: list[tuple[list[tuple[Resource, Json]], int]] = []
         self.asked = 0
         """Commands that people gave."""
-        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour)
+        self.bargain = Bargain(self)
+        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self.bargain)
         for name in setting.nodes:
             self.machines[name] = Machine(
                 name,
@@ -96,6 +97,7 @@ class Simulation:
             link = self._link(name)
             rate = setting.rates.get(name, 1.0)
             self.managers[name] = Manager(self.engine, link, self.broken, parsers, rate)
+            self.managers[name].called = self.bargain.called
         self._heard: dict[str, float] = {}
         self._build()
 
@@ -214,10 +216,10 @@ class Simulation:
         found = self.guest(name)
         return str(((found or {}).get("status") or {}).get("state", ""))
 
-    def tainted(self, name: str) -> bool:
-        """Is our taint on the node?"""
+    def tainted(self, name: str, key: str) -> bool:
+        """Is a taint of that key on the node?"""
         taints = ((self.find(KUBE_NODES, "", name) or {}).get("spec") or {}).get("taints") or []
-        return any(one["key"] == FENCE_TAINT for one in taints)
+        return any(one["key"] == key for one in taints)
 
     def wanted(self) -> list[str]:
         """Guests that should run."""
