@@ -51,6 +51,10 @@ crash-points: $(VENV)/.dev ## Kill the leading manager at every one of its calls
 # The rig brings up docker, images and kind where they are missing; without it they are looked for on this machine.
 E2E := $(if $(wildcard $(RIG)/kind-up),QUORATE_KIND_RIG=$(abspath $(RIG))) $(BIN)/python
 
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Plant a bug for each safety rule, one by one: a scenario, chaos or a test must catch it
+	@$(BIN)/python -m tests.mutants
+
 .PHONY: e2e
 e2e: $(VENV)/.dev ## Lose workers of a real kind cluster and see their guest recovered (docs/kind.md)
 	@$(E2E) -m pytest tests/e2e -m kind

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from quorate.core.actions import Plan, StatusWrite
+from quorate.core.actions import Plan, SetFinalizer, StatusWrite
 from quorate.core.status import GuestStatus
-from quorate.core.types import GuestKey, GuestState
+from quorate.core.types import INSTANCE_FINALIZER, GuestKey, GuestState
 from quorate.kube.act import SAME_TRIES, Actor
 from quorate.kube.calls import Conflict
 from quorate.kube.resources import HARESOURCES
@@ -74,3 +74,24 @@ async def test_what_a_plan_would_see_is_judged_anew_first(change):
 async def test_nothing_is_written_once_it_may_not_act_any_more():
     answers = iter([True, False])
     assert not await written(Busy(1, labels={"a": "b"}), lambda: next(answers, False))
+
+
+class Doing:
+    """Deeds that are only noted."""
+
+    def __init__(self) -> None:
+        self.done: list[SetFinalizer] = []
+
+    async def set_finalizer(self, action: SetFinalizer) -> None:
+        self.done.append(action)
+
+
+@pytest.mark.parametrize("good", [True, False])
+async def test_a_deed_follows_only_when_its_status_was_written(good):
+    store, deeds = Store(lambda: None), Doing()
+    store.put(HARESOURCES, guest(version=1))
+    actor = Actor(Busy(0 if good else 1, generation=9), store, deeds, lambda: True)  # type: ignore[arg-type]
+    deed = SetFinalizer(KEY.ref, INSTANCE_FINALIZER, present=True)
+    done = await actor.carry_out(Plan(statuses=(StatusWrite(KEY.ref, "1", STATUS),), actions=(deed,)))
+    assert deeds.done == ([deed] if good else [])
+    assert done.again is not good
