@@ -335,3 +335,12 @@ def test_as_many_rules_as_there_may_be(api, unique):
     names = [f"shop/db-{number}" for number in range(128)]
     rules = [RULE | {"name": f"rule-{number}", "guests": {"names": names}} for number in range(256)]
     assert len(api.post(CLUSTERS, cluster(unique, rules=rules)).ok()["spec"]["rules"]) == 256
+
+
+def test_rebalancing_needs_a_mode_that_knows_loads(api, unique):
+    wish = cluster(unique, scheduling={"autoRebalance": {}})
+    assert "autoRebalance needs mode Static or Dynamic" in api.post(CLUSTERS, wish).refused(422, "Invalid")
+    wish = cluster(unique, scheduling={"mode": "Static", "autoRebalance": {}}, tolerateNodeFailures=0)
+    asked = {"threshold": 30, "margin": 10, "hold": "30s", "method": "BruteForce", "maxMoves": 1}
+    made = api.post(CLUSTERS, wish).ok()["spec"]
+    assert (made["scheduling"]["autoRebalance"], made["tolerateNodeFailures"]) == (asked, 0)

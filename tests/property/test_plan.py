@@ -26,7 +26,7 @@ from quorate.core.types import (
     ShutdownPolicy,
     Wanted,
 )
-from quorate.core.world import Template
+from quorate.core.world import AutoRebalance, Template
 from tests.toy import Manager, Toy, wanted
 
 BOTH = Guests((GuestKey("default", "a"), GuestKey("default", "b")))
@@ -225,9 +225,12 @@ class Chaos(RuleBasedStateMachine):
         cpu=st.sampled_from(list(CpuPolicy)),
         anew=st.booleans(),
         measured=st.lists(NODES, unique=True),
+        auto=st.sampled_from([None, AutoRebalance(1, 1, 0.0, max_moves=2), AutoRebalance(20, 5, 5.0)]),
     )
-    def write_scheduling(self, mode: SchedulingMode, cpu: CpuPolicy, anew: bool, measured: list[str]) -> None:
-        self.toy.set_scheduling(mode=mode, cpu=cpu, rebalance_on_start=anew)
+    def write_scheduling(
+        self, mode: SchedulingMode, cpu: CpuPolicy, anew: bool, measured: list[str], auto: AutoRebalance | None
+    ) -> None:
+        self.toy.set_scheduling(mode=mode, cpu=cpu, rebalance_on_start=anew, auto=auto)
         now = Instant(round(self.toy.now_s * 1000))
         self.toy.usage = {NodeName(name): Usage(Size(500, 1 << 30), now) for name in measured}
 
@@ -284,6 +287,7 @@ class Chaos(RuleBasedStateMachine):
             return
         toy = self.toy
         self.late = None
+        toy.set_scheduling(mode=toy.cluster.spec.scheduling.mode)
         for name, machine in toy.machines.items():
             machine.network, machine.kubelet, machine.frozen, machine.leaving = True, True, False, False
             machine.agent, machine.giving_up, machine.going = True, False, ""

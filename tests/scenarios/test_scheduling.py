@@ -1,11 +1,22 @@
 """Scheduling in a running cluster: where guests start, what a full node means, and what is said when nothing is free."""
 
+from dataclasses import replace
+
 import pytest
 
 from quorate.core.load import Size, Usage
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.types import CpuPolicy, GuestKey, GuestState, Instant, NodeName, SchedulingMode, Wanted
-from quorate.core.world import Template
+from quorate.core.types import (
+    CpuPolicy,
+    GuestKey,
+    GuestState,
+    Instant,
+    NodeName,
+    RebalanceMethod,
+    SchedulingMode,
+    Wanted,
+)
+from quorate.core.world import AutoRebalance, Template
 from tests.scenarios.looks import settled_on, state
 from tests.toy import Toy
 
@@ -173,3 +184,89 @@ def test_a_restart_and_a_new_template_stay_even_when_starts_rebalance():
 def test_mode_basic_counts_guests_whatever_they_request():
     toy = cluster(16, 4, mode=SchedulingMode.BASIC)
     assert start(toy, *"abcd", gib=3) == {"a": "n1", "b": "n2", "c": "n1", "d": "n2"}
+
+
+def lopsided(**auto: object) -> Toy:
+    """Four guests of 1 GiB on n1, none on n2, and rebalancing asked for."""
+    toy = cluster(8, 8, mode=SchedulingMode.STATIC)
+    for letter in "abcd":
+        add(toy, letter, 1)
+    toy.touch_node("n2", maintenance="for now")
+    toy.run_until(lambda: all(toy.running(key) == ["n1"] for key in toy.guests), 60, "all on n1")
+    toy.run(20)
+    for key in toy.guests:
+        toy.touch_guest(key, status=replace(toy.guests[key].status, maintenance_node=None))
+    toy.touch_node("n2", maintenance=None)
+    toy.set_scheduling(mode=SchedulingMode.STATIC, auto=AutoRebalance(**auto))
+    return toy
+
+
+def on(toy: Toy) -> list[str]:
+    return sorted(node for key in toy.guests for node in toy.running(key))
+
+
+def test_running_guests_move_one_by_one_until_the_nodes_are_even():
+    toy = lopsided(hold_s=10.0)
+    down = 0
+    for _ in range(240):
+        toy.step()
+        running = [key for key in toy.guests if toy.running(key)]
+        down = max(down, len(toy.guests) - len(running))
+    assert on(toy) == ["n1", "n1", "n2", "n2"]
+    assert down == 1
+    assert toy.cluster.status.rebalance.since is None
+    assert toy.cluster.status.rebalance.last.endswith("from n1 to n2")
+    where = {key: toy.running(key) for key in toy.guests}
+    toy.run(120)
+    assert {key: toy.running(key) for key in toy.guests} == where
+
+
+def test_nothing_moves_before_the_hold_is_over_and_none_that_is_not_worth_it():
+    toy = lopsided(hold_s=60.0)
+    toy.run(50)
+    assert on(toy) == ["n1"] * 4
+    assert toy.cluster.status.rebalance.since is not None
+    toy.run(30)
+    assert on(toy).count("n2") == 1
+    lazy = lopsided(hold_s=0.0, threshold=100)
+    lazy.run(60)
+    assert on(lazy) == ["n1"] * 4
+    stubborn = lopsided(hold_s=0.0, margin=90)
+    stubborn.run(60)
+    assert on(stubborn) == ["n1"] * 4
+
+
+@pytest.mark.parametrize("method", list(RebalanceMethod))
+def test_as_many_as_are_allowed_move_at_once(method):
+    toy = lopsided(hold_s=10.0, max_moves=2, method=method)
+    toy.run_until(lambda: on(toy) == ["n1", "n1", "n2", "n2"], 40, "two to have moved")
+
+
+def test_nobody_moves_for_the_load_while_a_node_is_lost_or_in_maintenance():
+    toy = lopsided(hold_s=0.0)
+    toy.touch_kube("n2", unschedulable=True)
+    toy.run(20)
+    assert on(toy) == ["n1"] * 4
+    toy.touch_node("n2", maintenance="work")
+    toy.touch_kube("n2", unschedulable=False)
+    toy.run(30)
+    assert on(toy) == ["n1"] * 4
+
+
+def test_it_runs_on_until_its_target_has_armed_its_watchdog():
+    toy = lopsided(hold_s=0.0)
+    toy.machines[NodeName("n2")].agent = False
+    toy.run(4)
+    assert on(toy) == ["n1"] * 4
+
+
+def test_rules_come_before_load():
+    toy = lopsided(hold_s=0.0)
+    everybody = Guests(tuple(sorted(toy.guests)))
+    strict = NodeAffinity((NodePriority(NodeName("n1")),), strict=True)
+    toy.set_rules(Rule("here", everybody, nodes=strict))
+    toy.run(60)
+    assert on(toy) == ["n1"] * 4
+    toy.set_rules(Rule("together", everybody, peers=GuestAffinity(Affinity.TOGETHER)))
+    toy.run(60)
+    assert on(toy) == ["n1"] * 4

@@ -19,7 +19,7 @@ from quorate.api.quorum import DeviceModel, MemoryModel, QuorumSpec, VotesModel
 from quorate.api.rules import RULES_RULES, SpecRules
 from quorate.core.override import OverrideState
 from quorate.core.timing import Profile
-from quorate.core.types import CpuPolicy, EvidenceKind, SchedulingMode, ShutdownPolicy, WatchdogKind
+from quorate.core.types import CpuPolicy, EvidenceKind, RebalanceMethod, SchedulingMode, ShutdownPolicy, WatchdogKind
 
 ALL_EVIDENCE = list(EvidenceKind)
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
@@ -93,8 +93,37 @@ class FencingSpec(Model):
     and kind) count only when they are named here."""
 
 
+class AutoRebalanceSpec(Model):
+    """When running guests are moved because nodes are unevenly loaded (ha-auto-rebalance). Each move is a planned
+    relocation. Nothing moves while a node is lost or in maintenance, or while another guest is on its way.
+    """
+
+    threshold: Annotated[int, Field(ge=1, le=100)] = 30
+    """In percent: the imbalance above which guests move. 0 is all nodes alike, 100 all load on one of them."""
+    margin: Annotated[int, Field(ge=1, le=100)] = 10
+    """In percent: a move must lower the imbalance by so much of it."""
+    hold: Duration = "30s"
+    """The imbalance must have exceeded the threshold for so long, and a guest been Ready. After a move it begins anew."""
+    method: RebalanceMethod = RebalanceMethod.BRUTE_FORCE
+    """BruteForce: the move that leaves the least imbalance. Topsis: the one that a placement in these modes would favour,
+    which counts memory most."""
+    max_moves: Annotated[int, Field(ge=1, le=32)] = 1
+    """How many guests may move at the same time."""
+
+
 class SchedulingSpec(Model):
     """How a node is chosen among those that filters and rules leave (Proxmox: cluster resource scheduling)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "!has(self.autoRebalance) || self.mode != 'Basic'",
+                    "autoRebalance needs mode Static or Dynamic: mode Basic knows no loads",
+                )
+            ]
+        }
+    )
 
     mode: SchedulingMode = SchedulingMode.BASIC
     """Basic: the node with the fewest guests. Static: the one that leaves nodes most evenly filled by what Pods request,
@@ -107,6 +136,8 @@ class SchedulingSpec(Model):
     rebalance_on_start: bool = False
     """Choose the node anew whenever somebody starts a stopped guest, not the one where it ran before. A restart after a
     failure, and one for a changed template, stay where they are."""
+    auto_rebalance: AutoRebalanceSpec | None = None
+    """Move running guests when nodes are unevenly loaded. Absent: a running guest is never moved for the load."""
 
 
 class ClusterSpec(Model):
@@ -238,6 +269,15 @@ class CapacityModel(Model):
     """How many guests more."""
 
 
+class RebalanceModel(Model):
+    """Automatic rebalancing."""
+
+    since: Timestamp | None = None
+    """Since when nodes have been more unevenly loaded than autoRebalance.threshold allows; absent while they are not."""
+    last: str = ""
+    """What moved last because of it."""
+
+
 class ClusterStatusModel(Model):
     """What was seen and done."""
 
@@ -275,6 +315,8 @@ class ClusterStatusModel(Model):
     """The rules that are not followed, and why."""
     capacity: CapacityModel | None = None
     """How many nodes may be lost now. Requested memory is a limit here in every mode of scheduling."""
+    rebalance: RebalanceModel | None = None
+    """Automatic rebalancing, where it is asked for."""
     rewind: RewindModel | None = None
     """The last time that history ran backwards. Until a person has accepted it nothing is done."""
     message: str = ""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec as ClusterSpecModel
+from quorate.api.cluster import SchedulingSpec
 from quorate.api.common import LabelSelector, Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.node import NodeSpec
@@ -38,6 +39,7 @@ from quorate.core.types import (
     Uid,
 )
 from quorate.core.world import (
+    AutoRebalance,
     ClusterSpec,
     ClusterView,
     GuestSpec,
@@ -79,7 +81,7 @@ def cluster(raw: Raw) -> ClusterView:
             timing=TimingSpec(spec.timing.profile, timing),
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
-            scheduling=Scheduling(spec.scheduling.mode, spec.scheduling.cpu, spec.scheduling.rebalance_on_start),
+            scheduling=_scheduling(spec.scheduling),
             tolerate_node_failures=spec.tolerate_node_failures,
             rules=tuple(_rule(one) for one in spec.rules),
             shutdown_policy=spec.shutdown_policy,
@@ -99,6 +101,15 @@ def quorum_options(spec: QuorumSpec) -> QuorumOptions:
         two_node=spec.two_node,
         device=QuorumDevice(device.name, device.votes) if device is not None else None,
     )
+
+
+def _scheduling(spec: SchedulingSpec) -> Scheduling:
+    asked = spec.auto_rebalance
+    auto = None
+    if asked is not None:
+        hold_s = parse_duration(asked.hold)
+        auto = AutoRebalance(asked.threshold, asked.margin, hold_s, asked.method, asked.max_moves)
+    return Scheduling(spec.mode, spec.cpu, spec.rebalance_on_start, auto)
 
 
 def node(raw: Raw) -> NodeView:

@@ -21,6 +21,7 @@ from quorate.core.status import (
     Condition,
     GuestStatus,
     NodeStatus,
+    RebalanceStatus,
     Rewind,
     TimingStatus,
     VotesStatus,
@@ -58,6 +59,7 @@ class Outlook:
     rules: RulesInWords | None = None
     scheduling: Finding | None = None
     capacity: CapacityStatus | None = None
+    rebalance: RebalanceStatus | None = None
 
     @property
     def quorum(self) -> Quorum:
@@ -106,7 +108,11 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
     )
     if outlook.rules is not None:
         status = replace(
-            status, rules=outlook.rules.text, ignored_rules=outlook.rules.ignored, capacity=outlook.capacity
+            status,
+            rules=outlook.rules.text,
+            ignored_rules=outlook.rules.ignored,
+            capacity=outlook.capacity,
+            rebalance=outlook.rebalance,
         )
     status = replace(status, message=_sentence(world, outlook))
     return replace(status, conditions=_conditions(world, outlook, status))
@@ -126,6 +132,9 @@ def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
         found.append(_history_note(ref, after.rewind))
     ignored = dict.fromkeys(rule.message for rule in after.ignored_rules if rule not in before.ignored_rules)
     found.extend(Note(ref, "RuleIgnored", message, warning=True) for message in ignored)
+    moved = after.rebalance.last if after.rebalance is not None else ""
+    if moved and (before.rebalance is None or moved != before.rebalance.last):
+        found.append(Note(ref, "Rebalanced", f"nodes are unevenly loaded: {moved}"))
     if after.manager != before.manager:
         found.append(Note(ref, "LeaderChanged", f"{world.manager} leads, term {world.term}"))
     return tuple(found)

@@ -43,6 +43,8 @@ class Room:
     order: StartOrder = field(default_factory=StartOrder)
     board: Board = field(default_factory=Board)
     ledger: Ledger = field(default_factory=Ledger)
+    moves: Mapping[GuestKey, NodeName] = field(default_factory=dict)
+    """Who is to move for the load in this round, and where to."""
     _candidates: dict[NodeName, Candidate] = field(default_factory=dict)
     _refusals: dict[tuple[object, ...], dict[NodeName, str | None]] = field(default_factory=dict)
     """What makes templates differ for placement -> what each node says to such a guest: neither changes within a plan."""

@@ -150,8 +150,21 @@ def _runs(draft: Draft, instance: Instance) -> None:
         if follow(draft):
             if ready_to_move(draft):
                 move(draft, S.RELOCATE)
+        elif _for_the_load(draft, instance):
+            move(draft, S.RELOCATE)
         elif not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
             draft.say(f"runs on {instance.node}" + ("" if draft.status.ready else ", not Ready"))
+
+
+def _for_the_load(draft: Draft, instance: Instance) -> bool:
+    """Is it one of those that move because nodes are unevenly loaded, and is its target as good as it was?"""
+    target = draft.room.moves.get(draft.guest.key)
+    candidate = draft.room.candidate(target) if target is not None else None
+    if candidate is None or draft.rejection(candidate) is not None:
+        return False
+    draft.status = replace(draft.status, target=target)
+    draft.say(f"moves from {instance.node} to {target}: the nodes are unevenly loaded")
+    return True
 
 
 def _update(draft: Draft, instance: Instance) -> bool:

@@ -4,16 +4,17 @@ As by Proxmox VE (its static scheduler; behaviour, section 11): for each candida
 all nodes' processor and memory loads, if the guest ran there, weighed 1 : 2 : 5 : 10 by TOPSIS.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Final
+from typing import Final, TypeVar
 
 from quorate.core.types import Instant, NodeName
 
 WEIGHTS: Final = (1.0, 2.0, 5.0, 10.0)
 """Of: processor root mean square, processor maximum, memory root mean square, memory maximum."""
 MIB: Final = 1 << 20
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,14 @@ def scores(
             # only by the order of additions is equal.
             row += [round(1 + mean, 9), round(1 + max(after, others), 9)]
         rows[node] = tuple(row)
-    return _topsis(rows)
+    return rank_rows(rows)
 
 
-def _topsis(rows: Mapping[NodeName, tuple[float, ...]]) -> dict[NodeName, float]:
-    """Distance to the worst over the distances to both, each column divided by its length and weighed; less is better."""
+def rank_rows(rows: Mapping[Name, tuple[float, ...]]) -> dict[Name, float]:
+    """TOPSIS of alternatives by these criteria, of which less is better: 0 (the worst) to 1.
+
+    The distance to the worst over the distances to both, each column divided by its length and weighed.
+    """
     columns = list(zip(*rows.values(), strict=True))
     scale = [
         weight / sum(WEIGHTS) / sqrt(sum(x * x for x in one)) for weight, one in zip(WEIGHTS, columns, strict=False)

@@ -18,6 +18,7 @@ from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION
+from quorate.core.rebalance import rebalance
 from quorate.core.rooms import room_of
 from quorate.core.rulewords import rules_in_words
 from quorate.core.scheduling import in_force
@@ -77,6 +78,10 @@ def plan(world: World) -> Plan:
     nodes = _nodes(making, pulses, quorate=quorate)
     scheduling = in_force(world, nodes)
     room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes))
+    balance = rebalance(world, room, scheduling.mode)
+    room.moves = balance.moves
+    if balance.wake is not None:
+        making.wake(world.now_s + max(0, balance.wake - world.wall) / 1000 + 0.001)
     guests = _guests(making, room)
     nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:
@@ -94,6 +99,7 @@ def plan(world: World) -> Plan:
         rules=rules_in_words(room.board),
         scheduling=scheduling.finding,
         capacity=world.capacity or world.cluster.status.capacity,
+        rebalance=balance.status,
     )
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)

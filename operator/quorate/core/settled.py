@@ -33,6 +33,7 @@ def settled(room: Room, guest: GuestView) -> bool:
         and _runs(pod, instance)
         and status.ready
         and _described(status, guest.generation, instance)
+        and guest.key not in room.moves
         and room.board.at_rest(guest.key, instance.node)
     )
 

@@ -317,6 +317,14 @@ class CapacityStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RebalanceStatus:
+    """Since when nodes have been too unevenly loaded, None while they are not; and what moved last because of that."""
+
+    since: Instant | None = None
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     quorate: bool = False
     quorate_since: Instant | None = None
@@ -335,6 +343,7 @@ class ClusterStatus:
     rules: str = ""
     ignored_rules: tuple[IgnoredRule, ...] = ()
     capacity: CapacityStatus | None = None
+    rebalance: RebalanceStatus | None = None
     rewind: Rewind | None = None
     message: str = ""
     observed_generation: int = 0

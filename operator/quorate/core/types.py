@@ -201,6 +201,13 @@ class SchedulingMode(StrEnum):
     DYNAMIC = "Dynamic"
 
 
+class RebalanceMethod(StrEnum):
+    """How the best of several moves is found."""
+
+    BRUTE_FORCE = "BruteForce"
+    TOPSIS = "Topsis"
+
+
 class CpuPolicy(StrEnum):
     """May more processor time be requested on a node than it can allocate?"""
 

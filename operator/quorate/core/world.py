@@ -23,6 +23,7 @@ from quorate.core.types import (
     Instant,
     NodeName,
     Nonce,
+    RebalanceMethod,
     SchedulingMode,
     ShutdownPolicy,
     StorageType,
@@ -301,12 +302,28 @@ class StorageView:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoRebalance:
+    """When running guests move for the load. `threshold` and `margin` in percent; `max_moves`: at once."""
+
+    threshold: int = 30
+    margin: int = 10
+    hold_s: float = 30.0
+    method: RebalanceMethod = RebalanceMethod.BRUTE_FORCE
+    max_moves: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Scheduling:
-    """How a node is chosen. `rebalance_on_start`: anew at each start, not the node where it ran before."""
+    """How a node is chosen.
+
+    `rebalance_on_start`: anew when a person starts a guest, not the node where it ran before. `auto`: running guests move;
+    None: they do not.
+    """
 
     mode: SchedulingMode = SchedulingMode.BASIC
     cpu: CpuPolicy = CpuPolicy.LIMIT
     rebalance_on_start: bool = False
+    auto: AutoRebalance | None = None
 
 
 @dataclass(frozen=True, slots=True)

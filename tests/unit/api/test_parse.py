@@ -4,7 +4,7 @@ import pytest
 
 from quorate.api import parse
 from quorate.core.load import Size
-from quorate.core.world import Scheduling
+from quorate.core.world import AutoRebalance, Scheduling
 
 
 def haresource(pod=None, **spec):
@@ -112,7 +112,13 @@ def test_a_cluster_and_its_timing():
                 "quorum": {"expectedVotes": {"votes": 1, "reason": "r", "generation": 4}},
                 "timing": {"profile": "Custom", "custom": {"renewEvery": "1s", "timeout": "1500ms", "watchdog": "5s"}},
                 "fencing": {"acceptedWatchdogs": ["External"]},
-                "scheduling": {"mode": "Static", "cpu": "Overcommit", "rebalanceOnStart": True},
+                "scheduling": {
+                    "mode": "Static",
+                    "cpu": "Overcommit",
+                    "rebalanceOnStart": True,
+                    "autoRebalance": {"threshold": 20, "hold": "1m", "method": "Topsis"},
+                },
+                "tolerateNodeFailures": 2,
             },
         }
     )
@@ -120,7 +126,9 @@ def test_a_cluster_and_its_timing():
     assert view.spec.expected_votes.generation == 4
     assert view.spec.timing.custom.timeout_s == 1.5
     assert view.spec.accepted_watchdogs == ("External",)
-    assert view.spec.scheduling == Scheduling("Static", "Overcommit", rebalance_on_start=True)
+    auto = AutoRebalance(threshold=20, margin=10, hold_s=60.0, method="Topsis", max_moves=1)
+    assert view.spec.scheduling == Scheduling("Static", "Overcommit", rebalance_on_start=True, auto=auto)
+    assert view.spec.tolerate_node_failures == 2
 
 
 def test_an_empty_cluster_has_the_defaults():
