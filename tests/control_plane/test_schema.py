@@ -119,6 +119,10 @@ def test_unknown_fields_in_lists_are_named(api, namespace):
             },
         ),
         (
+            {"disarm": {"mode": "Freeze", "reason": "new switch"}},
+            {("spec.disarm.until", "FieldValueRequired", "Required value"), UNCHECKED},
+        ),
+        (
             {"fencing": {"acceptedEvidence": ["Drained", "Drained"]}},
             {("spec.fencing.acceptedEvidence[1]", "FieldValueDuplicate", 'Duplicate value: "Drained"')},
         ),

@@ -17,6 +17,7 @@ from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.types import (
     CpuPolicy,
+    DisarmMode,
     Going,
     GuestKey,
     GuestState,
@@ -216,6 +217,14 @@ class Chaos(RuleBasedStateMachine):
         name = incident.id if right else "another"
         self.toy.touch_node(node, confirm=f"{name}/{incident.nonce}/admin")
 
+    @rule(mode=st.sampled_from(list(DisarmMode)), for_s=st.sampled_from([10.0, 60.0, 3600.0]))
+    def disarm(self, mode: DisarmMode, for_s: float) -> None:
+        self.toy.disarm(mode, for_s)
+
+    @rule()
+    def arm(self) -> None:
+        self.toy.arm()
+
     @rule(rules=st.lists(st.sampled_from(RULES), max_size=3, unique=True))
     def write_rules(self, rules: list[Rule]) -> None:
         self.toy.set_rules(*rules)
@@ -296,6 +305,7 @@ class Chaos(RuleBasedStateMachine):
             if name in toy.nodes:
                 toy.touch_node(name, maintenance=None)
             toy.touch_kube(name, size=Size(64_000, 64 << 30))
+        toy.arm()
         toy.run(60)
         for name in self._unproven_by_machine():
             incident = toy.nodes[name].status.incident

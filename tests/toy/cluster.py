@@ -15,8 +15,10 @@ from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import (
     PROTOCOL,
     WRONG_BOOT_EXIT,
+    DisarmMode,
     Going,
     GuestKey,
+    Instant,
     NodeName,
     Uid,
     Wanted,
@@ -27,6 +29,7 @@ from quorate.core.world import (
     ClusterSpec,
     ClusterView,
     ContainerView,
+    Disarm,
     GuestSpec,
     GuestView,
     KubeNode,
@@ -103,17 +106,19 @@ class Toy:
         self.nodes[node] = replace(self.nodes[node], **changes, resource_version=self.version())  # type: ignore[arg-type]
 
     def expect_votes(self, votes: int, generation: int = 1) -> None:
-        wish = ExpectedVotes(votes, "test", generation)
-        self.cluster = replace(
-            self.cluster,
-            spec=replace(self.cluster.spec, expected_votes=wish),
-            generation=self.cluster.generation + 1,
-            resource_version=self.version(),
-        )
+        self.set_spec(expected_votes=ExpectedVotes(votes, "test", generation))
 
     def set_rules(self, *rules: Rule) -> None:
         """A person writes spec.rules."""
         self.set_spec(rules=rules)
+
+    def disarm(self, mode: DisarmMode = DisarmMode.FREEZE, for_s: float = 600.0) -> None:
+        """A person disarms HA for a while."""
+        self.set_spec(disarm=Disarm(mode, "new switch", Instant(round((self.now_s + for_s) * 1000))))
+
+    def arm(self) -> None:
+        """A person takes that back."""
+        self.set_spec(disarm=None)
 
     def set_spec(self, **changes: object) -> None:
         """A person edits the Cluster."""
@@ -126,19 +131,11 @@ class Toy:
 
     def set_scheduling(self, **fields: object) -> None:
         """A person writes spec.scheduling."""
-        self.cluster = replace(
-            self.cluster,
-            spec=replace(self.cluster.spec, scheduling=Scheduling(**fields)),  # type: ignore[arg-type]
-            generation=self.cluster.generation + 1,
-            resource_version=self.version(),
-        )
+        self.set_spec(scheduling=Scheduling(**fields))  # type: ignore[arg-type]
 
     def wish_quorum(self, options: QuorumOptions) -> None:
         """A person sets the options of `spec.quorum`."""
-        spec = replace(self.cluster.spec, quorum=options)
-        self.cluster = replace(
-            self.cluster, spec=spec, generation=self.cluster.generation + 1, resource_version=self.version()
-        )
+        self.set_spec(quorum=options)
 
     def manager(self) -> Manager:
         """A new leader: its term is above all before it, its clocks begin now."""
@@ -279,6 +276,7 @@ class Toy:
                 member=True,
                 generation=status.arming.generation,
                 armed=status.arming.wanted,
+                released=status.arming.released,
                 timing=self.timing,
                 asks=status.asks,
                 highest_term=max(machine.orders.highest_term, status.term),

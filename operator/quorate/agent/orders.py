@@ -38,6 +38,7 @@ def parse(node: dict[str, Any]) -> Orders:
         member=True,
         generation=int(arming.get("generation", 0)),
         armed=bool(arming.get("wanted", False)),
+        released=bool(arming.get("released", False)),
         timing=timing,
         asks=tuple(Uid(uid) for uid in status.get("asks") or ()),
         uid=(node.get("metadata") or {}).get("uid"),

@@ -18,8 +18,17 @@ from quorate.api.common import (
 from quorate.api.quorum import DeviceModel, MemoryModel, QuorumSpec, VotesModel
 from quorate.api.rules import RULES_RULES, SpecRules
 from quorate.core.override import OverrideState
+from quorate.core.status import DisarmState
 from quorate.core.timing import Profile
-from quorate.core.types import CpuPolicy, EvidenceKind, RebalanceMethod, SchedulingMode, ShutdownPolicy, WatchdogKind
+from quorate.core.types import (
+    CpuPolicy,
+    DisarmMode,
+    EvidenceKind,
+    RebalanceMethod,
+    SchedulingMode,
+    ShutdownPolicy,
+    WatchdogKind,
+)
 
 ALL_EVIDENCE = list(EvidenceKind)
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
@@ -140,6 +149,17 @@ class SchedulingSpec(Model):
     """Move running guests when nodes are unevenly loaded. Absent: a running guest is never moved for the load."""
 
 
+class DisarmSpec(Model):
+    """Take HA's hands off everything for a while, with the watchdogs released."""
+
+    mode: DisarmMode
+    """Freeze: everything stays as it is. Ignore: a guest's Pod that somebody deletes by hand may go."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Why; it is in the status and in the events."""
+    until: Timestamp
+    """When HA arms itself again, if nobody does it before (removes this)."""
+
+
 class ClusterSpec(Model):
     """What is wished."""
 
@@ -168,6 +188,8 @@ class ClusterSpec(Model):
     start elsewhere and return when it is back."""
     freeze_timeout: Duration = "15m"
     """How long guests wait for a node that went down cleanly, before they start elsewhere after all."""
+    disarm: DisarmSpec | None = None
+    """Take HA's hands off everything for a while (ha-manager crm-command disarm-ha)."""
 
 
 class OverrideModel(Model):
@@ -202,6 +224,23 @@ class TimingModel(Model):
     """What profile Auto has become because renewals were slow."""
     slowed_at: Timestamp | None = None
     """When that last changed."""
+
+
+class DisarmModel(Model):
+    """How far a disarm has come."""
+
+    state: DisarmState
+    """Disarming: something is in flight, or a watchdog is still armed. Disarmed: all are released."""
+    mode: DisarmMode
+    """Freeze or Ignore."""
+    reason: str
+    """Why."""
+    until: Timestamp
+    """When HA arms itself again."""
+    since: Timestamp
+    """Since when it is in this state."""
+    hands_off: bool = False
+    """Nothing was in flight any more: from then on nothing is done."""
 
 
 class RememberedModel(Model):
@@ -304,7 +343,9 @@ class ClusterStatusModel(Model):
     timing: TimingModel | None = None
     """The times in force."""
     fencing: str = ""
-    """How many nodes hold an armed watchdog, or Standby when none needs to."""
+    """How many nodes hold an armed watchdog (Armed), Standby when none needs to, Disarming or Disarmed."""
+    disarm: DisarmModel | None = None
+    """The disarm, while there is one."""
     nodes: str = ""
     """Nodes online / members."""
     guests: str = ""
@@ -326,7 +367,7 @@ class ClusterStatusModel(Model):
     conditions: Conditions = []
     """Ready, Reconciling, Stalled, SurvivesNodeFailure, TimingValid, ApiFast, HistoryForward, NodesEnrolled,
     RulesHonoured, SchedulingInForce, CapacitySufficient, ExpectedVotesActive,
-    QuorumOptionsInForce, QuorumDeviceHeard."""
+    QuorumOptionsInForce, QuorumDeviceHeard, Armed."""
 
 
 class Cluster(Resource):

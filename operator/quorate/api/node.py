@@ -94,6 +94,8 @@ class ArmingModel(Model):
     """When it was asked; a node that does not arm in time is not chosen for new starts."""
     failed: bool = False
     """It did not arm in time, and has not armed since: it is chosen only where no other node is left."""
+    released: bool = False
+    """HA is disarmed: the watchdog is to be let go even while guests run."""
 
 
 class OrdersModel(Model):

@@ -19,7 +19,7 @@ from quorate.api.node import NodeSpec
 from quorate.api.quorum import QuorumSpec
 from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
-from quorate.api.wire import from_wire
+from quorate.api.wire import from_wire, parse_instant
 from quorate.core.load import NOTHING, Size
 from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
@@ -42,6 +42,7 @@ from quorate.core.world import (
     AutoRebalance,
     ClusterSpec,
     ClusterView,
+    Disarm,
     GuestSpec,
     GuestView,
     Mount,
@@ -79,6 +80,7 @@ def cluster(raw: Raw) -> ClusterView:
             ),
             quorum=quorum_options(spec.quorum),
             timing=TimingSpec(spec.timing.profile, timing),
+            disarm=_disarm(raw, spec),
             accepted_evidence=tuple(spec.fencing.accepted_evidence),
             accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
             scheduling=_scheduling(spec.scheduling),
@@ -88,6 +90,19 @@ def cluster(raw: Raw) -> ClusterView:
             freeze_timeout_s=parse_duration(spec.freeze_timeout),
         ),
     )
+
+
+def _disarm(raw: Raw, spec: ClusterSpecModel) -> Disarm | None:
+    wish = spec.disarm
+    if wish is None:
+        return None
+    try:
+        until = parse_instant(wish.until.upper())
+    except ValueError as error:
+        raise UnreadableError(
+            f"{_name(raw)}: spec.disarm.until: {wish.until!r} is no time. Write for example 2026-01-31T14:00:00Z"
+        ) from error
+    return Disarm(wish.mode, wish.reason, until)
 
 
 def quorum_options(spec: QuorumSpec) -> QuorumOptions:

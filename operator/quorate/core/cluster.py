@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from quorate.core import capacity, counting, history, latency
+from quorate.core import capacity, counting, disarm, history, latency
 from quorate.core.actions import Note
 from quorate.core.conditions import Finding, merge, some, summary
 from quorate.core.counting import Count
+from quorate.core.disarm import FREE, Brake
 from quorate.core.history import Judgement
 from quorate.core.latency import adapt
 from quorate.core.members import Enrolment
@@ -19,6 +20,7 @@ from quorate.core.status import (
     CapacityStatus,
     ClusterStatus,
     Condition,
+    DisarmStatus,
     GuestStatus,
     NodeStatus,
     RebalanceStatus,
@@ -60,6 +62,7 @@ class Outlook:
     scheduling: Finding | None = None
     capacity: CapacityStatus | None = None
     rebalance: RebalanceStatus | None = None
+    brake: Brake = FREE
 
     @property
     def quorum(self) -> Quorum:
@@ -88,6 +91,7 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
     table_changed = (votes.expected, votes.total) != (before.votes.expected, before.votes.total)
     if quorum.answer is Answer.NOT_YET:
         votes, table_changed = before.votes, False
+    recorded = disarm.record(world, outlook.brake, outlook.nodes)
     status = replace(
         before,
         quorate=quorate,
@@ -100,7 +104,8 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         table_generation=before.table_generation + (1 if table_changed else 0),
         manager=world.manager,
         timing=_timing_status(outlook.timing),
-        fencing=_fencing(outlook.nodes),
+        fencing=_fencing(outlook.nodes, recorded),
+        disarm=recorded,
         nodes=_nodes_text(outlook.nodes),
         guests=_guests_text(outlook.guests),
         rewind=outlook.history.rewind,
@@ -128,6 +133,7 @@ def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
         found.append(Note(ref, reason, text, warning=not after.quorate))
     if after.override != before.override and after.override is not None:
         found.append(Note(ref, f"ExpectedVotes{after.override.state}", _override_text(after.override)))
+    found += _disarm_notes(ref, before.disarm, after.disarm)
     if after.rewind != before.rewind and after.rewind is not None:
         found.append(_history_note(ref, after.rewind))
     ignored = dict.fromkeys(rule.message for rule in after.ignored_rules if rule not in before.ignored_rules)
@@ -138,6 +144,15 @@ def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:
     if after.manager != before.manager:
         found.append(Note(ref, "LeaderChanged", f"{world.manager} leads, term {world.term}"))
     return tuple(found)
+
+
+def _disarm_notes(ref: Ref, before: DisarmStatus | None, after: DisarmStatus | None) -> list[Note]:
+    if after is None:
+        return [Note(ref, "Armed", "HA is armed again")] if before is not None else []
+    if before is not None and before.state is after.state:
+        return []
+    text = f"{after.mode} until {clock(after.until)} UTC: {after.reason}"
+    return [Note(ref, str(after.state), text, warning=True)]
 
 
 def _history_note(ref: Ref, rewind: Rewind) -> Note:
@@ -163,8 +178,10 @@ def _timing_status(resolved: Resolved) -> TimingStatus:
     )
 
 
-def _fencing(nodes: Mapping[NodeName, NodeStatus]) -> str:
+def _fencing(nodes: Mapping[NodeName, NodeStatus], disarmed: DisarmStatus | None) -> str:
     """How many of the nodes that are online hold an armed watchdog; none needs to while no guest runs."""
+    if disarmed is not None:
+        return str(disarmed.state)
     online = [status for status in nodes.values() if status.state in HEARD]
     armed = sum(1 for status in online if status.watchdog is not None and status.watchdog.armed)
     return f"Armed {armed}/{len(online)}" if armed else "Standby"
@@ -204,6 +221,8 @@ def _sentence(world: World, outlook: Outlook) -> str:
         return _leaving(outlook)
     if not outlook.nodes:
         return _nobody_yet(outlook.enrolment)
+    if said := disarm.sentence(world, outlook.brake, outlook.nodes):
+        return said
     if quorum.answer is Answer.NOT_YET:
         return f"waiting to hear from the nodes ({quorum.sentence})"
     if quorum.answer is Answer.NO:
@@ -279,6 +298,7 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     override = outlook.count.override
     if override is not None:
         findings.append(Finding("ExpectedVotesActive", override.active, str(override.state), _override_text(override)))
+    findings += disarm.finding(world, outlook.brake, outlook.nodes)
     findings += counting.findings(outlook.count, world.cluster.spec.quorum)
     return merge(world.cluster.status.conditions, findings, now=world.wall, generation=world.cluster.generation)
 

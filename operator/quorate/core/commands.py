@@ -51,6 +51,15 @@ def carry_out(draft: Draft) -> GuestState | None:
     return state
 
 
+def refuse(draft: Draft, why: str) -> None:
+    """Answer a pending command, if any, with a refusal: one that waited would be carried out when nobody expects it."""
+    command = pending(draft)
+    if command is not None and draft.room.quorate:
+        result = CommandResult(command.id, command.verb, f"refused: {why}", accepted=False)
+        draft.status = replace(draft.status, last_command=result)
+        draft.note("CommandRefused", f"{command.verb}: {result.result}", warning=True)
+
+
 def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
     if len(command.arguments) != 1:
         return "relocate takes the name of one node", None

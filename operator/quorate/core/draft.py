@@ -6,6 +6,7 @@ from typing import Final
 
 from quorate.core.actions import Action, Note
 from quorate.core.board import Board, Wish
+from quorate.core.disarm import FREE, Brake
 from quorate.core.ledger import Ledger, places
 from quorate.core.order import StartOrder
 from quorate.core.place import Candidate, Choice, Refusal, choose, rejection
@@ -28,7 +29,7 @@ class Room:
     """What all guests of one plan share.
 
     `statuses` are the nodes' after their own round; `armed` the nodes that hold an armed watchdog; `counts` and `board`
-    move with the plan.
+    move with the plan; `brake` is what disarming holds.
     """
 
     world: World
@@ -36,6 +37,7 @@ class Room:
     statuses: dict[NodeName, NodeStatus]
     armed: frozenset[NodeName]
     storages: Mapping[str, StorageView]
+    brake: Brake = FREE
     counts: dict[NodeName, int] = field(default_factory=dict)
     asks: dict[NodeName, set[Uid]] = field(default_factory=dict)
     staying: dict[NodeName, dict[str, str]] = field(default_factory=dict)

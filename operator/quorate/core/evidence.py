@@ -48,10 +48,13 @@ def expiry_proves(node: NodeView, nonce: Nonce, spec: ClusterSpec) -> bool:
     """Would T of silence prove that this boot was reset: was the last word of it that it is armed?
 
     Of a missing Lease only the last version that this very manager saw counts, never what the status remembers: the
-    agent may have disarmed over its guests and the Lease have gone with it while nobody looked (a reinstallation).
+    agent may have disarmed over its guests and the Lease have gone with it while nobody looked (a reinstallation). And
+    only if it answers the order that stands: since an older one HA may have been disarmed, and that seen by nobody.
     """
     said = _attested_by(node.beat if node.beat is not None else node.missed, nonce)
-    return said is not None and said.armed and said.watchdog in spec.accepted_watchdogs
+    if said is None or not said.armed or said.watchdog not in spec.accepted_watchdogs:
+        return False
+    return node.beat is not None or said.generation == node.status.arming.generation
 
 
 def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> tuple[tuple[Evidence, ...], float | None]:

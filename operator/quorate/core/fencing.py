@@ -57,22 +57,40 @@ def covers(incident: Incident | None, instance: Instance) -> Evidence | None:
     return None
 
 
-def node_round(world: World, node: NodeView, pulse: Pulse, instances: Sequence[Instance], *, quorate: bool) -> Outcome:
-    """Judge one node. `instances` are all recorded on it, of any boot. Without quorum nothing but records changes."""
-    return _Round(world, node, pulse, tuple(instances), quorate).outcome()
+def node_round(
+    world: World,
+    node: NodeView,
+    pulse: Pulse,
+    instances: Sequence[Instance],
+    *,
+    quorate: bool,
+    hands_off: bool = False,
+) -> Outcome:
+    """Judge one node. `instances` are all recorded on it, of any boot. Without quorum nothing but records changes.
+
+    `hands_off`: HA is disarmed. What proves a boot dead is recorded, because its signs may fade, and nothing is done.
+    """
+    return _Round(world, node, pulse, tuple(instances), quorate, hands_off).outcome()
 
 
 class _Round:
     """The steps of one node's round, each reading the status that the one before left."""
 
     def __init__(
-        self, world: World, node: NodeView, pulse: Pulse, instances: tuple[Instance, ...], quorate: bool
+        self,
+        world: World,
+        node: NodeView,
+        pulse: Pulse,
+        instances: tuple[Instance, ...],
+        quorate: bool,
+        hands_off: bool,
     ) -> None:
         self.world = world
         self.node = node
         self.pulse = pulse
         self.instances = instances
         self.quorate = quorate
+        self.acts = quorate and not hands_off
         self.status = node.status
         self.actions: list[Action] = []
         self.notes: list[Note] = []
@@ -210,6 +228,7 @@ class _Round:
             return
         if incident.stage is not Stage.FENCED and self.quorate:
             self._prove()
+        if self.acts:
             self._take()
         self._take_again()
         self._gather_more()
@@ -258,7 +277,7 @@ class _Round:
     def _take_again(self) -> None:
         """The fenced boot holds a Lease again: somebody deleted the fenced one, and its guests have been released."""
         incident, beat = self.status.incident, self.node.beat
-        if incident is None or incident.stage is not Stage.FENCED or not self.quorate:
+        if incident is None or incident.stage is not Stage.FENCED or not self.acts:
             return
         if beat is not None and beat.nonce == incident.nonce:
             self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
@@ -295,7 +314,7 @@ class _Round:
         return gone and incident is not None and incident.stage is Stage.FENCED and not self._old_instances()
 
     def _taint(self) -> None:
-        if self.node.kube is None or not self.quorate:
+        if self.node.kube is None or not self.acts:
             return
         incident = self.status.incident
         if incident is None or self._returning() or self._leaving():

@@ -10,6 +10,7 @@ from typing import Final
 
 from quorate.core import commands, freeze, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
+from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
 from quorate.core.follow import follow, ready_to_move
@@ -18,7 +19,7 @@ from quorate.core.moves import move
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
-from quorate.core.types import INSTANCE_FINALIZER, GuestState, Nonce, UpdatePolicy, Wanted, clock
+from quorate.core.types import INSTANCE_FINALIZER, DisarmMode, GuestState, Nonce, UpdatePolicy, Wanted, clock
 from quorate.core.world import GuestView
 
 S = GuestState
@@ -50,7 +51,11 @@ def _step(draft: Draft) -> None:
         draft.say("ignored: Quorate keeps its hands off")
         _let_go(draft)
         return
-    if not draft.is_in(S.FENCE, S.RECOVERY, S.ERROR) and _to_fence(draft):
+    brake = draft.room.brake
+    if brake.hold is not Hold.ALL and not draft.is_in(S.FENCE, S.RECOVERY, S.ERROR) and _to_fence(draft):
+        return
+    if brake.holds(draft.guest.status, draft.status):
+        _hold(draft)
         return
     if not draft.room.quorate:
         if not draft.is_in(S.STARTED, S.STOPPED, S.ERROR, S.IGNORED):
@@ -60,6 +65,28 @@ def _step(draft: Draft) -> None:
         move(draft, S.REQUEST_STOP)
         return
     _STATES[draft.status.state](draft)
+
+
+def _hold(draft: Draft) -> None:
+    """HA is disarmed: the guest stays as it is. With mode Ignore, what somebody deleted by hand may go."""
+    brake, instance = draft.room.brake, draft.instance
+    commands.refuse(draft, brake.sentence)
+    incident = incident_of(draft)
+    if draft.is_in(S.ERROR):
+        draft.stalled = draft.status.message
+    elif incident is not None and instance is not None:
+        draft.say(f"{instance.node} is lost ({incident.reason}); nothing is done: {brake.sentence}")
+    elif draft.is_in(S.STARTED) and draft.status.ready and draft.want is Wanted.STARTED and instance is not None:
+        draft.say(f"runs on {instance.node}")
+    elif not _rests(draft):
+        draft.say(f"nothing is done with it: {brake.sentence}")
+    if brake.hold is Hold.ALL and brake.wish is not None and brake.wish.mode is DisarmMode.IGNORE:
+        _let_go(draft)
+
+
+def _rests(draft: Draft) -> bool:
+    """Is it as it is wished to be, so that nothing needs to be said of what is not done?"""
+    return draft.is_in(S.STOPPED) and draft.want is not Wanted.STARTED and not draft.guest.deleting
 
 
 def _let_go(draft: Draft) -> None:

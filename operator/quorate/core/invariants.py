@@ -7,18 +7,31 @@ The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and ar
 from dataclasses import dataclass
 from functools import cached_property
 
-from quorate.core import history
+from quorate.core import disarm, history
 from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StatusWrite, StopPod, TakeLease
 from quorate.core.board import rulebook, zones
 from quorate.core.cluster import resolved_timing
 from quorate.core.counting import count_votes
+from quorate.core.disarm import Hold
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
-from quorate.core.types import HEARD, Answer, GuestKey, GuestState, NodeName, NodeState, Ref, Stage, Wanted, node_ref
+from quorate.core.types import (
+    HEARD,
+    Answer,
+    DisarmMode,
+    GuestKey,
+    GuestState,
+    NodeName,
+    NodeState,
+    Ref,
+    Stage,
+    Wanted,
+    node_ref,
+)
 from quorate.core.world import GuestView, NodeView, World
 
 
@@ -78,7 +91,24 @@ class _Checker:
 
     def _no_majority(self, action: Action) -> tuple[int, str] | None:
         """2. Without quorum, a valid term and a history in order nothing is fenced, recovered, started or moved."""
-        return (2, f"{type(action).__name__} {self.brake}") if self.brake else None
+        if self.brake:
+            return 2, f"{type(action).__name__} {self.brake}"
+        if self.disarmed is None or self._by_hand(action):
+            return None
+        return 2, f"{type(action).__name__} while HA is disarmed"
+
+    def _by_hand(self, action: Action) -> bool:
+        """Only let go: somebody deleted it, who has it in hand by mode Ignore, or by the guest's own wish."""
+        if not isinstance(action, RemovePod) or action.forced:
+            return False
+        guest = self.guests.get(action.guest)
+        return self.disarmed is DisarmMode.IGNORE or (guest is not None and guest.spec.wanted is Wanted.IGNORED)
+
+    @cached_property
+    def disarmed(self) -> DisarmMode | None:
+        """Hands are off, with this mode. Only asked with quorum: without it nothing is done anyway."""
+        brake = disarm.judge(self.world, quorate=True)
+        return brake.wish.mode if brake.wish is not None and brake.hold is Hold.ALL else None
 
     @cached_property
     def brake(self) -> str:

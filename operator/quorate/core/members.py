@@ -6,6 +6,7 @@ from typing import Final
 
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.conditions import Finding, merge, summary
+from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.status import Arming, Condition, NodeStatus, Orders
@@ -96,8 +97,10 @@ def finish(
         guests = room.counts.get(node.name, 0)
         failed = room.failed_to_arm(node.name)
         arming = replace(status.arming, failed=failed) if failed != status.arming.failed else status.arming
-        if (guests > 0) != arming.wanted:
-            arming = Arming(arming.generation + 1, wanted=guests > 0, since=world.wall, failed=failed)
+        released = room.brake.release
+        wanted = guests > 0 and not released
+        if (wanted, released) != (arming.wanted, arming.released):
+            arming = Arming(arming.generation + 1, wanted, world.wall, failed, released)
         after = replace(
             status,
             votes=effective_votes(world, node),
@@ -135,6 +138,8 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
             return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
         return "fenced: it comes back by itself when it has booted again"
     lost = f"lost ({incident.reason})"
+    if room.brake.hold is Hold.ALL:
+        return f"{lost}; nothing is done: {room.brake.sentence}"
     if not room.quorate:
         return f"{lost}; nothing is done without quorum ({room.quorum.sentence})"
     if incident.release_by is not None:
@@ -180,9 +185,10 @@ def _maintenance_message(node: NodeView, status: NodeStatus, room: Room) -> str:
     if not status.guests:
         return f"in maintenance{why}: no guest is left"
     staying = room.staying.get(node.name, {})
+    held = f"; nothing is done: {room.brake.sentence}" if room.brake.hold is Hold.ALL else ""
     guests = "1 guest" if status.guests == 1 else f"{status.guests} guests"
     if not staying:
-        return f"in maintenance{why}: {guests} to leave it"
+        return f"in maintenance{why}: {guests} to leave it{held}"
     named = "; ".join(f"{sid} has nowhere to go: {reasons}" for sid, reasons in sorted(staying.items())[:NAMED])
     more = f"; and {len(staying) - NAMED} more" if len(staying) > NAMED else ""
     return f"in maintenance{why}: {guests} left: {named}{more}"

@@ -7,10 +7,11 @@ is set aside with a condition and the others go on. Time is a field of the World
 from dataclasses import dataclass, replace
 
 from quorate.core import cluster as clusters
-from quorate.core import history, members
+from quorate.core import disarm, history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.counting import count_votes
+from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
@@ -71,15 +72,19 @@ def plan(world: World) -> Plan:
     counted = count_votes(world, pulses, timing.timing.suspect_after_s)
     making.wake(counted.wake_at_s)
     past = history.judge(world, pulses)
+    quorate = counted.quorum.answer is Answer.YES
+    brake = disarm.judge(world, quorate=quorate)
     if past.waiting:
         _let_go_of_the_missing(making, pulses, past.rewind)
-        return _hands_off(making, clusters.Outlook(timing, counted, {}, {}, Enrolment(), past))
-    quorate = counted.quorum.answer is Answer.YES
-    nodes = _nodes(making, pulses, quorate=quorate)
+        return _hands_off(making, clusters.Outlook(timing, counted, {}, {}, Enrolment(), past, brake=brake))
+    if (arms_at := disarm.ends_at(world)) is not None:
+        making.wake(world.now_s + (arms_at - world.wall) / 1000 + 0.001)
+    nodes = _nodes(making, pulses, quorate=quorate, hands_off=brake.hold is Hold.ALL)
     scheduling = in_force(world, nodes)
-    room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes))
+    room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes), brake)
     balance = rebalance(world, room, scheduling.mode)
-    room.moves = balance.moves
+    if brake.hold is Hold.NOTHING:
+        room.moves = balance.moves
     if balance.wake is not None:
         making.wake(world.now_s + max(0, balance.wake - world.wall) / 1000 + 0.001)
     guests = _guests(making, room)
@@ -100,6 +105,7 @@ def plan(world: World) -> Plan:
         scheduling=scheduling.finding,
         capacity=world.capacity or world.cluster.status.capacity,
         rebalance=balance.status,
+        brake=brake,
     )
     status = clusters.cluster_status(world, outlook)
     cluster_ref = Ref(Kind.CLUSTER, world.cluster.name)
@@ -151,7 +157,9 @@ def _write(
         making.statuses.append(StatusWrite(ref, version, replace(after, term=making.world.term)))
 
 
-def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> dict[NodeName, NodeStatus]:
+def _nodes(
+    making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool, hands_off: bool
+) -> dict[NodeName, NodeStatus]:
     """Every node's own round."""
     world = making.world
     instances: dict[NodeName, list[Instance]] = {}
@@ -161,7 +169,8 @@ def _nodes(making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool) -> d
             instances.setdefault(instance.node, []).append(instance)
     statuses = {}
     for node in world.nodes:
-        outcome = node_round(world, node, pulses[node.name], instances.get(node.name, ()), quorate=quorate)
+        here = instances.get(node.name, ())
+        outcome = node_round(world, node, pulses[node.name], here, quorate=quorate, hands_off=hands_off)
         statuses[node.name] = outcome.status
         making.actions.extend(outcome.actions)
         making.notes.extend(outcome.notes)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quorate.core.board import board_of
+from quorate.core.disarm import FREE, Brake
 from quorate.core.draft import Room
 from quorate.core.ledger import Ledger
 from quorate.core.liveness import armed_now
@@ -14,7 +15,9 @@ from quorate.core.types import HEARD, Answer, NodeName
 from quorate.core.world import NodeView, World
 
 
-def room_of(world: World, quorum: Quorum, statuses: Mapping[NodeName, NodeStatus], ledger: Ledger) -> Room:
+def room_of(
+    world: World, quorum: Quorum, statuses: Mapping[NodeName, NodeStatus], ledger: Ledger, brake: Brake = FREE
+) -> Room:
     """Everybody counted where they are. `statuses`: the nodes' own, after their round."""
     accepted = world.cluster.spec.accepted_watchdogs
     # A node in maintenance as well: an instance that is recorded there already is made, and leaves it after that.
@@ -29,6 +32,7 @@ def room_of(world: World, quorum: Quorum, statuses: Mapping[NodeName, NodeStatus
         dict(statuses),
         armed,
         {storage.name: storage for storage in world.storages},
+        brake,
         order=start_order(world.guests),
         board=board_of(world),
         ledger=ledger,

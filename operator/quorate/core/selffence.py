@@ -36,11 +36,15 @@ class LeaseSeen:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the manager asks of this node (Node.status). `member` False: there is no Node of this name."""
+    """What the manager asks of this node (Node.status). `member` False: there is no Node of this name.
+
+    `released`: a person has disarmed HA, so the watchdog is let go even while guests run.
+    """
 
     member: bool = False
     generation: int = 0
     armed: bool = False
+    released: bool = False
     timing: Timing | None = None
     asks: tuple[Uid, ...] = ()
     uid: Uid | None = None
@@ -136,7 +140,11 @@ class Device:
 
 
 def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
-    """Armed only while asked to; but never disarmed under a running guest, and never armed anew on the way out."""
+    """Armed only while asked to; but never disarmed under a running guest unless a person disarmed HA, and never armed anew
+    on the way out.
+    """
+    if orders.released:
+        return False
     if leaving:
         return guests_here
     return orders.armed or guests_here

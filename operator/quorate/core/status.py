@@ -5,10 +5,12 @@ and the next leader goes on. `api/` declares the same fields for the CRDs; a tes
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from quorate.core.override import Override
 from quorate.core.quorum import NOBODY, Memory, Rule
 from quorate.core.types import (
+    DisarmMode,
     EvidenceKind,
     Going,
     GuestState,
@@ -78,13 +80,15 @@ class WatchdogStatus:
 class Arming:
     """The request to the agent: hold an armed watchdog, or do not. Each change of mind is a new generation.
 
-    `failed`: it was asked once and did not arm in time, and has not armed since.
+    `failed`: it was asked once and did not arm in time, and has not armed since. `released`: HA is disarmed, so the
+    watchdog is to be let go even while guests run.
     """
 
     generation: int
     wanted: bool
     since: Instant | None = None
     failed: bool = False
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,23 @@ class Rewind:
     nodes: tuple[Remembered, ...] = ()
 
 
+class DisarmState(StrEnum):
+    DISARMING = "Disarming"
+    DISARMED = "Disarmed"
+
+
+@dataclass(frozen=True, slots=True)
+class DisarmStatus:
+    """How far a disarm has come. `hands_off`: nothing was in flight, and from then on nothing is done."""
+
+    state: DisarmState
+    mode: DisarmMode
+    reason: str
+    until: Instant
+    since: Instant
+    hands_off: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class IgnoredRule:
     """A rule that is not followed: why in one word, and in one sentence with the others of its set."""
@@ -338,6 +359,7 @@ class ClusterStatus:
     term: int = 0
     timing: TimingStatus | None = None
     fencing: str = ""
+    disarm: DisarmStatus | None = None
     nodes: str = ""
     guests: str = ""
     rules: str = ""

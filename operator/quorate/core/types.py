@@ -215,6 +215,13 @@ class CpuPolicy(StrEnum):
     OVERCOMMIT = "Overcommit"
 
 
+class DisarmMode(StrEnum):
+    """What becomes of the guests while HA is disarmed: all stays, or what is deleted by hand may go."""
+
+    FREEZE = "Freeze"
+    IGNORE = "Ignore"
+
+
 class UpdatePolicy(StrEnum):
     """What a changed template does to a running guest."""
 

@@ -17,6 +17,7 @@ from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, Node
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
     CpuPolicy,
+    DisarmMode,
     EvidenceKind,
     GuestKey,
     InstanceId,
@@ -327,11 +328,21 @@ class Scheduling:
 
 
 @dataclass(frozen=True, slots=True)
+class Disarm:
+    """A person takes HA's hands off for a while."""
+
+    mode: DisarmMode
+    reason: str
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     node_selector: Selector | None = None
     expected_votes: ExpectedVotes | None = None
     quorum: QuorumOptions = field(default_factory=QuorumOptions)
     timing: TimingSpec = field(default_factory=TimingSpec)
+    disarm: Disarm | None = None
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
     scheduling: Scheduling = field(default_factory=Scheduling)

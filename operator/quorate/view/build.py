@@ -161,6 +161,8 @@ def _condition(who: str, condition: Condition, *, quorate: bool) -> Attention | 
             | "QuorumDeviceHeard"
         ) if failing:
             return Attention(Health.DEGRADED, who, condition.message)
+        case "Armed" if failing or condition.reason == "DisarmIsOver":
+            return Attention(Health.DEGRADED, who, condition.message, remedy="" if failing else "quorate arm")
         case "ExpectedVotesActive" if condition.status == "True":
             return Attention(Health.DEGRADED, who, condition.message)
         case "CapacitySufficient" if failing and condition.reason == "NoPlace" and quorate:

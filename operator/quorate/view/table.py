@@ -40,6 +40,8 @@ COLOURS: Final = {
     "recovery": "yellow",
     "request_stop": "yellow",
     "deleting": "yellow",
+    "disarming": "yellow",
+    "disarmed": "bold yellow",
 }
 
 

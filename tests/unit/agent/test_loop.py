@@ -174,6 +174,25 @@ def test_it_is_not_disarmed_under_a_running_guest(loop, api):
     assert loop.watchdog.told == ["pet"]
 
 
+def test_a_person_who_disarms_ha_disarms_it_under_a_running_guest_too(loop, api):
+    armed(loop)
+    loop.runtime.here = {"pod-1"}
+    loop.orders.guests = frozenset({Uid("pod-1")})
+    loop.orders.current = replace(STAND_DOWN, released=True)
+    seen = []
+    close = loop.watchdog.close
+    loop.watchdog.close = lambda: (seen.append(said(api).armed), close())
+    loop.cycle()
+    assert seen == [False], "attested first, for the order that was given"
+    assert said(api).generation == STAND_DOWN.generation
+    loop.cycle()
+    assert loop.watchdog.told == ["close"], "and it goes on renewing, with nothing to pet"
+    loop.orders.current = ARM
+    loop.cycle()
+    loop.cycle()
+    assert said(api).armed
+
+
 def test_a_longer_timeout_is_attested_before_it_is_set(loop, api):
     armed(loop)
     loop.orders.current = replace(ARM, timing=RELAXED)

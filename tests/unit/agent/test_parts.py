@@ -122,6 +122,11 @@ class TestOrders:
         )
         assert found.timing.watchdog_s == 5
 
+    def test_it_lets_go_under_guests_only_where_it_is_told_so(self):
+        released = {"generation": 4, "wanted": False, "released": True}
+        assert parse({"status": {**NODE["status"], "arming": released}}).released
+        assert not parse(NODE).released
+
     def test_a_new_member_is_asked_nothing(self):
         assert parse({"spec": {}}).member
         assert not parse({}).armed

@@ -131,6 +131,21 @@ def test_a_cluster_and_its_timing():
     assert view.spec.tolerate_node_failures == 2
 
 
+@pytest.mark.parametrize(
+    "until", ["2026-01-31T14:00:00Z", "2026-01-31T15:00:00.000000001+01:00", "2026-01-31t14:00:00z"]
+)
+def test_a_disarm_has_an_end(until):
+    wish = {"mode": "Freeze", "reason": "r", "until": until}
+    spec = parse.cluster({"kind": "Cluster", "metadata": {"name": "prod"}, "spec": {"disarm": wish}}).spec
+    assert spec.disarm.until == 1769868000000
+
+
+def test_an_end_that_is_no_time_is_named():
+    wish = {"mode": "Freeze", "reason": "r", "until": "soon"}
+    with pytest.raises(parse.UnreadableError, match=r"Cluster prod: spec\.disarm\.until: 'soon' is no time"):
+        parse.cluster({"kind": "Cluster", "metadata": {"name": "prod"}, "spec": {"disarm": wish}})
+
+
 def test_an_empty_cluster_has_the_defaults():
     spec = parse.cluster({"kind": "Cluster", "metadata": {"name": "prod"}, "spec": {}}).spec
     assert spec.node_selector is None

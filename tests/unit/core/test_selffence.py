@@ -87,6 +87,12 @@ def test_armed_while_asked_to_and_never_disarmed_under_a_guest(armed, guests, le
     assert wants_armed(Orders(member=True, armed=armed), guests_here=guests, leaving=leaving) is wanted
 
 
+def test_a_person_who_disarms_ha_disarms_over_guests_too():
+    orders = Orders(member=True, armed=False, released=True)
+    assert not wants_armed(orders, guests_here=True, leaving=False)
+    assert not wants_armed(orders, guests_here=True, leaving=True)
+
+
 class TestDevice:
     def test_a_loop_renews_first_and_opens_after(self):
         assert after_renewal(Device(), True, FAST) is Step.OPEN
