@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from quorate.core.status import GuestStatus
+from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import GuestKey, GuestState, NodeState
 from quorate.kube.resources import HARESOURCES, STORAGES
 from quorate.lab.options import Options
@@ -104,3 +105,29 @@ async def test_what_is_foretold_and_who_has_no_room(scene: Scene, web: GuestStat
 def _condition(scene: Scene, kind: str) -> str:
     """Why that condition of the Cluster is as it is."""
     return next((one.reason for one in scene.cluster().conditions if one.type == kind), "")
+
+
+async def test_disarm_and_arm(scene: Scene, web: GuestStatus, run: Run) -> None:
+    """Cut off for longer than T, a disarmed node resets nothing and its guest goes on; what is lost waits for a proof."""
+    boot = scene.machine("node1")["boot"]
+    ended = await asyncio.to_thread(run, "disarm", "freeze", "--for", "30m", "--reason", "new switch", "-y", "--wait")
+    assert "disarmed until " in ended.out, ended
+    assert [scene.attested(node).armed for node in scene.names()] == [False, False, False]
+    assert "new switch" in run("status").out
+    scene.switch("node1", "network-off")
+    await scene.until("its silence to be seen", lambda: scene.incident("node1"))
+    await asyncio.sleep(PROFILES[Profile.FAST].release_after_s + 1)
+    assert scene.seen_on() == ["node1"]
+    refused = await asyncio.to_thread(run, "relocate", "web", "node2")
+    assert "HA is disarmed until" in refused.err, refused
+    scene.switch("node1", "network-on")
+    await scene.until("its return", lambda: scene.incident("node1") is None and scene.runs("node1"))
+    assert scene.machine("node1")["boot"] == boot
+
+    scene.switch("node1", "power-off")
+    await scene.until("its loss to be seen", lambda: scene.incident("node1"))
+    ended = await asyncio.to_thread(run, "arm", "--wait")
+    assert ended.out.endswith(": HA is armed\n"), ended
+    await scene.until("it to be in Fence", lambda: "quorate fence confirm node1" in scene.node("node1").message)
+    scene.switch("node1", "power-on")
+    await scene.until_another_runs(web)

@@ -11,6 +11,7 @@ from quorate import __version__
 from quorate.cli import (
     add,
     clusters,
+    disarm,
     fence,
     foretell,
     guests,
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
     clusters.register(app, CLUSTER)
     maintenance.register(app, CLUSTER)
     rules.register(app, CLUSTER)
+    disarm.register(app, CLUSTER)
     fence.register(app, CLUSTER)
     programs.register(app, PARTS)
     uninstall.register(app, PARTS)

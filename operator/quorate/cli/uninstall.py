@@ -75,6 +75,7 @@ def _safely(steps: "Steps", *, force: bool, yes: bool) -> None:
     from quorate.cli.removal.waits import OverdueError
 
     try:
+        steps.arm()
         steps.stop_guests()
         steps.disarm()
         steps.delete_members()

@@ -24,7 +24,7 @@ def test_help_names_the_verbs_in_their_sections_and_ends_with_examples(run):
     "verb",
     [
         *("status", "nodes", "list", "history", "add", "set", "relocate", "reset", "remove", "cluster create"),
-        *("cluster expected", "cluster quorum", "fence confirm", "uninstall", "version"),
+        *("cluster expected", "cluster quorum", "disarm", "arm", "fence confirm", "uninstall", "version"),
     ],
 )
 def test_every_verb_explains_itself_with_an_example(run, verb):

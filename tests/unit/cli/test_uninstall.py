@@ -48,6 +48,15 @@ class TestOrder:
         assert site.left() == []
         assert "Quorate is uninstalled: nothing of it is left on http" in ended.out
 
+    def test_a_disarm_is_taken_back_before_guests_are_told_to_stop(self, run, site):
+        wish = {"mode": "Freeze", "reason": "r", "until": "2126-01-31T14:00:00Z"}
+        site.stub.objects[CLUSTER]["spec"]["disarm"] = wish
+        ended = run("uninstall", "-y")
+        assert ended.code == 0
+        first = next(write for write in site.stub.writes if write.method in {"PATCH", "DELETE"})
+        assert (first.path, first.body) == (CLUSTER, {"spec": {"disarm": None}})
+        assert "Cluster prod was disarmed: that is taken back" in ended.err
+
     def test_no_cluster_goes_while_a_node_is_armed_and_no_lease_while_one_may_be(self, run, site):
         armed_at: dict[str, set[str]] = {}
         before = site.stub.handle

@@ -44,6 +44,13 @@ class Steps:
 
     # -- while a manager leads --------------------------------------------------------------------------------------
 
+    def arm(self) -> None:
+        """A disarm is taken back: with hands off a manager would stop no guest."""
+        for raw in listed(self.api, CLUSTERS):
+            if (raw.get("spec") or {}).get("disarm"):
+                self.api.merge(path_of(CLUSTERS, raw), {"spec": {"disarm": None}})
+                note(f"Cluster {raw['metadata']['name']} was disarmed: that is taken back, so that its guests can stop")
+
     def stop_guests(self) -> None:
         """Every HAResource is deleted; it is gone when its guest has stopped as a fact."""
         self.wait.until("all guests to stop and go", self._guests)

@@ -1,0 +1,166 @@
+"""`quorate disarm` and `quorate arm`: HA's hands off everything for a while (ha-manager crm-command disarm-ha, arm-ha)."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from quorate.cli.ask import confirm
+from quorate.cli.errors import CliError, UsageError
+from quorate.cli.names import the_cluster
+from quorate.cli.options import ClusterName, Deadline, Timeout, Yes
+from quorate.cli.output import note, say
+from quorate.cli.session import Session, verb
+from quorate.cli.waiting import wait_for
+from quorate.core.timing import parse_duration
+from quorate.core.types import HEARD, DisarmMode, Instant
+from quorate.kube.resources import CLUSTERS, NODES
+
+if TYPE_CHECKING:
+    from quorate.core.status import ClusterStatus
+
+DISARM_EXAMPLES: Final = (
+    'quorate disarm freeze --for 30m --reason "new switch" --wait',
+    'quorate disarm ignore --until 2026-01-31T14:00:00Z --reason "move etcd"',
+)
+ARM_EXAMPLES: Final = ("quorate arm", "quorate arm --wait")
+
+
+def register(app: typer.Typer, section: str) -> None:
+    verb(app, disarm, examples=DISARM_EXAMPLES, section=section)
+    verb(app, arm, examples=ARM_EXAMPLES, section=section)
+
+
+def disarm(
+    session: Session,
+    mode: Annotated[
+        DisarmMode,
+        typer.Argument(
+            case_sensitive=False, metavar="freeze|ignore", help="Guests stay, or may be deleted by hand meanwhile."
+        ),
+    ],
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is kept in the Cluster and its events.")],
+    for_: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="HA arms itself after this.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="HA arms itself then.")] = None,
+    cluster: ClusterName = None,
+    yes: Yes = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every watchdog is released.")] = False,
+    timeout: Timeout = "5m",
+) -> None:
+    """Take HA's hands off everything for a while (disarm-ha).
+
+    For work on network or control plane that would look like failures. What is in flight is finished and nothing new
+    begins; then the watchdogs are released, so that no node resets itself. Until its end nothing is fenced, recovered,
+    started or moved. HA arms itself again then, or with quorate arm.
+    """
+    from quorate.api.wire import format_instant
+
+    deadline = Deadline(timeout)
+    moment(until, for_, session.api.now())
+    name = str(the_cluster(session.api.items(CLUSTERS.path()), cluster)["metadata"]["name"])
+    end = moment(until, for_, session.api.now())  # once more, by the clock that has just been read
+    text = format_instant(end)
+    confirm(
+        [
+            f"Cluster {name} until {text}: nothing is fenced, recovered, started or moved, and no node resets itself.",
+            "What a node runs that is lost meanwhile stays down, until HA is armed and the node has booted again or you",
+            "confirm that it is off (quorate fence confirm): its silence proves nothing.",
+        ],
+        f"Disarm Cluster {name}?",
+        yes=yes,
+    )
+    wish = {"mode": str(mode), "reason": reason, "until": text}
+    session.api.merge(CLUSTERS.path(name), {"spec": {"disarm": wish}})
+    if not wait:
+        say(f"Cluster {name}: it disarms. Do not begin before quorate status says that it is disarmed")
+        return
+    note(f"Cluster {name}: it disarms")
+    status = wait_for(lambda: _status(session, name), lambda found: _disarmed(found, end), deadline)
+    if status is None:
+        raise CliError(
+            f"Cluster {name} is not disarmed after {deadline.timeout_s:g}s, and goes on with it: "
+            f"{_status(session, name).message}"
+        )
+    say(f"Cluster {name}: {status.message}. Afterwards: quorate arm")
+
+
+def arm(
+    session: Session,
+    *,
+    cluster: ClusterName = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every node with guests is armed.")] = False,
+    timeout: Timeout = "5m",
+) -> None:
+    """Arm HA again (ha-manager crm-command arm-ha).
+
+    What runs is looked at before anything is done; nodes with guests arm their watchdogs.
+    """
+    deadline = Deadline(timeout)
+    raw = the_cluster(session.api.items(CLUSTERS.path()), cluster)
+    name = str(raw["metadata"]["name"])
+    if (raw.get("spec") or {}).get("disarm"):
+        session.api.merge(CLUSTERS.path(name), {"spec": {"disarm": None}})
+    elif not (raw.get("status") or {}).get("disarm"):
+        say(f"Cluster {name}: HA is not disarmed, nothing was changed")
+        return
+    if not wait:
+        say(f"Cluster {name}: HA arms itself. Next: quorate status")
+        return
+    note(f"Cluster {name}: HA arms itself")
+    waiting = wait_for(lambda: _unarmed(session, name), lambda found: not found, deadline)
+    if waiting is None:
+        left = "; ".join(_unarmed(session, name))
+        raise CliError(f"Cluster {name} is not armed after {deadline.timeout_s:g}s: {left}")
+    say(f"Cluster {name}: HA is armed")
+
+
+def moment(until: str | None, lasts: str | None, now: Instant) -> Instant:
+    """The end that was meant. Raises UsageError for none, two, or one that is past."""
+    from quorate.api.wire import parse_instant
+
+    if until is not None and lasts is not None:
+        raise UsageError("--for and --until both say when it ends: use one of them")
+    if until is None and lasts is None:
+        raise UsageError(
+            "say when it ends, with --for 30m or --until TIME: a disarm without an end is one that is forgotten"
+        )
+    try:
+        end = parse_instant(until) if until is not None else Instant(now + round(parse_duration(lasts or "") * 1000))
+    except ValueError as error:
+        option = "--until" if until is not None else "--for"
+        raise UsageError(f"{option}: {error}. Write for example --for 30m or --until 2026-01-31T14:00:00Z") from error
+    if end <= now:
+        raise UsageError(f"--until: {until} is over already" if until is not None else "--for: it must last some time")
+    return end
+
+
+def _status(session: Session, name: str) -> "ClusterStatus":
+    from quorate.api.wire import from_wire
+    from quorate.core.status import ClusterStatus
+
+    found: dict[str, Any] = session.api.get(CLUSTERS.path(name))
+    return from_wire(ClusterStatus, found.get("status"))
+
+
+def _disarmed(status: "ClusterStatus", until: Instant) -> bool:
+    from quorate.core.status import DisarmState
+
+    found = status.disarm
+    return found is not None and found.state is DisarmState.DISARMED and found.until == until
+
+
+def _unarmed(session: Session, name: str) -> list[str]:
+    """What is awaited before HA is armed: the manager's answer, then each node that carries guests and renews."""
+    from quorate.api.wire import from_wire
+    from quorate.core.status import NodeStatus
+
+    if _status(session, name).disarm is not None:
+        return ["no manager has taken notice of it yet"]
+    members = [one for one in session.api.items(NODES.path()) if one["spec"].get("clusterName") == name]
+    waiting = []
+    for raw in members:
+        status = from_wire(NodeStatus, raw.get("status"))
+        armed = status.watchdog is not None and status.watchdog.armed
+        if status.state in HEARD and status.guests and not armed:
+            waiting.append(f"{raw['metadata']['name']} has not armed its watchdog")
+    return waiting
