@@ -102,11 +102,6 @@ async def test_what_is_foretold_and_who_has_no_room(scene: Scene, web: GuestStat
     assert run("remove", "huge", "-y").code == 0
 
 
-def _condition(scene: Scene, kind: str) -> str:
-    """Why that condition of the Cluster is as it is."""
-    return next((one.reason for one in scene.cluster().conditions if one.type == kind), "")
-
-
 async def test_disarm_and_arm(scene: Scene, web: GuestStatus, run: Run) -> None:
     """Cut off for longer than T, a disarmed node resets nothing and its guest goes on; what is lost waits for a proof."""
     boot = scene.machine("node1")["boot"]
@@ -131,3 +126,8 @@ async def test_disarm_and_arm(scene: Scene, web: GuestStatus, run: Run) -> None:
     await scene.until("it to be in Fence", lambda: "quorate fence confirm node1" in scene.node("node1").message)
     scene.switch("node1", "power-on")
     await scene.until_another_runs(web)
+
+
+def _condition(scene: Scene, kind: str) -> str:
+    """Why that condition of the Cluster is as it is."""
+    return next((one.reason for one in scene.cluster().conditions if one.type == kind), "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from quorate.core.types import ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, ShutdownPolicy, Wanted
 from quorate.sim.play import Player
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
@@ -86,6 +86,8 @@ _MANY: Final = {
     "let GUEST fail back": 1,
     "take times of PROFILE": 1,
     "take shutdown policy POLICY": 2,
+    "disarm DISARMMODE ending in TIME": 4,
+    "arm": 2,
     "expect NUMBER votes": 1,
     "copy the store": 1,
     "put the copy back": 1,
@@ -161,6 +163,7 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
         "CLIENT": [*names.nodes, *names.managers, "leader"],
         "PROFILE": _PROFILES,
         "POLICY": list(ShutdownPolicy),
+        "DISARMMODE": list(DisarmMode),
         "WANTED": list(Wanted),
     }
 

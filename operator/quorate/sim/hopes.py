@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from quorate.api.schema import Json
+from quorate.core.status import DisarmState
 from quorate.core.types import FENCE_TAINT, NodeState, Wanted
 from quorate.sim.people import OTHERS_TAINT
 from quorate.sim.words import Word
@@ -34,6 +35,16 @@ def _incident(simulation: "Simulation", node: str) -> bool:
 
 def _quorum(simulation: "Simulation") -> bool:
     return bool(((simulation.cluster() or {}).get("status") or {}).get("quorate"))
+
+
+def _disarmed(simulation: "Simulation") -> bool:
+    disarm = ((simulation.cluster() or {}).get("status") or {}).get("disarm") or {}
+    return disarm.get("state") == DisarmState.DISARMED
+
+
+def _armed(simulation: "Simulation", node: str) -> bool:
+    """Does its watchdog count down, in truth?"""
+    return simulation.machines[node].dog.petted_s is not None
 
 
 def _rewind(simulation: "Simulation") -> bool:
@@ -106,6 +117,10 @@ HOPES: Final = (
     Word("NODE booted NUMBER times", _booted),
     Word("quorum", _quorum),
     Word("no quorum", _not(_quorum)),
+    Word("disarmed", _disarmed),
+    Word("not disarmed", _not(_disarmed)),
+    Word("NODE is armed", _armed),
+    Word("NODE is not armed", _not(_armed)),
     Word("rules are honoured", _honoured),
     Word("NUMBER rules are ignored", _ignored),
     Word("history is questioned", _rewind),

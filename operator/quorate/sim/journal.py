@@ -47,7 +47,7 @@ class Journal:
             case "Node" if event.resource.group:
                 self._moved(event, ("state", "incident.stage"))
             case "Cluster":
-                self._moved(event, ("quorate", "votes.live"))
+                self._moved(event, ("quorate", "votes.live", "disarm.state"))
             case "Lease":
                 self._lease(event)
 

@@ -75,6 +75,7 @@ def _mend_machine(simulation: Simulation, machine: Machine) -> None:
 def look(simulation: Simulation, since_s: float) -> None:
     """A person looks at the messages and does what they ask for, as far as it is true."""
     people.accept_history(simulation)
+    people.arm(simulation)
     for guest in simulation.wanted():
         if simulation.state(guest) == GuestState.ERROR:
             people.another_chance(simulation, guest)

@@ -228,6 +228,22 @@ def into_maintenance(simulation: "Simulation", node: str) -> None:
 word("take NODE out of maintenance")(out_of_maintenance)
 
 
+@word("arm")
+def arm(simulation: "Simulation") -> None:
+    _disarm(simulation, None)
+
+
+@word("disarm DISARMMODE ending in TIME", fault="disarm")
+def disarm(simulation: "Simulation", mode: str, lasts_s: float) -> None:
+    """It ends by itself then, if nobody arms before."""
+    _disarm(simulation, {"mode": mode, "reason": "test", "until": simulation.moment(lasts_s)})
+
+
+def _disarm(simulation: "Simulation", wish: Json | None) -> None:
+    change: Json = {"disarm": wish}
+    edit(simulation, OURS["clusters"], "", CLUSTER, lambda old: old | {"spec": old["spec"] | change})
+
+
 @word("expect NUMBER votes")
 def expect_votes(simulation: "Simulation", votes: int) -> None:
     simulation.asked += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.core.timing import PROFILES, parse_duration
-from quorate.core.types import GuestState, NodeState, ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, GuestState, NodeState, ShutdownPolicy, Wanted
 
 if TYPE_CHECKING:
     from quorate.sim.world import Simulation
@@ -120,6 +120,7 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "GUEST": names.guests,
         "CLIENT": [*names.nodes, *managers],
         "WANTED": list(Wanted),
+        "DISARMMODE": list(DisarmMode),
         "PROFILE": list(PROFILES),
         "POLICY": list(ShutdownPolicy),
         "GUESTSTATE": list(GuestState),

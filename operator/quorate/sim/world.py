@@ -234,8 +234,9 @@ class Simulation:
     def runs(self, name: str) -> bool:
         return self.state(name) == GuestState.STARTED and bool(self.where(name))
 
-    def moment(self) -> str:
-        return format_instant(self._now())
+    def moment(self, in_s: float = 0.0) -> str:
+        """The wall clock then."""
+        return format_instant(Instant(self._now() + round(in_s * 1000)))
 
 
 def _is(found: Json, namespace: str, name: str) -> bool:
