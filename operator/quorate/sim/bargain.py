@@ -71,7 +71,7 @@ class Bargain:
             return
         lost = self._lost.setdefault(new["metadata"]["uid"], set())
         lost.add(before)
-        if holder in lost:
+        if holder in lost and holder == machine.nonce:
             self._broken(f"{holder} holds the Lease of {name} again, which it had lost")
         if holder.startswith("fenced/") and machine.on and before == machine.nonce and self._expired(name):
             self._broken(f"the Lease of {name} was taken because it had expired, and {before} is not over")
