@@ -170,7 +170,7 @@ class NodeLease:
             "spec": {
                 **(known.get("spec") or {}),
                 "holderIdentity": self.guard.nonce,
-                "renewTime": self.wall().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                "renewTime": f"{self.wall().replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
                 "leaseDurationSeconds": max(1, round(timing.release_after_s)),
             },
         }

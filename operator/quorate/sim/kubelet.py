@@ -31,7 +31,7 @@ class Kubelet:
         self.machine = machine
         self.process = Process(machine.engine, machine.rate)
         self.pods: dict[Uid, Json] = {}
-        self._watch = Watch(machine.link, self.process, self._wants, self._heard, self._listed)
+        self._watch = Watch(machine.link, self.process, (PODS.table,), self._wants, self._heard, self._listed)
         self._told: dict[Uid, Json] = {}
         self._telling: set[Uid] = set()
         self.shutting_down = False
@@ -58,8 +58,6 @@ class Kubelet:
     # -- what the API server says -----------------------------------------------------------------------------------
 
     def _wants(self, event: Event) -> bool:
-        if event.resource is not PODS:
-            return False
         found = event.new or event.old
         return found is not None and found["spec"].get("nodeName") == self.machine.name
 

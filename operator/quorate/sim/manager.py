@@ -122,15 +122,14 @@ def _refusal(call: str, code: int, status: Json) -> calls.ApiError:
 class _Ticker(ClusterTicker):
     """Tells of each World and its Plan; a breach of an invariant is a finding."""
 
-    judged: Callable[[World, Plan], None]
+    judged: Callable[[World, Plan], bool]
 
     def _without_breaches(self, world: World, made: Plan) -> Plan:
-        self.judged(world, made)
-        return super()._without_breaches(world, made)
+        return made if self.judged(world, made) else super()._without_breaches(world, made)
 
 
 class _Replica(Replica):
-    judged: Callable[[World, Plan], None]
+    judged: Callable[[World, Plan], bool]
 
     def _ticker(self, elector: Elector, actor: Actor, cluster: str) -> Ticker:
         if not cluster:
@@ -179,7 +178,7 @@ class Manager:
         host = Host(loop.time, loop.wall_ns, entropy, at_once)
         replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
         replica.judged = self._judge
-        self._watch = watch = Watch(self.link, loop, self._wants, self._heard, self._listed)
+        self._watch = watch = Watch(self.link, loop, _RESOURCES, self._wants, self._heard, self._listed)
         watch.lag_s = self.lag_s
         self.born(self)
 
@@ -222,15 +221,18 @@ class Manager:
                 return board_of(world)
         return Board()
 
-    def _judge(self, world: World, made: Plan) -> None:
-        for breach in check(world, made):
+    def _judge(self, world: World, made: Plan) -> bool:
+        """Does the plan keep to every invariant?"""
+        breaches = check(world, made)
+        for breach in breaches:
             self.broken(f"{self.name}: invariant {breach.invariant}: {breach.subject}: {breach.text}")
+        return not breaches
 
     # -- its watch --------------------------------------------------------------------------------------------------
 
     def _wants(self, event: Event) -> bool:
-        resource = _RESOURCES.get(event.resource.table)
-        return resource is not None and any(one is not None and _seen(resource, one) for one in (event.new, event.old))
+        resource = _RESOURCES[event.resource.table]
+        return any(one is not None and _seen(resource, one) for one in (event.new, event.old))
 
     def _heard(self, event: Event) -> None:
         if self.replica is None:

@@ -68,10 +68,15 @@ class ApiServer:
         """Told when every watch has ended because the server began anew on other data."""
         self._changed: dict[str, int] = {}
         self._lists: dict[tuple[str, str, str, str], tuple[int, Json]] = {}
+        self.watches: dict[str, list[Callable[[Event], None]]] = {table: [] for table in self.store.resources}
+        """Who hears of the changes of a kind."""
         self.store.listeners.append(self._hear)
 
     def _hear(self, event: Event) -> None:
-        self._changed[event.resource.table] = event.version
+        table = event.resource.table
+        self._changed[table] = event.version
+        for heard in self.watches[table]:
+            heard(event)
 
     def restore(self, objects: list[tuple[Resource, Json]], version: int) -> None:
         """An old copy is put back, versions and all."""

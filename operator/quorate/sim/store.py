@@ -179,7 +179,9 @@ class Store:
     def _put(self, resource: Resource, old: Json | None, wanted: Json) -> Json:
         """What every change goes through: admission, then nothing, an event, or the end of an object."""
         new = {key: value for key, value in wanted.items() if value is not None}
-        new["metadata"] = {key: value for key, value in new["metadata"].items() if value not in ("", None, [], {})}
+        new["metadata"] = {
+            key: value for key, value in new["metadata"].items() if value or value not in ("", None, [], {})
+        }
         new |= {"apiVersion": resource.api_version, "kind": resource.kind}
         if causes := resource.admit(new, old) + _metadata_causes(new["metadata"], old["metadata"] if old else {}):
             raise invalid(resource.kind, resource.group, new["metadata"].get("name", ""), causes)
@@ -187,7 +189,7 @@ class Store:
         if old is None and place in self._tables[resource.table]:
             ends = "object is being deleted: " * ("deletionTimestamp" in self.get(resource, place)["metadata"])
             raise resource.refusal(409, "AlreadyExists", place[1], ends + "{} already exists")
-        if old is None or _content(new) != _content(old):
+        if old is None or _differs(new, old):
             new["metadata"] = new["metadata"] | {"generation": new["metadata"].get("generation", 0) + 1}
         if new == old:
             return new
@@ -213,9 +215,11 @@ def place_of(found: Json) -> Place:
     return found["metadata"].get("namespace", ""), found["metadata"]["name"]
 
 
-def _content(found: Json) -> Json:
-    """What generation counts; that deletion began is part of it."""
-    return found | {"metadata": "deletionTimestamp" in found["metadata"], "status": None}
+def _differs(new: Json, old: Json) -> bool:
+    """In what generation counts; that deletion began is part of it."""
+    if ("deletionTimestamp" in new["metadata"]) != ("deletionTimestamp" in old["metadata"]):
+        return True
+    return any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status"})
 
 
 def _held(found: Json) -> bool:
@@ -238,6 +242,8 @@ def _grace_s(pod: Json, asked_s: int | None) -> int:
 def _metadata_causes(meta: Json, old: Json) -> list[Cause]:
     if "name" not in meta:
         return [Cause("metadata.name", "Required", "Required value: name or generateName is required")]
+    if meta.get("finalizers") is old.get("finalizers"):
+        return []
     added = ", ".join(quoted(one) for one in meta.get("finalizers", ()) if one not in old.get("finalizers", ()))
     text = "no new finalizers can be added if the object is being deleted, found new finalizers []string"
     late = [Cause("metadata.finalizers", "Forbidden", f"Forbidden: {text}{{{added}}}")]

@@ -1,6 +1,6 @@
 """A watch of the simulated API server: changes come in order and a moment late; what was missed is caught up on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from quorate.sim.engine import Process, Timer
@@ -12,7 +12,7 @@ RECONNECT_S: Final = 1.0
 
 
 class Watch:
-    """One client's watch of all kinds it wants.
+    """One client's watch of some kinds (`tables`).
 
     `wants` chooses among changes, `heard` is told of them, `listed` of a list that was taken instead, because changes
     were missed for good. `lag_s` is added to every delivery.
@@ -22,6 +22,7 @@ class Watch:
         self,
         link: Link,
         owner: Process,
+        tables: Collection[str],
         wants: Callable[[Event], bool],
         heard: Callable[[Event], None],
         listed: Callable[[], None],
@@ -33,13 +34,16 @@ class Watch:
         self._cursor: int | None = None
         self._due: Timer | None = None
         self._waiting: list[Event] = []
-        self._store.listeners.append(self._hear)
+        self._tables = tables
+        for table in tables:
+            link.server.watches[table].append(self._hear)
         link.healed.append(self._reconnect)
         link.server.restarts.append(self._restarted)
 
     def end(self) -> None:
         """Its client is gone."""
-        self._store.listeners.remove(self._hear)
+        for table in self._tables:
+            self.link.server.watches[table].remove(self._hear)
         self.link.healed.remove(self._reconnect)
         self.link.server.restarts.remove(self._restarted)
 
@@ -92,7 +96,7 @@ class Watch:
             self.begin()
             return
         for event in missed:
-            if self.wants(event):
+            if event.resource.table in self._tables and self.wants(event):
                 self.heard(event)
         self._cursor = self._store.version
 

@@ -38,7 +38,7 @@ class Rig:
         def heard(event: Event) -> None:
             self.heard.append((event.new or event.old)["metadata"]["name"])
 
-        made = Watch(self.link, self.process, lambda event: event.resource is PODS, heard, self._listed)
+        made = Watch(self.link, self.process, (PODS.table,), lambda _: True, heard, self._listed)
         made.begin()
         return made
 
