@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import outcome, pacemaker, quorum, replay, rules
+from tests.peers import outcome, pacemaker, proxmox, quorum, replay, rules
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT.parent / "shared" / "peer"
@@ -25,6 +25,50 @@ def test_the_rules_of_proxmox_are_judged_as_proxmox_judges_them(capsys):
     assert replay.main(["rules", str(file)]) == 0
     assert rules.run(file).agree == rules.run(file).total
     assert ", differ 0, of " in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_proxmox_decides_the_same_or_it_is_listed_why_not(capsys):
+    file = theirs("proxmox-scenarios.json")
+    assert replay.main(["proxmox", str(file)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert ", differ 0, of " in last
+    assert int(last.split()[1].rstrip(",")) >= 82
+
+
+def scenario_of_proxmox(tmp_path, **given):
+    power = {node: {"power": "off", "network": "off"} for node in ("node1", "node2", "node3")}
+    empty = dict.fromkeys(("manager_status", "rules", "datacenter", "static_usage", "dynamic_usage"))
+    on = [f"power {node} on" for node in power]
+    case = {
+        "name": "one",
+        "purpose": "",
+        "nodes": list(power),
+        "hardware_status": power,
+        **empty,
+        "service_config": {"vm:101": {"node": "node1", "state": "started"}},
+        "cmdlist": [on, ["power node1 off"]],
+        **given,
+    }
+    file = tmp_path / "scenarios.json"
+    file.write_text(json.dumps({"scenarios": [case]}))
+    return proxmox.run(file)
+
+
+def test_facts_are_compared_fences_places_and_states(tmp_path):
+    recovered = {"vm:101": {"node": "node2", "state": "started", "running_on": ["node2"]}}
+    same = scenario_of_proxmox(tmp_path, expect={"final": {"fenced_nodes": ["node1"], "services": recovered}})
+    assert (same.agree, same.differ) == (1, {})
+    found = scenario_of_proxmox(tmp_path, expect={"final": {"fenced_nodes": ["node2"], "services": recovered}})
+    assert found.differ == {"one": "fenced: ['node2'] there, ['node1'] here"}
+    gone = {"vm:101": {"node": "node1", "state": "stopped", "running_on": []}}
+    found = scenario_of_proxmox(tmp_path, expect={"final": {"fenced_nodes": ["node1"], "services": gone}})
+    assert found.differ == {"one": "vm:101 on [] there, on ['node2'] here"}
+
+
+def test_a_command_that_cannot_be_played_differs(tmp_path):
+    final = {"fenced_nodes": [], "services": {}}
+    found = scenario_of_proxmox(tmp_path, cmdlist=[["service vm:101 dance"]], expect={"final": final})
+    assert found.differ == {"one": "not played: vm:101 dance"}
 
 
 def test_pacemaker_decides_the_same_or_it_is_listed_why_not(capsys):

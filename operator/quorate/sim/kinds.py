@@ -35,6 +35,8 @@ KINDS: Final = (
     Kind("apps", "v1", "controllerrevisions", "ControllerRevision", namespaced=True, status=False),
     Kind("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True, status=False),
     Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True, status=False),
+    Kind("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False, status=False),
+    Kind("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", namespaced=True, status=False),
     Kind(GROUP, VERSION, "clusters", "Cluster", namespaced=False, status=True),
     Kind(GROUP, VERSION, "nodes", "Node", namespaced=False, status=True),
     Kind(GROUP, VERSION, "haresources", "HAResource", namespaced=True, status=True),
