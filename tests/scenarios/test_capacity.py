@@ -1,6 +1,6 @@
 """What is foretold of a loss is what happens when it comes."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from quorate.core.capacity import Survey, survey
@@ -42,7 +42,8 @@ def cluster(sizes, rules, mode: SchedulingMode) -> Toy:
     return toy
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@example([5, 4, 4, 0, 4, 2], list(RULES), SchedulingMode.STATIC, "n4")
 @given(
     st.lists(st.integers(0, 5), min_size=6, max_size=6),
     st.lists(st.sampled_from(RULES), unique=True),

@@ -25,6 +25,9 @@ CONDITION: Final = "CapacitySufficient"
 KEPT: Final = 16
 """So many guests without a place are listed in the status."""
 NAMED: Final = 3
+PREVIEWS: Final = 3
+"""While their node is being proven dead, targets are looked for in every round; who is to be together then finds a place
+that has room for all. So many rounds are played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,15 @@ class Survey:
             (key for key, after in away.items() if after.instance is None),
             key=lambda key: (-hit[key].spec.priority, key),
         )
-        moves = [self._place(room, hit[key], away[key], lost) for key in order]
+        moves: list[Move] = []
+        for _ in range(PREVIEWS if self._any_together(room, order) else 1):
+            moves = [self._place(room, hit[key], away[key], lost) for key in order]
         return Loss(lost, self._no_quorum(lost), tuple(moves))
+
+    def _any_together(self, room: Room, guests: Iterable[GuestKey]) -> bool:
+        """Does where one of them goes depend on where the ones after it go?"""
+        found = (room.board.terms(key) for key in guests)
+        return any(terms is not None and (terms.together or terms.zone_together) for terms in found)
 
     def _without(self, lost: Sequence[NodeName]) -> Room:
         """A Room of its own, in which these nodes are no candidates."""
@@ -108,17 +118,17 @@ class Survey:
         )
 
     def _place(self, room: Room, guest: GuestView, status: GuestStatus, lost: Sequence[NodeName]) -> Move:
-        draft = Draft(room, guest, status)
-        choice = draft.choose(avoid=status.failed_nodes)
+        preview = room.ledger.counted(guest).target
+        draft = Draft(room, guest, replace(status, target=preview))
+        choice = draft.choose(prefer=preview, avoid=status.failed_nodes)
         if choice.node is None and status.failed_nodes:
-            choice = draft.choose()
+            choice = draft.choose(prefer=preview)
         source = next(name for name in _held_by(guest) if name in lost)
-        if choice.node is None:
-            return Move(guest.key, source, None, choice.reasons or "no other node is left")
         after = replace(status, target=choice.node)
         room.moved(guest, after)
         room.saw(guest.key, after)
-        return Move(guest.key, source, choice.node)
+        reason = "" if choice.node is not None else choice.reasons or "no other node is left"
+        return Move(guest.key, source, choice.node, reason)
 
     def _no_quorum(self, lost: Sequence[NodeName]) -> str:
         """The count as it would be then, by the options and the memory of now; "" for a yes."""

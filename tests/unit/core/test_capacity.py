@@ -70,6 +70,14 @@ def test_rules_hold_as_they_do_at_a_recovery():
     assert where(Survey(asked(sized("a", "n1"), rules=(strict,))).lose(("n1",))) == {"a": None}
 
 
+def test_those_that_are_together_look_for_a_node_once_more_when_all_have_looked():
+    pair = Rule("pair", Guests((key("a"), key("b"))), peers=GuestAffinity(Affinity.TOGETHER))
+    nodes = (member("n1"), member("n2", memory=4 * GIB), member("n3", others=Size(0, GIB)))
+    first = replace(sized("a", "n1"), spec=replace(sized("a").spec, priority=1))
+    made = asked(first, sized("b", "n1", memory=6 * GIB), nodes=nodes, rules=(pair,))
+    assert where(Survey(made).lose(("n1",))) == {"a": "n3", "b": "n3"}
+
+
 def test_several_lost_together_leave_less():
     guests = [sized(name, node, memory=4 * GIB) for name, node in zip("abc", NODES, strict=True)]
     made = asked(*guests, total=1)
