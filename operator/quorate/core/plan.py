@@ -83,8 +83,7 @@ def plan(world: World) -> Plan:
     scheduling = in_force(world, nodes)
     room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes), brake)
     balance = rebalance(world, room, scheduling.mode)
-    if brake.hold is Hold.NOTHING:
-        room.moves = balance.moves
+    room.moves = balance.moves
     if balance.wake is not None:
         making.wake(world.now_s + max(0, balance.wake - world.wall) / 1000 + 0.001)
     guests = _guests(making, room)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final
 
+from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.follow import failed_there
 from quorate.core.ledger import Ledger
@@ -78,7 +79,7 @@ def rebalance(world: World, room: Room, mode: SchedulingMode) -> Rebalancing:
     asked, before = world.cluster.spec.scheduling.auto, world.cluster.status.rebalance
     if asked is None:
         return Rebalancing()
-    if mode is not world.cluster.spec.scheduling.mode or not room.quorate:
+    if mode is not world.cluster.spec.scheduling.mode or not room.quorate or room.brake.hold is not Hold.NOTHING:
         return Rebalancing(status=before)
     loads = loads_of(room.ledger)
     uneven = imbalance(loads)
@@ -119,19 +120,21 @@ def _calm(world: World, room: Room) -> bool:
 
 def _moves(world: World, room: Room, loads: Loads, asked: AutoRebalance) -> list[_Option]:
     """The best moves one after the other, each given the ones before it, as many as may be under way at once."""
-    ledger, loads, chosen = room.ledger.copied(), dict(loads), list[_Option]()
+    room = replace(room, ledger=room.ledger.copied(), board=replace(room.board, now=dict(room.board.now)))
+    ledger, loads, chosen = room.ledger, dict(loads), list[_Option]()
     movable = [guest for guest in world.guests if _movable(world, room, guest, asked)]
     while len(chosen) < asked.max_moves:
         before = imbalance(loads)
         least = before * (1 - asked.margin / 100)
-        options = [one for one in _options(room, ledger, loads, movable) if one.after < before and one.after <= least]
+        options = [one for one in _options(room, loads, movable) if one.after < before and one.after <= least]
         if not options or 100 * before <= asked.threshold:
             break
         best = _best(ledger, loads, options, asked.method)
         chosen.append(best)
         movable.remove(best.guest)
-        status = best.guest.status
-        ledger.move(best.guest, status, replace(status, target=best.target))
+        going = replace(best.guest.status, target=best.target)
+        ledger.move(best.guest, best.guest.status, going)
+        room.saw(best.guest.key, going)
         loads.update(_after(ledger, loads, best))
     return chosen
 
@@ -165,8 +168,9 @@ def _asked_for_something(guest: GuestView, status: GuestStatus) -> bool:
     return bool(words) and (status.last_command is None or status.last_command.id != words[0])
 
 
-def _options(room: Room, ledger: Ledger, loads: Loads, movable: list[GuestView]) -> Iterator[_Option]:
+def _options(room: Room, loads: Loads, movable: list[GuestView]) -> Iterator[_Option]:
     """Every move that is worth a thought: from a node above the average to one of the least loaded that may have it."""
+    ledger = room.ledger
     each = {node: (cpu + memory) / 2 for node, (cpu, memory) in loads.items()}
     total, squares = sum(each.values()), sum(x * x for x in each.values())
     by_load = sorted(each, key=lambda node: (each[node], node))
@@ -178,7 +182,7 @@ def _options(room: Room, ledger: Ledger, loads: Loads, movable: list[GuestView])
         for target in by_load:
             if each[target] >= each[source] or not left:
                 break
-            if _may_go(room, ledger, guest, source, target):
+            if _may_go(room, guest, source, target):
                 left -= 1
                 size = ledger.expected(guest)
                 off, on = sum(share(size, ledger.total[source])) / 2, sum(share(size, ledger.total[target])) / 2
@@ -188,7 +192,7 @@ def _options(room: Room, ledger: Ledger, loads: Loads, movable: list[GuestView])
                 yield _Option(after, guest, source, target)
 
 
-def _may_go(room: Room, ledger: Ledger, guest: GuestView, source: NodeName, target: NodeName) -> bool:
+def _may_go(room: Room, guest: GuestView, source: NodeName, target: NodeName) -> bool:
     """As for a start there; and no rule would bring it back."""
     candidate, terms = room.candidate(target), room.board.terms(guest.key)
     if candidate is None or candidate.failed_to_arm or failed_there(room, guest.status, target):
@@ -197,7 +201,7 @@ def _may_go(room: Room, ledger: Ledger, guest: GuestView, source: NodeName, targ
         return False
     if room.board.forbids(guest.key, target) is not None:
         return False
-    return room.refusal(guest)(candidate) is None and ledger.full((guest,), target) is None
+    return room.rejection(guest, candidate) is None
 
 
 def _best(ledger: Ledger, loads: Loads, options: list[_Option], method: RebalanceMethod) -> _Option:

@@ -11,6 +11,7 @@ from quorate.core.rebalance import imbalance, rebalance
 from quorate.core.rules import Affinity, GuestAffinity, Guests, Rule
 from quorate.core.status import Instance, RebalanceStatus
 from quorate.core.types import (
+    DisarmMode,
     GuestKey,
     GuestState,
     Instant,
@@ -20,7 +21,7 @@ from quorate.core.types import (
     SchedulingMode,
     Wanted,
 )
-from quorate.core.world import AutoRebalance, Scheduling, Template
+from quorate.core.world import AutoRebalance, Disarm, Scheduling, Template, Verdict
 from tests.property.test_rebalance import _running
 from tests.unit.core.test_ledger import GIB, member, sized
 from tests.unit.core.worlds import WALL, incident, world
@@ -182,10 +183,30 @@ def test_two_that_are_apart_do_not_meet_in_one_round():
     fresh = {"ready_since": Instant(WALL - 1000)}
     guests = (runs("a", "n1", 4), runs("b", "n2", 4), runs("x", "n1", 2, **fresh), runs("y", "n2", 2, **fresh))
     made = cluster(*guests, nodes=nodes, auto=replace(AUTO, max_moves=2), rules=(apart,))
-    assert goes(made) == {"a": "n3", "b": "n3"}, "each by itself may go there"
+    assert goes(made) == {"a": "n3"}, "each by itself may go there"
+
+
+def test_one_that_starts_in_the_same_round_comes_first():
+    """It was not there when the moves were chosen, and takes the room that one of them counted on."""
+    z = sized("z", memory=5 * GIB, state=GuestState.STARTING, template_hash="t1")
+    verdict = Verdict("t1", accepted=True)
+    z = replace(z, pod=None, held=True, spec=replace(z.spec, priority=9), verdict=verdict)
+    full = runs("y", "n3", 6, cpu=0)
+    made = cluster(runs("a", "n1", 4), runs("b", "n1", 2), full, z, auto=replace(AUTO, threshold=1, margin=1))
+    assert goes(made) == {"a": "n2"}
+    found = {write.ref.name: write.status for write in plan(made).statuses if write.ref.name in "az"}
+    assert found["z"].instance.node == "n2"
+    assert (found["a"].state, found["a"].target, found["a"].message) == (GuestState.STARTED, None, "runs on n1")
+
+
+def test_while_ha_is_disarmed_nothing_moves_and_nothing_is_said():
+    made = cluster(*PAIR)
+    off = Disarm(DisarmMode.FREEZE, "work", Instant(WALL + 60_000))
+    made = replace(made, cluster=replace(made.cluster, spec=replace(made.cluster.spec, disarm=off)))
     done = plan(made)
-    assert [w.status.target for w in done.statuses if getattr(w.status, "target", None)] == ["n3"]
-    assert not [one for one in done.notes if one.reason == "GuestQuarantined"]
+    assert not [one for one in done.notes if one.reason == "Rebalanced"]
+    (status,) = [w.status for w in done.statuses if w.ref.kind == "Cluster"]
+    assert status.rebalance == made.cluster.status.rebalance
 
 
 def test_brute_force_evens_out_the_sum_and_topsis_counts_memory_most():
