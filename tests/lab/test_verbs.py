@@ -12,10 +12,10 @@ from quorate.kube.resources import HARESOURCES, STORAGES
 from quorate.lab.options import Options
 from tests import real
 from tests.lab.conftest import KINDS, Run
-from tests.lab.scene import STORAGE, Scene, judged, own_cache, running
+from tests.lab.scene import STORAGE, WEB, Scene, judged, own_cache, running, writer
 
 pytestmark = pytest.mark.lab
-HUGE = GuestKey("default", "huge")
+HUGE, OTHER = GuestKey("default", "huge"), GuestKey("default", "other")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,6 +126,29 @@ async def test_disarm_and_arm(scene: Scene, web: GuestStatus, run: Run) -> None:
     await scene.until("it to be in Fence", lambda: "quorate fence confirm node1" in scene.node("node1").message)
     scene.switch("node1", "power-on")
     await scene.until_another_runs(web)
+
+
+async def test_one_of_two_moves_when_the_nodes_are_uneven(scene: Scene, web: GuestStatus) -> None:
+    """Both are kept on node1 by a rule; without it one of them goes, and comes to rest."""
+    there = {"nodes": [{"name": "node1"}], "strict": True}
+    both = {"names": ["default/web", "default/other"]}
+    scene.change_cluster(
+        scheduling={"mode": "Static"}, rules=[{"name": "there", "guests": both, "nodeAffinity": there}]
+    )
+    big = writer("other")
+    big["guest"]["container"]["spec"]["containers"][0]["resources"] = {"requests": {"memory": "2Gi"}}
+    scene.create(HARESOURCES, OTHER.name, big, OTHER.namespace)
+    scene.judged.append(OTHER)
+    await scene.until_runs("node1", OTHER)
+    auto = {"threshold": 1, "margin": 1, "hold": "2s"}
+    scene.change_cluster(scheduling={"mode": "Static", "autoRebalance": auto}, rules=[])
+    small = writer("web")["guest"]
+    small["container"]["spec"]["containers"][0]["resources"] = {"requests": {"memory": "2Gi"}}
+    scene.api.merge(HARESOURCES.path("web", "default"), {"spec": {"guest": small}}).ok()
+    await scene.until("one to have moved", lambda: {scene.guest().node, scene.guest(OTHER).node} == {"node1", "node2"})
+    await scene.until("both to run", lambda: all(scene.runs(scene.guest(key).node or "", key) for key in (WEB, OTHER)))
+    assert scene.cluster().rebalance.last.endswith(" from node1 to node2")
+    scene.change_cluster(scheduling={"mode": "Basic", "autoRebalance": None})
 
 
 def _condition(scene: Scene, kind: str) -> str:
