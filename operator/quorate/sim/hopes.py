@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from quorate.api.schema import Json
+from quorate.core.board import Board
 from quorate.core.status import DisarmState
-from quorate.core.types import FENCE_TAINT, NodeState, Wanted
-from quorate.sim.people import OTHERS_TAINT
+from quorate.core.types import FENCE_TAINT, GuestKey, NodeState, Wanted
+from quorate.sim.people import NAMESPACE, OTHERS_TAINT
 from quorate.sim.words import Word
 
 if TYPE_CHECKING:
@@ -150,13 +151,13 @@ def amiss(simulation: "Simulation") -> list[str]:
 
 
 def _astray(simulation: "Simulation") -> list[str]:
-    """Guests that run against a rule though all are up, and those that did not come back after a maintenance."""
-    found = []
-    board = next((manager.board() for manager in simulation.managers.values() if manager.leads), None)
-    if board is not None:
-        found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in board.broken()]
+    """Guests that run against a rule though all are up, and those that did not come back after a maintenance, and may."""
+    board = next((manager.board() for manager in simulation.managers.values() if manager.leads), Board())
+    found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in board.broken()]
     for name in simulation.wanted():
         home = ((simulation.guest(name) or {}).get("status") or {}).get("maintenanceNode")
-        if home:
+        key = GuestKey(NAMESPACE, name)
+        kept_away = home is not None and key in board.now and board.forbids(key, home) is not None
+        if home and not kept_away:
             found.append(f"{name} is still to go back to {home}")
     return found
