@@ -73,7 +73,7 @@ def _hold(draft: Draft) -> None:
     commands.refuse(draft, brake.sentence)
     incident = incident_of(draft)
     if draft.is_in(S.ERROR):
-        draft.stalled = draft.status.message
+        draft.stall(draft.status.message)
     elif incident is not None and instance is not None:
         draft.say(f"{instance.node} is lost ({incident.reason}); nothing is done: {brake.sentence}")
     elif draft.is_in(S.STARTED) and draft.status.ready and draft.want is Wanted.STARTED and instance is not None:
