@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quorate.cli.errors import CliError
-from quorate.cli.guests import Guest
 from quorate.cli.output import Format, Output, console, data, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import NodeName
-from quorate.kube.resources import CLUSTERS
+from quorate.kube.resources import CLUSTERS, NODES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorate.core.capacity import Loss
-    from quorate.core.world import World
+    from quorate.core.types import GuestKey
+    from quorate.core.world import GuestView, NodeView, World
 
 Fail = Annotated[
     list[str] | None,
@@ -21,6 +23,9 @@ Fail = Annotated[
 ]
 ClusterName = Annotated[
     str | None, typer.Option("--cluster", metavar="NAME", help="Which Cluster, if there are several.")
+]
+About = Annotated[
+    str, typer.Argument(metavar="GUEST|NODE", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; or a node.")
 ]
 EXIT_CODES: Final = (
     "Exit code  0  every guest concerned would have another node",
@@ -31,7 +36,7 @@ WHAT_IF_EXAMPLES: Final = (
     "quorate what-if --fail node3         which guest would go where",
     "quorate what-if --fail node2,node3   both at once",
 )
-EXPLAIN_EXAMPLES: Final = ("quorate explain web", "quorate explain ct:shop/web -o json")
+EXPLAIN_EXAMPLES: Final = ("quorate explain web", "quorate explain ct:shop/web -o json", "quorate explain node2")
 
 
 def register(app: typer.Typer, section: str) -> None:
@@ -84,32 +89,63 @@ def _plain(loss: "Loss", written: dict[str, Any]) -> dict[str, Any]:
     return {**written, "moves": moves, "survived": loss.survived}
 
 
-def explain(session: Session, guest: Guest, *, output: Output = Format.TABLE) -> None:
+def explain(session: Session, about: About, *, output: Output = Format.TABLE) -> None:
     """Show why a guest is where it is, and why not elsewhere.
 
-    What it waits for, and until when. For each node: whether the guest could start there, and if not, why. Judged by the
-    planner on what is now.
+    Of a guest: what it waits for, and until when; for each node, whether the guest could start there, and if not, why.
+    Judged by the planner on what is now. Of a node: how it is, what is awaited of it, and what each of its guests says.
+    A name of both means the guest.
     """
     from quorate.api.wire import to_wire
-    from quorate.cli.commands import fetch
-    from quorate.cli.names import the_cluster
     from quorate.cli.world import whole
     from quorate.core import explain as core
-    from quorate.view.foretold import ExplanationView
+    from quorate.core.world import NodeView
+    from quorate.view.foretold import ExplanationView, NodePicture
 
-    key, api = session.guest(guest), session.api
-    name = (fetch(api, key).get("status") or {}).get("clusterName")
+    subject, cluster = _subject(session, about)
+    world = whole(session.api, cluster)
+    found = _in_world(world, subject)
+    if isinstance(found, NodeView):
+        here = core.guests_of(world, found.name)
+        if output is Format.TABLE:
+            console().print(NodePicture(found, here, world.wall), soft_wrap=True)
+        else:
+            guests = [{"guest": one.key.sid, "state": one.status.state, "message": one.status.message} for one in here]
+            say(data({"node": found.name, "status": to_wire(found.status), "guests": guests}, output))
+        return
+    said = core.explain(world, found)
+    if output is Format.TABLE:
+        console().print(ExplanationView(said, world.wall), soft_wrap=True)
+    else:
+        say(data({**to_wire(said), "guest": found.key.sid, "status": to_wire(found.status)}, output))
+
+
+def _subject(session: Session, about: str) -> "tuple[GuestKey | NodeName, Mapping[str, Any]]":
+    """The guest or the node of that name, and its Cluster. Raises CliError."""
+    from quorate.cli.commands import fetch
+    from quorate.cli.names import the_cluster
+
+    api = session.api
+    clusters = api.items(CLUSTERS.path())
+    try:
+        key = session.guest(about)
+        name = (fetch(api, key).get("status") or {}).get("clusterName")
+    except CliError:
+        node = next((one for one in api.items(NODES.path()) if one["metadata"]["name"] == about), None)
+        if node is None:
+            raise
+        return NodeName(about), the_cluster(clusters, node["spec"].get("clusterName"))
     if not name:
         raise CliError(f"{key.sid}: no Cluster looks after it yet. See quorate status")
-    world = whole(api, the_cluster(api.items(CLUSTERS.path()), name))
-    view = next((one for one in world.guests if one.key == key), None)
-    if view is None:
-        raise CliError(
-            f"{key.sid} cannot be read: see its condition, kubectl describe har {key.name} -n {key.namespace}"
-        )
-    found = core.explain(world, view)
-    if output is Format.TABLE:
-        console().print(ExplanationView(found, world.wall), soft_wrap=True)
-    else:
-        written = {**to_wire(found), "guest": key.sid, "status": to_wire(found.status)}
-        say(data(written, output))
+    return key, the_cluster(clusters, name)
+
+
+def _in_world(world: "World", subject: "GuestKey | NodeName") -> "GuestView | NodeView":
+    """Raises CliError for a guest that is there and cannot be read."""
+    if isinstance(subject, str):
+        return next(one for one in world.nodes if one.name == subject)
+    found = next((one for one in world.guests if one.key == subject), None)
+    if found is None:
+        where = f"kubectl describe har {subject.name} -n {subject.namespace}"
+        raise CliError(f"{subject.sid} cannot be read: see its condition, {where}")
+    return found

@@ -5,7 +5,7 @@ from typing import Final
 
 from quorate.core.draft import Draft, Room
 from quorate.core.follow import failed_there
-from quorate.core.ledger import ledger_of
+from quorate.core.ledger import ledger_of, places
 from quorate.core.load import NOTHING, share
 from quorate.core.place import Candidate
 from quorate.core.rooms import recorded_quorum, room_of
@@ -51,6 +51,11 @@ def explain(world: World, guest: GuestView) -> Explanation:
     verdicts = [_verdict(draft, candidate) for candidate in room.candidates()]
     verdicts.sort(key=lambda one: (not one.here, one.node != best, bool(one.refusal), one.node))
     return Explanation(guest.key, guest.status, best, tuple(verdicts), _until(room, guest))
+
+
+def guests_of(world: World, node: NodeName) -> tuple[GuestView, ...]:
+    """The guests that are on a node or on their way there."""
+    return tuple(guest for guest in world.guests if node in places(guest.status))
 
 
 def _verdict(draft: Draft, candidate: Candidate) -> Verdict:

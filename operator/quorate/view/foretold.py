@@ -9,6 +9,7 @@ from rich.text import Text
 from quorate.core.capacity import Loss, Move
 from quorate.core.explain import Explanation, Verdict
 from quorate.core.types import Instant
+from quorate.core.world import GuestView, NodeView
 from quorate.view import words
 from quorate.view.columns import Row, columns, hanging
 
@@ -107,3 +108,30 @@ def _best(found: Explanation) -> str:
     again = " again" if here == found.best else ""
     stays = ". While it runs it stays where it is, unless a rule or a person moves it" if here and not again else ""
     return f"If it had to start now, it would start on {found.best}{again}{stays}."
+
+
+@dataclass(frozen=True, slots=True)
+class NodePicture:
+    """How a node is, what is awaited of it and until when, what is not as it should be, and its guests."""
+
+    node: NodeView
+    guests: Sequence[GuestView]
+    now: Instant
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        node, status = self.node, self.node.status
+        does = f"{words.state(status.state)}: {status.message or UNNAMED}"
+        yield from hanging(console, Text(f"{node.name}  "), does)
+        incident = status.incident
+        if incident is not None and incident.release_by is not None:
+            yield Text(f"Its guests are released {words.deadline(incident.release_by, self.now)}.")
+        for condition in status.conditions:
+            if condition.status != "True" and condition.type not in {"Ready", "Reconciling", "Stalled"}:
+                yield from hanging(console, Text(f"{condition.type} no: "), condition.message)
+        if self.guests:
+            yield Text()
+            yield from columns(console, ("GUEST", "STATE"), [_guest(one) for one in self.guests])
+
+
+def _guest(one: GuestView) -> Row:
+    return Row((Text(one.key.sid), Text(words.state(one.status.state))), why=one.status.message)

@@ -137,6 +137,23 @@ def test_what_is_awaited_and_until_when(run, stub):
     assert said[1].startswith("This ends no later than 11:06:52 UTC (in 1")
 
 
+def test_what_a_node_waits_for_and_what_its_guests_say(run, stub):
+    from tests.unit.cli.conftest import fill
+
+    fill(stub, pictures.node_lost())
+    said = lines(run("explain", "n1"))
+    assert said[0].startswith("n1 fence: ")
+    assert said[1].startswith("Its guests are released no later than 11:06:52 UTC (in 1")
+    assert said[2] == "GUEST STATE WHY"
+    assert said[3].startswith("ct:shop/web fence ")
+    found = json.loads(run("explain", "n1", "-o", "json").out)
+    assert (found["node"], found["status"]["state"], found["guests"][0]["guest"]) == ("n1", "Fence", "ct:shop/web")
+    assert lines(run("explain", "n3"))[0].startswith("n3 online: ")
+    stub.put(pictures.node("n4.example.org"))
+    assert run("explain", "n4.example.org").out.startswith("n4.example.org  online: ")
+    assert "its name is 'n5.example.org'" in run("explain", "n5.example.org").err
+
+
 def test_one_that_no_cluster_looks_after(run, prod):
     prod.put(pictures.guest(replace(pictures.guest_status(), cluster_name="")))
     assert "no Cluster looks after it yet" in run("explain", "web").err
