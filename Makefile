@@ -75,6 +75,10 @@ bench: $(VENV)/.dev ## Measure what the docs claim about time and cost, into doc
 story: $(VENV)/.dev ## Type the story in a lab, into docs/story.md
 	@$(BIN)/python -m tests.story
 
+.PHONY: states
+states: $(VENV)/.dev ## Draw the states of a guest, into docs/behaviour.md
+	@$(BIN)/python -m tests.states
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types, import layers
 	@$(BIN)/ruff format --check --quiet

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from quorate.core.moves import MOVES
+from quorate.core.types import GuestState, NodeState, Wanted
 from quorate.view.words import state
+from tests import states
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "operator").rglob("*.py"))
@@ -51,6 +53,16 @@ def test_the_documented_states_of_a_guest_are_those_of_the_table():
     rows = re.findall(r"^\| `([a-z_]+)` \|[^|]+\| ([^|]+) \|$", text, re.MULTILINE)
     documented = {name: set(re.findall(r"`([a-z_]+)`", after)) for name, after in rows}
     assert documented == {state(before): {state(one) for one in after} for before, after in MOVES.items()}
+
+
+def test_the_diagram_of_a_guests_states_is_drawn_from_the_table():
+    assert states.diagram() in states.PAGE.read_text(), "make states"
+
+
+def test_every_state_of_a_guest_and_a_node_is_explained():
+    text = states.PAGE.read_text()
+    explained = set(re.findall(r"^\| `([A-Za-z]+)` \|", text, re.MULTILINE))
+    assert explained == {*map(str, GuestState), *map(str, NodeState), *map(str, Wanted)}
 
 
 def test_every_failure_names_tests_that_exist():
