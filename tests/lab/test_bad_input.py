@@ -214,7 +214,7 @@ class TestCommands:
     async def test_an_unknown_command(self, scene: Scene) -> None:
         answer = await scene.command("explode")
         assert not answer.accepted
-        assert answer.result == "unknown command 'explode': use one of relocate NODE, reset"
+        assert answer.result == "unknown command 'explode': use one of migrate NODE, relocate NODE, reset"
 
     def test_an_override_on_the_command_line_while_a_majority_is_alive(self, scene: Scene, run: Run) -> None:
         ended = run("cluster", "expected", "1", "--reason", "just so", "--yes")

@@ -301,7 +301,7 @@ class Play:
         name = self.names[sid]
         match verb:
             case "migrate" | "relocate":
-                command(self.simulation, name, f"relocate {more[0]}")
+                command(self.simulation, name, f"{verb} {more[0]}")
             case "stop":
                 self._word(f"set {name} Stopped")
             case "delete":

@@ -1,4 +1,4 @@
-"""Verbs on guests that exist: `set`, `relocate`, `reset`."""
+"""Verbs on guests that exist: `set`, `migrate`, `relocate`, `reset`."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -40,12 +40,14 @@ SET_EXAMPLES: Final = (
     "quorate set ct:shop/web --max-restart 3 --max-relocate 2",
     'quorate set web -n shop --comment "owned by the shop team"',
 )
+MIGRATE_EXAMPLES: Final = ("quorate migrate web node2", "quorate migrate ct:shop/web node2 --wait --timeout 2m")
 RELOCATE_EXAMPLES: Final = ("quorate relocate web node2", "quorate relocate ct:shop/web node2 --wait --timeout 2m")
 RESET_EXAMPLES: Final = ("quorate reset ct:shop/web",)
 
 
 def register(app: typer.Typer, section: str) -> None:
     verb(app, set_guest, name="set", examples=SET_EXAMPLES, section=section)
+    verb(app, migrate, examples=MIGRATE_EXAMPLES, section=section)
     verb(app, relocate, examples=RELOCATE_EXAMPLES, section=section)
     verb(app, reset, examples=RESET_EXAMPLES, section=section)
 
@@ -117,6 +119,26 @@ def relocate(
     without the guest's storage, or a rule. Those that a rule keeps together with it come along. The guest stays on its
     new node, unless a rule prefers another one and its failback is on.
     """
+    _move(session, "relocate", guest, node, wait=wait, timeout=timeout)
+
+
+def migrate(
+    session: Session,
+    guest: Guest,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")] = False,
+    timeout: Timeout = "5m",
+) -> None:
+    """Move a guest to another node (ha-manager migrate).
+
+    A container has no live migration: it is relocated, that is, stopped once the new node is ready for it, and started
+    there. What stands in the way is said before anything is written, as for relocate.
+    """
+    _move(session, "migrate", guest, node, wait=wait, timeout=timeout)
+
+
+def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, timeout: str) -> None:
     from quorate.cli.commands import fetch, give
     from quorate.cli.preflight import obstacles
 
@@ -129,8 +151,8 @@ def relocate(
         return
     found = obstacles(session.api, raw, node)
     if found:
-        raise CliError("\n  ".join([f"{key.sid} cannot be relocated to {node}:", *found]))
-    result = give(session.api, key, "relocate", node)
+        raise CliError("\n  ".join([f"{key.sid} cannot be {verb_.removesuffix('e')}ed to {node}:", *found]))
+    result = give(session.api, key, verb_, node)
     if not wait:
         say(f"{key.sid}: {result}. Next: it is stopped, then started on {node}; watch it with quorate status -w")
         return

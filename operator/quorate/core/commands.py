@@ -11,7 +11,7 @@ from quorate.core.place import Candidate
 from quorate.core.status import CommandResult
 from quorate.core.types import GuestKey, GuestState, NodeName
 
-VERBS = ("relocate NODE", "reset")
+VERBS = ("migrate NODE", "relocate NODE", "reset")
 ALREADY = "already"
 """How a result ends when nothing had to be done."""
 
@@ -39,7 +39,7 @@ def carry_out(draft: Draft) -> GuestState | None:
     if command is None or not draft.room.quorate:
         return None
     match command.verb:
-        case "relocate":
+        case "relocate" | "migrate":  # a container has no live migration (Proxmox: containers always relocate)
             result, state = _relocate(draft, command)
         case "reset":
             result, state = _reset(draft)
@@ -62,7 +62,7 @@ def refuse(draft: Draft, why: str) -> None:
 
 def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
     if len(command.arguments) != 1:
-        return "relocate takes the name of one node", None
+        return f"{command.verb} takes the name of one node", None
     target = NodeName(command.arguments[0])
     candidates = {candidate.view.name: candidate for candidate in draft.room.candidates()}
     if target not in candidates:

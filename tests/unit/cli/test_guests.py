@@ -64,15 +64,16 @@ class TestSet:
 
 
 class TestRelocate:
-    def test_the_command_is_written_and_the_result_printed(self, run, prod):
+    @pytest.mark.parametrize("verb", ["relocate", "migrate"])
+    def test_the_command_is_written_and_the_result_printed(self, run, prod, verb):
         prod.after_write = answering("relocating from n1 to n2", state=GuestState.RELOCATE)
-        ended = run("relocate", "web", "n2")
+        ended = run(verb, "web", "n2")
         assert (ended.code, ended.err) == (0, "")
         assert ended.out.startswith("ct:shop/web: relocating from n1 to n2. Next: it is stopped, then started on n2;")
         (write,) = prod.writes
         command = write.body["metadata"]["annotations"]["quorate.dev/command"]
         assert write.path == WEB
-        assert command.split()[1:] == ["relocate", "n2"]
+        assert command.split()[1:] == [verb, "n2"]
         assert len(command.split()[0]) == 8
 
     def test_every_command_has_an_id_of_its_own(self, run, prod):

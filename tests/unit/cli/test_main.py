@@ -23,7 +23,19 @@ def test_help_names_the_verbs_in_their_sections_and_ends_with_examples(run):
 @pytest.mark.parametrize(
     "verb",
     [
-        *("status", "nodes", "list", "history", "add", "set", "relocate", "reset", "remove", "cluster create"),
+        *(
+            "status",
+            "nodes",
+            "list",
+            "history",
+            "add",
+            "set",
+            "migrate",
+            "relocate",
+            "reset",
+            "remove",
+            "cluster create",
+        ),
         *("cluster expected", "cluster quorum", "disarm", "arm", "fence confirm", "uninstall", "version"),
     ],
 )

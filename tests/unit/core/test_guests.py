@@ -442,8 +442,9 @@ class TestAdoption:
 
 
 class TestCommands:
-    def test_relocate(self):
-        status, actions = run(guest(command="7 relocate n2"))
+    @pytest.mark.parametrize("verb", ["relocate", "migrate"])
+    def test_a_container_is_relocated_by_both_verbs(self, verb):
+        status, actions = run(guest(command=f"7 {verb} n2"))
         assert (status.state, status.target) == (S.RELOCATE, "n2")
         assert status.last_command.result == "relocating from n1 to n2"
         assert actions == [StopPod(KEY, "pod-1", "5")]
@@ -455,7 +456,7 @@ class TestCommands:
             ("7 relocate n1", "it is on n1 already"),
             ("7 relocate", "relocate takes the name of one node"),
             ("7 reset", "nothing to reset: it is Started"),
-            ("7 explode", "unknown command 'explode': use one of relocate NODE, reset"),
+            ("7 explode", "unknown command 'explode': use one of migrate NODE, relocate NODE, reset"),
             ("7", "unknown command ''"),
         ],
     )
