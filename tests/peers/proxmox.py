@@ -7,7 +7,8 @@ the one before, the first at 20 s. Facts are compared, not seconds: Proxmox VE t
 What is another thing here is mapped as follows. A service that the file puts on a node starts there, if it can. A node
 that resets itself stays off until it is powered on, which plugs its network in as well. `cfs NODE` fails for the manager
 replicas only: they are no part of a node. `crm NODE stop` ends the leading replica. A migration is a relocation, since
-guests here are containers. `fa:abcdef` fails its first b starts (on node f only, if that is there), and does not stop (d).
+guests here are containers. Of a node that is being fenced when the scenario begins the fence is not compared: nothing of it
+ran in this simulation. `fa:abcdef` fails its first b starts (on node f only, if that is there), and does not stop (d).
 """
 
 import json
@@ -69,7 +70,11 @@ def run(path: Path, verbose: bool = False) -> Outcome:
 
 
 class Play:
-    """One scenario. `fenced`: boots of nodes that were lost and proven dead; `left`: nodes that went down cleanly."""
+    """One scenario.
+
+    `fenced`: nodes that were lost and proven dead; `left`: those that went down cleanly; `empty`: those that were lost with
+    nothing on them; `begun`: those whose fence had begun before.
+    """
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -79,6 +84,8 @@ class Play:
         self.failures: Counter[str] = Counter()
         self.fenced: set[str] = set()
         self.empty: set[str] = set()
+        began = (case["manager_status"] or {}).get("node_status", {})
+        self.begun = {node for node, state in began.items() if state == "fence"}
         self.usage: dict[str, dict[str, float]] = {
             sid: {"cpu": float(one.get("cpu", 0)), "mem": float(one.get("mem", 0))}
             for sid, one in (case["dynamic_usage"] or {}).items()
@@ -361,10 +368,11 @@ def compare(case: Case, play: Play) -> list[Difference]:
     for sid, verb in dict.fromkeys(play.unknown):
         found.append(Difference(f"not played: {sid} {verb}", UNKNOWN.get(verb, "")))
     found += [Difference(f"violation: {one.text}") for one in play.simulation.truth.violations]
-    theirs, here = set(final["fenced_nodes"]) - play.left, play.fenced - play.left
+    apart = play.left | play.begun
+    theirs, here = set(final["fenced_nodes"]) - apart, play.fenced - apart
     if theirs != here:
-        text = f"fenced: {sorted(theirs)} there, {sorted(here)} here"
-        found.append(Difference(text, about_fencing(case, play, theirs - here, here - theirs)))
+        rule = "nothing-to-fence" if here <= theirs and theirs - here <= play.empty else ""
+        found.append(Difference(f"fenced: {sorted(theirs)} there, {sorted(here)} here", rule))
     placed = {sid: tuple(one["running_on"]) for sid, one in final["services"].items()}
     ours = {sid: tuple(play.simulation.where(play.names[sid])) for sid in placed}
     differ = [sid for sid in placed if placed[sid] != ours[sid]]
@@ -378,16 +386,6 @@ def compare(case: Case, play: Play) -> list[Difference]:
             rule = "a-failed-stop-is-awaited" if _digit(sid, 3) else ""
             found.append(Difference(f"{sid} is {one['state']} there, {state} here", rule))
     return found
-
-
-def about_fencing(case: Case, play: Play, only_there: set[str], only_here: set[str]) -> str:
-    """The deviation that explains why these nodes are fenced there, or here, "" for none."""
-    began = (case["manager_status"] or {}).get("node_status", {})
-    if only_here or not only_there:
-        return ""
-    if all(began.get(node) == "fence" for node in only_there):
-        return "begins-before-anything-ran"
-    return "nothing-to-fence" if only_there <= play.empty else ""
 
 
 UNKNOWN: Final = {"lock": "no-guest-locks", "manual-migrate": "pods-do-not-move"}
@@ -409,7 +407,6 @@ def about_places(case: Case, play: Play, differ: list[str]) -> str:
         "failover-at-once": policy == "failover" and bool(play.left),
         "containers-relocate": any(_digit(sid, 2) for sid in play.names),
         "pods-do-not-move": any(verb == "manual-migrate" for _, verb in play.unknown),
-        "frozen-for-a-while": policy == "freeze",
         "begins-before-anything-ran": any(began.get(sid, {}).get("state") in {"fence", "recovery"} for sid in differ),
     }
     return next((rule for rule, holds in found.items() if holds), "")
@@ -438,8 +435,8 @@ def begins_too_close(case: Case) -> bool:
 def tied(there: dict[str, tuple[str, ...]], here: dict[str, tuple[str, ...]], case: Case) -> bool:
     """Another choice among equals.
 
-    The same run; every node that is like it holds the like: services that no rule is about count by their size, the others
-    by name; and nobody is on a node that a rule prefers less.
+    The same run; of those that no rule is about the same are where they began; every node that is like it holds the like,
+    where those count by their size and all others by name; and nobody is on a node that a rule prefers less.
     """
     if {sid for sid, where in there.items() if where} != {sid for sid, where in here.items() if where}:
         return False
@@ -450,6 +447,9 @@ def tied(there: dict[str, tuple[str, ...]], here: dict[str, tuple[str, ...]], ca
             if any(priority.get(there.get(sid, ())) != priority.get(here.get(sid, ())) for sid in one["resources"]):
                 return False
     ruled = {sid for one in rules for sid in one["resources"]}
+    began = {sid: (one["node"],) for sid, one in case["service_config"].items() if sid in there and sid not in ruled}
+    if any((there[sid] == node) != (here[sid] == node) for sid, node in began.items()):
+        return False
     sizes = case["static_usage"] or {}
 
     def load(where: dict[str, tuple[str, ...]]) -> Counter[tuple[str, ...]]:
