@@ -35,10 +35,10 @@ demo: $(VENV)/.run ## Play the story in a lab on this machine: lose nodes, lose 
 test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
 	@$(BIN)/python -m pytest
 
-# Labs mostly wait: a worker for each kind of API server.
+# Labs mostly wait: three of them at a time.
 .PHONY: faults
 faults: $(VENV)/.dev ## Play every fault of docs/failures.md on both API servers
-	@$(BIN)/python -m pytest tests/faults -m faults -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/faults -m faults -n 3 --dist loadgroup
 
 .PHONY: faults-again
 faults-again: $(VENV)/.dev ## Play once more what failed of them last

@@ -20,13 +20,16 @@ KINDS = [
     pytest.param("embedded", marks=pytest.mark.xdist_group("embedded")),
     pytest.param("real", marks=(pytest.mark.real, pytest.mark.xdist_group("real"))),
 ]
-"""The API servers. Those who run several tests at a time give each server a worker of its own."""
+"""The API servers."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those who run several tests at a time give each module on each API server a worker: they share a lab."""
     for item in items:
         if "/faults/" in str(item.path):
             item.add_marker(pytest.mark.faults)
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="module", autouse=True)
