@@ -109,7 +109,7 @@ def understand(text: str, names: Names, words: Collection[Word] | None = None) -
         return Deed(text, one, tuple(values), lasts_s)
     if closest is not None:
         raise WordError(f"{text!r}: {closest[1]}") from closest[1]
-    raise WordError(f"{text!r} is unknown. Allowed: {'; '.join(one.pattern for one in known)}")
+    raise WordError(f"{text!r} is unknown. Allowed: {'; '.join(sorted(one.pattern for one in known))}")
 
 
 def _value(kind: str, given: str, names: Names) -> Any:
