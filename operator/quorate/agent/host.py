@@ -16,13 +16,11 @@ _COMES_BACK: Final = ("reboot", "kexec")
 _STAYS_OFF: Final = ("poweroff", "halt")
 
 
-def is_going(flags: Sequence[Path]) -> bool:
-    """Does one of the files exist? A shutdown that is planned for later counts as well."""
-    return any(flag.exists() for flag in flags)
-
-
 def going(flags: Sequence[Path], now_s: float | None = None) -> str:
-    """What comes then (`Going`), "" while the host stays. `now_s`: seconds since the epoch."""
+    """What comes then (`Going`), "" while the host stays, also while a shutdown is planned for later.
+
+    `now_s`: seconds since the epoch.
+    """
     found = ""
     for flag in flags:
         try:

@@ -127,6 +127,8 @@ class Loop:
     wake: Wake = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
     _said: str = ""
+    _here: frozenset[Uid] = frozenset()
+    """Guests with a process when it last looked: one whose Pod object is torn out since is still one."""
     _marked: bool = False
 
     def __post_init__(self) -> None:
@@ -210,7 +212,8 @@ class Loop:
         Which Pods are guests was read a moment ago. On the way out that is not good enough: one that was bound to this node
         since then would lose its watchdog, and nothing could prove its end.
         """
-        here = self.runtime.running() & self.orders.guests
+        known = self.orders.guests | frozenset(self.orders.current.asks) | self._here
+        here = self._here = self.runtime.running() & known
         if self.leave is None or here:
             return here, True
         try:

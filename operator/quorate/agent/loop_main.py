@@ -164,7 +164,7 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
     def leave(*_: object) -> None:
         if loop.leave is None:
             told_s = keeper_link.told_s() or boot.now_s()
-            loop.leave = Leave(told_s, arguments.grace, lambda: host.is_going(arguments.shutdown_flag))
+            loop.leave = Leave(told_s, arguments.grace, lambda: bool(host.going(arguments.shutdown_flag)))
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)

@@ -29,7 +29,6 @@ def test_what_comes_then(tmp_path, text, expected):
     if text is not None:
         flag.write_text(text)
     assert host.going([flag], NOW_S) == expected
-    assert host.is_going([flag]) is (text is not None)
 
 
 def test_the_file_that_says_more_counts(tmp_path):
