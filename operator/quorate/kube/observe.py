@@ -9,14 +9,13 @@ import base64
 import logging
 from collections.abc import Callable
 from itertools import chain, repeat
-from math import inf
 from typing import Any
 
 import kopf
 
 from quorate.kube.client import Api
 from quorate.kube.resources import Resource
-from quorate.kube.store import WATCHED, Store, key_of, version_of
+from quorate.kube.store import WATCHED, Store
 from quorate.kube.sweep import FILTERS
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ def _handle(made: kopf.OperatorRegistry, store: Store, resource: Resource) -> No
     async def seen(*, event: Any, **_: Any) -> None:
         raw = dict(event["object"])
         if event["type"] == "DELETED":
-            store.gone(resource, key_of(raw), raw["metadata"].get("uid", ""), version_of(raw) or inf)
+            store.deleted(resource, raw)
         else:
             store.put(resource, raw)
 

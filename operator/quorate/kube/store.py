@@ -94,6 +94,8 @@ class Store:
         self.devices: dict[str, DeviceBeat] = {}
         """Quorum devices by name."""
         self.missing: dict[NodeName, float] = {}
+        self.witnessed: set[NodeName] = set()
+        """Nodes whose Lease was seen to be deleted, with its last version."""
         self.attentive: dict[str, frozenset[NodeName]] = {}
         self.verdicts: dict[Uid, Verdict] = {}
         self.refusals: dict[InstanceId, Refusal] = {}
@@ -160,6 +162,17 @@ class Store:
             return
         self._forget(resource, key)
         self._changed()
+
+    def deleted(self, resource: Resource, last: Raw) -> None:
+        """A watch has told of its end, and of the last version of it."""
+        name = NodeName(key_of(last)[1])
+        before = self.beats.get(name) if resource is LEASES else None
+        if before is not None and before.uid == last["metadata"].get("uid"):
+            self.beats[name] = views.lease(before, last, self.clock())  # also where a list had missed it first
+        self.gone(resource, key_of(last), last["metadata"].get("uid", ""), version_of(last) or inf)
+        if before is not None and key_of(last) not in self.raw[LEASES]:
+            self.witnessed.add(name)
+            self._changed()
 
     def sweep(self, resource: Resource, listed: Iterable[Raw], version: int) -> None:
         """A complete list, as of that version: what it lacks is gone, unless it is newer than the list."""
@@ -273,6 +286,7 @@ class Store:
         after = views.lease(before, raw, self.clock())
         self.beats[name] = after
         was_missing = self.missing.pop(name, None) is not None
+        self.witnessed.discard(name)
         if was_missing or any(name in names for names in self.attentive.values()) or views.material(before, after):
             self._changed()
 
@@ -333,7 +347,7 @@ class Store:
             kube=self._views[KUBE_NODES].get(("", name)),
             beat=self.beats.get(name) if present else None,
             lease_missing_s=None if present else self.missing.get(name),
-            missed=None if present else self.beats.get(name),
+            missed=self.beats.get(name) if not present and name in self.witnessed else None,
             trouble=view.trouble or self._obstacles.get((NODES, ("", name)), ""),
             others=self.others.get(name, NOTHING) if self.others is not None else None,
             usage=self.usage[name][1] if name in self.usage else None,

@@ -241,7 +241,11 @@ class Manager:
         if event.new is not None and _seen(resource, event.new):
             store.put(resource, event.new)
         elif event.old is not None:
-            store.gone(resource, place_of(event.old), event.old["metadata"]["uid"], event.version or inf)
+            last = event.old | {"metadata": event.old["metadata"] | {"resourceVersion": str(event.version)}}
+            if event.new is None:
+                store.deleted(resource, last)
+            else:
+                store.gone(resource, place_of(event.old), event.old["metadata"]["uid"], event.version or inf)
 
     def _listed(self) -> None:
         """A new watch begins with what is there; what is not, the sweep finds."""

@@ -195,12 +195,27 @@ async def test_a_lease_that_is_there_again_when_it_is_to_be_made_as_fenced_is_lo
     assert store.nodes()[0].beat.uid == "lease-again"
 
 
-def test_a_missing_lease_leaves_its_last_word(store):
+def test_a_lease_that_was_seen_to_be_deleted_leaves_its_last_word(store):
     store.put(NODES, member())
     store.put(LEASES, lease(2))
     assert store.nodes()[0].missed is None
-    store.gone(LEASES, ("quorate-agents", "n1"), "lease-n1")
-    assert store.nodes()[0].missed.attestation.sequence == 2
+    store.deleted(LEASES, lease(3))
+    assert store.nodes()[0].missed.attestation.sequence == 3, (
+        "what the event of its end says, newer than what was known"
+    )
+    store.put(LEASES, lease(4) | {"metadata": lease(4)["metadata"] | {"uid": "another"}})
+    assert store.nodes()[0].missed is None
+
+
+def test_of_a_lease_that_a_list_misses_nobody_knows_the_last_word(store):
+    """It may have been written once more, and nobody have seen that: an agent that disarmed over its guests."""
+    store.put(NODES, member())
+    store.put(LEASES, lease(2))
+    store.sweep(LEASES, [], 10)
+    assert store.nodes()[0].missed is None
+    assert store.nodes()[0].lease_missing_s is not None
+    store.deleted(LEASES, lease(9))
+    assert store.nodes()[0].missed.attestation.sequence == 9, "the watch has caught up"
 
 
 class Answers:
