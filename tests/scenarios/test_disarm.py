@@ -3,9 +3,10 @@
 import pytest
 
 from quorate.core.status import DisarmState
-from quorate.core.types import DisarmMode, EvidenceKind, GuestState, NodeState, Wanted
+from quorate.core.types import DisarmMode, EvidenceKind, GuestState, NodeName, NodeState, Wanted
 from tests.scenarios.looks import settled_on, state
 from tests.toy import Toy
+from tests.toy.parts import Machine
 
 S = GuestState
 LONG_S = 60.0
@@ -322,3 +323,23 @@ class TestArm:
         toy.run(120)
         assert disarmed(toy)
         assert not armed(toy, "n1")
+
+
+def test_a_copy_of_a_disarmed_machine_proves_nothing_of_it(toy, web):
+    """The managers died after the order to let go and before they saw it obeyed: "armed" is not its last word."""
+    toy.disarm(for_s=40)
+    while not toy.nodes["n1"].status.arming.released:
+        toy.step()
+    for manager in toy.managers:
+        manager.stopped = True
+    toy.managers.clear()
+    assert toy.nodes["n1"].status.watchdog.armed, "as it was seen last"
+    toy.run(5)
+    assert not toy.leases["n1"].attestation.armed
+    toy.machines["n1"].network = False
+    toy.machines[NodeName("copy")] = Machine(NodeName("n1"), boot=9, booted_s=toy.now_s - 500)
+    toy.run(1)
+    toy.manager()
+    toy.run(150)
+    assert toy.nodes["n1"].status.incident is not None
+    assert toy.running(web) == ["n1"]

@@ -81,6 +81,8 @@ class WatchdogModel(Model):
     """The agent's time-out for one renewal."""
     shared_kernel: bool = False
     """Whether the node shares its kernel with others (kind, lab): the start gate then asks the agent."""
+    generation: int = 0
+    """Of the arming request that it answered."""
 
 
 class ArmingModel(Model):

@@ -122,9 +122,11 @@ def _new_boot(case: Case) -> _Finding:
         return None, None
     if old is not None and new.uptime_s < new.first_s - old.last_s:
         return f"boot {beat.nonce} began after the last heartbeat of {case.incident.nonce}", None
-    known = case.node.status.watchdog
+    known, status = case.node.status.watchdog, case.node.status
     if known is None or not known.armed or known.kind not in case.world.cluster.spec.accepted_watchdogs:
         return None, None
+    if known.generation != status.arming.generation:
+        return None, None  # it was asked for something else since, and may have obeyed while nobody looked
     release_at = new.first_s + case.pulse.timing.release_after_s
     if case.world.now_s < release_at:
         return None, release_at

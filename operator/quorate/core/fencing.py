@@ -116,7 +116,9 @@ class _Round:
         said = beat.attestation
         watchdog = None
         if said.watchdog:
-            watchdog = WatchdogStatus(said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel)
+            watchdog = WatchdogStatus(
+                said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel, said.generation
+            )
         going = next((one for one in Going if one == said.going), None)
         self.status = replace(self.status, watchdog=watchdog, agent_protocol=said.protocol, going=going)
 

@@ -67,13 +67,17 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class WatchdogStatus:
-    """What the node's agent attested last: kept because a new boot overwrites the attestation."""
+    """What the node's agent attested last: kept because a new boot overwrites the attestation.
+
+    `generation`: of the arming request that it answered.
+    """
 
     kind: str
     armed: bool
     timeout_s: float
     renewal_timeout_s: float
     shared_kernel: bool = False
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def node(name: str, **changes: object) -> NodeView:
         nonce=Nonce(f"{name}.1"),
         system_uuid=f"machine-{name}",
         agent_protocol=1,
-        watchdog=WatchdogStatus("External", True, 5, 1.5),
+        watchdog=WatchdogStatus("External", True, 5, 1.5, generation=1),
         arming=Arming(1, wanted=True),
     )
     found = {
