@@ -33,7 +33,7 @@ from tests.peers.outcome import Difference, Outcome, listed
 Case = dict[str, Any]
 FIRST_S: Final = 20.0
 BETWEEN_S: Final = 100.0
-AFTERWARDS_S: Final = 600.0
+AFTERWARDS_S: Final = 240.0
 NEVER_S: Final = 1e9
 REBOOT_S: Final = 20.0
 ROUND_S: Final = 20.0
