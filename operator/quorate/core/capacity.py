@@ -120,9 +120,7 @@ class Survey:
     def _place(self, room: Room, guest: GuestView, status: GuestStatus, lost: Sequence[NodeName]) -> Move:
         preview = room.ledger.counted(guest).target
         draft = Draft(room, guest, replace(status, target=preview))
-        choice = draft.choose(prefer=preview, avoid=status.failed_nodes)
-        if choice.node is None and status.failed_nodes:
-            choice = draft.choose(prefer=preview)
+        choice = draft.choose_from_all(prefer=preview, avoid=status.failed_nodes)
         source = next(name for name in _held_by(guest) if name in lost)
         after = replace(status, target=choice.node)
         room.moved(guest, after)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from quorate.core.board import Board
 from quorate.core.draft import Draft
 from quorate.core.place import Candidate
-from quorate.core.status import CommandResult
+from quorate.core.status import CommandResult, GuestStatus
 from quorate.core.types import GuestKey, GuestState, NodeName
+from quorate.core.world import GuestView
 
 VERBS = ("migrate NODE", "relocate NODE", "reset")
 ALREADY = "already"
@@ -25,11 +26,16 @@ class Command:
 
 def pending(draft: Draft) -> Command | None:
     """The command that has not been carried out yet."""
-    words = draft.guest.command.split()
+    return unanswered(draft.guest, draft.status)
+
+
+def unanswered(guest: GuestView, status: GuestStatus) -> Command | None:
+    """The command of a guest of which its status does not say what became of it."""
+    words = guest.command.split()
     if not words:
         return None
     command = Command(words[0], words[1] if len(words) > 1 else "", tuple(words[2:]))
-    last = draft.status.last_command
+    last = status.last_command
     return None if last is not None and last.id == command.id else command
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from quorate.core.conditions import Finding
 from quorate.core.status import DisarmState, DisarmStatus, GuestStatus, NodeStatus
-from quorate.core.types import HEARD, GuestState, Instant, NodeName, clock
+from quorate.core.types import HEARD, GuestState, NodeName, clock
 from quorate.core.world import Disarm, NodeView, World
 
 S = GuestState
@@ -138,9 +138,3 @@ def _holding(world: World, nodes: Mapping[NodeName, NodeStatus]) -> list[NodeNam
 def _let_go(node: NodeView, nodes: Mapping[NodeName, NodeStatus]) -> bool:
     said = node.beat.attestation if node.beat is not None else None
     return said is not None and not said.armed and said.generation == nodes[node.name].arming.generation
-
-
-def ends_at(world: World) -> Instant | None:
-    """When HA arms itself again."""
-    wish = world.cluster.spec.disarm
-    return wish.until if wish is not None and world.wall < wish.until else None

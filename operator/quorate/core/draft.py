@@ -187,6 +187,11 @@ class Draft:
             rating=room.ledger.rating(guest),
         )
 
+    def choose_from_all(self, *, prefer: NodeName | None, avoid: tuple[NodeName, ...]) -> Choice:
+        """The same; when all that is left are nodes it failed on, the least bad of those."""
+        choice = self.choose(prefer=prefer, avoid=avoid)
+        return self.choose(prefer=prefer) if choice.node is None and avoid else choice
+
     def rejection(self, candidate: Candidate) -> str | None:
         """Why this guest may not start there; None if it may."""
         return self.room.rejection(self.guest, candidate) or self.wish().forbidden.get(candidate.view.name)
@@ -209,7 +214,7 @@ class Draft:
 
     def wake_at(self, moment: Instant) -> None:
         """Look again at a moment of the wall clock."""
-        self.wakes.append(self.world.now_s + max(0, moment - self.world.wall) / 1000 + 0.001)
+        self.wakes.append(self.world.after(moment))
 
     def wake_when_armed(self, node: NodeName) -> None:
         """Look again when a node that was asked to arm its watchdog has had time enough for it."""

@@ -129,10 +129,7 @@ class _Inquiry:
         allowed = [
             candidate
             for candidate in self.room.candidates()
-            if (broken or not candidate.failed_to_arm)
-            and (zone is None or self.board.zones.get(candidate.view.name) == zone)
-            and all(self._allowed(one, candidate) for one in block)
-            and self._fit(block, candidate.view.name)
+            if (broken or not candidate.failed_to_arm) and self._takes(candidate, block, zone)
         ]
         scores = self._scores(allowed)
 
@@ -153,6 +150,15 @@ class _Inquiry:
 
         best = min(allowed, key=rank, default=None)
         return Goal(best.view.name, why) if best is not None and best.view.name != self.here else None
+
+    def _takes(self, candidate: Candidate, block: list[GuestKey], zone: str | None) -> bool:
+        """May all of them be there, is there room, and is it in that zone, if it is to be in one?"""
+        name = candidate.view.name
+        return (
+            (zone is None or self.board.zones.get(name) == zone)
+            and all(self._allowed(one, candidate) for one in block)
+            and self._fit(block, name)
+        )
 
     def _allowed(self, one: GuestKey, candidate: Candidate) -> bool:
         """May this guest be there, for the rules and, where it would have to start, for all other reasons?"""
@@ -195,11 +201,7 @@ class _Inquiry:
         better = [
             candidate
             for candidate in self.room.candidates(names)
-            if (zone is None or self.board.zones.get(candidate.view.name) == zone)
-            and all(self._allowed(one, candidate) for one in block)
-            and self._fit(block, candidate.view.name)
-            and not candidate.failed_to_arm
-            and self._held(candidate, block)
+            if not candidate.failed_to_arm and self._takes(candidate, block, zone) and self._held(candidate, block)
         ]
         target, scores = self.status(self.key).target, self._scores(better)
 

@@ -18,12 +18,9 @@ from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft
-from quorate.core.status import Frozen, Instance
+from quorate.core.status import Frozen, Incident, Instance
+from quorate.core.stopped import SHUTDOWN_REASONS
 from quorate.core.types import HEARD, EvidenceKind, Going, Instant, ShutdownPolicy, clock
-
-BY_SHUTDOWN = frozenset({"NodeShutdown", "Shutdown", "Terminated"})
-"""Reasons that a kubelet gives when it ends or refuses Pods because its host goes down (kubelet, 1.32 to 1.34)."""
-
 
 WORD_MS: Final = 5_000
 """How long after a guest's end its agent may take to say whether the host comes back: it renews every 3 s at most."""
@@ -32,17 +29,13 @@ WORD_MS: Final = 5_000
 def after_shutdown(draft: Draft, ended: Instance) -> bool:
     """Its node goes down cleanly and took it along. True: it is to wait in Freeze for that node."""
     last = draft.status.last_termination
-    if last is None or last.instance != ended.id or last.reason not in BY_SHUTDOWN:
+    if last is None or last.instance != ended.id or last.reason not in SHUTDOWN_REASONS:
         return False
     return _freeze(draft, ended)
 
 
-def after_drain(draft: Draft, ended: Instance) -> bool:
+def after_drain(draft: Draft, ended: Instance, incident: Incident) -> bool:
     """Its node was fenced because its agent said farewell, the host on its way down. True: it is to wait for that node."""
-    status = draft.room.statuses.get(ended.node)
-    incident = status.incident if status is not None else None
-    if incident is None or incident.nonce != ended.nonce:
-        return False
     return any(one.kind is EvidenceKind.DRAINED for one in incident.evidence) and _freeze(draft, ended)
 
 
@@ -67,11 +60,10 @@ def waits(draft: Draft) -> bool:
     home = draft.room.candidate(frozen.node)
     if home is not None and _back(draft, frozen) and draft.rejection(home) is None:
         draft.say(f"{frozen.node} is back: it starts there again")
-        draft.status = replace(draft.status, frozen=None, target=frozen.node)
+        draft.status = replace(draft.status, target=frozen.node)
         return False
     if not _holds(draft, frozen):
         draft.say(f"it does not wait for {frozen.node}: it starts where it can")
-        draft.status = replace(draft.status, frozen=None)
         return False
     draft.wake_at(frozen.until)
     if draft.world.wall < frozen.since + WORD_MS:
@@ -85,9 +77,8 @@ def waits(draft: Draft) -> bool:
 
 def _holds(draft: Draft, frozen: Frozen) -> bool:
     """Does the policy keep it waiting, with the time it has, the node that there is, and what its host said?"""
-    if draft.world.wall >= frozen.until or frozen.node not in draft.room.statuses:
-        return False
-    if any(view.name == frozen.node and view.deleting for view in draft.world.nodes):
+    home = draft.room.candidate(frozen.node)
+    if draft.world.wall >= frozen.until or home is None or home.view.deleting:
         return False
     match draft.world.cluster.spec.shutdown_policy:
         case ShutdownPolicy.FREEZE:

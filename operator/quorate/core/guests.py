@@ -309,12 +309,12 @@ def _recovery(draft: Draft) -> None:
     recovery = draft.status.recovery
     if recovery is not None and recovery.released is None:
         recovery = replace(recovery, released=draft.world.wall)
-    ended = draft.instance
+    ended, incident = draft.instance, incident_of(draft)
     draft.status = replace(draft.status, instance=None, recovery=recovery, restarts=0, maintenance_node=None)
     if draft.want is not Wanted.STARTED:
         move(draft, S.STOPPED)
         return
-    if ended is not None and freeze.after_drain(draft, ended):
+    if ended is not None and incident is not None and freeze.after_drain(draft, ended, incident):
         move(draft, S.FREEZE)
         return
     if choose_target(draft, prefer=draft.status.target, avoid=draft.status.failed_nodes):
@@ -324,13 +324,15 @@ def _recovery(draft: Draft) -> None:
 def _freeze(draft: Draft) -> None:
     """Its node went down cleanly and took it along: it runs nowhere, and waits for that node as the policy says."""
     if draft.pod is not None or draft.instance is not None:
-        draft.status = replace(draft.status, frozen=None)
-        move(draft, S.REQUEST_STOP)
+        to = S.REQUEST_STOP
     elif draft.want is not Wanted.STARTED:
-        draft.status = replace(draft.status, frozen=None)
-        move(draft, S.STOPPED)
-    elif not freeze.waits(draft):
-        move(draft, S.STARTING)
+        to = S.STOPPED
+    elif freeze.waits(draft):
+        return
+    else:
+        to = S.STARTING
+    draft.status = replace(draft.status, frozen=None)
+    move(draft, to)
 
 
 def _error(draft: Draft) -> None:

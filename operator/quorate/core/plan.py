@@ -77,15 +77,15 @@ def plan(world: World) -> Plan:
     if past.waiting:
         _let_go_of_the_missing(making, pulses, past.rewind)
         return _hands_off(making, clusters.Outlook(timing, counted, {}, {}, Enrolment(), past, brake=brake))
-    if (arms_at := disarm.ends_at(world)) is not None:
-        making.wake(world.now_s + (arms_at - world.wall) / 1000 + 0.001)
+    if brake.wish is not None:
+        making.wake(world.after(brake.wish.until))
     nodes = _nodes(making, pulses, quorate=quorate, hands_off=brake.hold is Hold.ALL)
     scheduling = in_force(world, nodes)
     room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes), brake)
     balance = rebalance(world, room, scheduling.mode)
     room.moves = balance.moves
     if balance.wake is not None:
-        making.wake(world.now_s + max(0, balance.wake - world.wall) / 1000 + 0.001)
+        making.wake(world.after(balance.wake))
     guests = _guests(making, room)
     nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:

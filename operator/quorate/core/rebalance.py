@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final
 
+from quorate.core.commands import unanswered
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.follow import failed_there
 from quorate.core.ledger import Ledger
 from quorate.core.load import NOTHING, rank_rows, share
-from quorate.core.status import GuestStatus, RebalanceStatus
+from quorate.core.status import RebalanceStatus
 from quorate.core.types import (
     GuestKey,
     GuestState,
@@ -158,14 +159,8 @@ def _movable(world: World, room: Room, guest: GuestView, asked: AutoRebalance) -
         and status.maintenance_node is None
         and spec.template.hash == instance.template_hash
         and (terms is None or not (terms.together or terms.zone_together))
-        and not _asked_for_something(guest, status)
+        and unanswered(guest, status) is None
     )
-
-
-def _asked_for_something(guest: GuestView, status: GuestStatus) -> bool:
-    """A command that is not answered yet."""
-    words = guest.command.split()
-    return bool(words) and (status.last_command is None or status.last_command.id != words[0])
 
 
 def _options(room: Room, loads: Loads, movable: list[GuestView]) -> Iterator[_Option]:

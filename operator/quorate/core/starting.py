@@ -216,9 +216,7 @@ def target_stands(draft: Draft) -> bool:
 
 def choose_target(draft: Draft, *, prefer: NodeName | None, avoid: tuple[NodeName, ...] = ()) -> bool:
     """Choose a target. When all that is left are nodes it failed on, the least bad of those. False: none is allowed."""
-    choice = draft.choose(prefer=prefer, avoid=avoid)
-    if choice.node is None and avoid:
-        choice = draft.choose(prefer=prefer)
+    choice = draft.choose_from_all(prefer=prefer, avoid=avoid)
     if choice.node is None:
         draft.status = replace(draft.status, target=None)
         draft.say(f"no node can run it: {choice.reasons or 'the cluster has no nodes'}")

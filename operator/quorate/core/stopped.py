@@ -46,7 +46,10 @@ KUBELET_REFUSALS = frozenset(
 )
 """Reasons the kubelet gives when it will not admit a Pod (kubelet lifecycle and admission handlers, 1.34)."""
 
-PLANNED_REASONS = frozenset({"Evicted", "NodeShutdown", "Preempting", "Shutdown", "Terminated"})
+SHUTDOWN_REASONS = frozenset({"NodeShutdown", "Shutdown", "Terminated"})
+"""Pod reasons of a kubelet that ends or refuses Pods because its host goes down (kubelet, 1.32 to 1.34)."""
+
+PLANNED_REASONS = SHUTDOWN_REASONS | {"Evicted", "Preempting"}
 """Pod reasons of an end that somebody planned: the guest did not fail."""
 
 GUESSED = "ContainerStatusUnknown"

@@ -390,3 +390,7 @@ class World:
     rewound: str = ""
     device: DeviceBeat | None = None
     capacity: CapacityStatus | None = None
+
+    def after(self, moment: Instant) -> float:
+        """Just after a moment of the wall clock, by this manager's own clock; now if it is over."""
+        return self.now_s + max(0, moment - self.wall) / 1000 + 0.001
