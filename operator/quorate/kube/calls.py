@@ -11,6 +11,13 @@ from typing import Any, Final
 Json = dict[str, Any]
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
+TIMEOUT_S: Final = 3.0
+"""One try. Longer than any healthy answer, shorter than a leader's Lease."""
+BUDGET_S: Final = 4.0
+"""All tries of one call together: within the heartbeat budget, so that a plan is never carried out when it is stale."""
+UNREACHABLE: Final = 0
+"""Instead of an HTTP code where there was no answer."""
+_TRANSIENT_CODES: Final = frozenset({UNREACHABLE, 408, 429, 500, 502, 503, 504})
 
 
 class ApiError(Exception):
@@ -39,6 +46,16 @@ class NotFound(ApiError):  # noqa: N818
 
 class Permanent(ApiError):  # noqa: N818
     """It will not work as it is: invalid, forbidden, unauthorised."""
+
+
+def refusal(call: str, code: int, status: Json) -> ApiError:
+    """What a caller can do about an answer that is no success. `status`: its body."""
+    reason, words = status.get("reason") or "", status.get("message") or ""
+    if code in _TRANSIENT_CODES:
+        return Transient(call, code, reason or ("" if code else "Unreachable"), words)
+    if code == 404:
+        return NotFound(call, code, reason, words)
+    return (Conflict if code in {409, 410} else Permanent)(call, code, reason, words)
 
 
 class Calls(ABC):

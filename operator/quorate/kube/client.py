@@ -1,7 +1,6 @@
 """The only way to the API server: dicts in, dicts out, each call with a time-out, retried while it can help.
 
-One place maps HTTP to what a caller can do about it: `Transient` (the same call may work in a moment; it is retried here,
-within the budget), `Conflict` (somebody was faster: look again), `NotFound`, `Permanent` (it will not work as it is).
+What a caller can do about an answer is in `calls.py`; what is `Transient` is retried here, within the budget.
 """
 
 import json
@@ -9,7 +8,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,13 +15,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay, wait_random_exponential
 
-from quorate.kube.calls import ApiError, Calls, Conflict, Json, NotFound, Permanent, Transient
-
-TIMEOUT_S: Final = 3.0
-"""One try. Longer than any healthy answer, shorter than a leader's Lease."""
-BUDGET_S: Final = 4.0
-"""All tries of one call together: within the heartbeat budget, so that a plan is never carried out when it is stale."""
-_TRANSIENT_CODES = frozenset({408, 429, 500, 502, 503, 504})
+from quorate.kube.calls import BUDGET_S, TIMEOUT_S, Calls, Json, Transient, refusal
 
 
 class LoginError(Exception):
@@ -141,7 +133,11 @@ class Api(Calls):
         parsed = _parse(data)
         if response.status < 400:
             return parsed
-        raise _refusal(call, response.status, parsed, response.headers.get("Retry-After"))
+        refused = refusal(call, response.status, parsed)
+        retry_after = response.headers.get("Retry-After")
+        if isinstance(refused, Transient) and retry_after is not None and retry_after.isdigit():
+            refused.retry_after_s = float(retry_after)
+        raise refused
 
 
 def _parse(data: bytes) -> Json:
@@ -150,17 +146,3 @@ def _parse(data: bytes) -> Json:
     except ValueError:
         return {"message": data[:200].decode(errors="replace")}
     return found if isinstance(found, dict) else {"message": str(found)}
-
-
-def _refusal(call: str, code: int, status: Json, retry_after: str | None) -> ApiError:
-    reason, words = status.get("reason") or "", status.get("message") or ""
-    if code == 404:
-        return NotFound(call, code, reason, words)
-    if code in {409, 410}:
-        return Conflict(call, code, reason, words)
-    if code in _TRANSIENT_CODES:
-        error = Transient(call, code, reason, words)
-        if retry_after is not None and retry_after.isdigit():
-            error.retry_after_s = float(retry_after)
-        return error
-    return Permanent(call, code, reason, words)

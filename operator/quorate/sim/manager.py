@@ -11,9 +11,8 @@ from quorate.core.board import Board, board_of
 from quorate.core.invariants import check
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.core.world import World
-from quorate.kube import calls
 from quorate.kube.act import Actor
-from quorate.kube.calls import Calls, Conflict, Json, NotFound, Permanent, Transient
+from quorate.kube.calls import BUDGET_S, TIMEOUT_S, Calls, Json, Transient, refusal
 from quorate.kube.guests.pod import Gate
 from quorate.kube.host import Host
 from quorate.kube.leader import Elector
@@ -26,11 +25,7 @@ from quorate.sim.server import Link
 from quorate.sim.store import Event, place_of
 from quorate.sim.watches import Watch
 
-TIMEOUT_S: Final = 3.0
-BUDGET_S: Final = 4.0
-"""As in `kube/client.py`, which cannot be imported without a big client."""
 MOST_PARSED: Final = 2048
-_TRANSIENT: Final = frozenset({0, 408, 429, 500, 502, 503, 504})
 _RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
 
 
@@ -68,8 +63,9 @@ class SimCalls(Calls):
             if code == 200:
                 return found
             wait_s = pause_s * self.link.random.random()
-            if code not in _TRANSIENT or self.loop.time() - began_s + wait_s >= budget:
-                raise _refusal(f"{method} {path}", code, found)
+            error = refusal(f"{method} {path}", code, found)
+            if not isinstance(error, Transient) or self.loop.time() - began_s + wait_s >= budget:
+                raise error
             await asyncio.sleep(wait_s)
             pause_s = min(1.0, 2 * pause_s)
 
@@ -108,15 +104,6 @@ class SimCalls(Calls):
         if not self.loop.alive:
             await self.loop.create_future()
         return code, found
-
-
-def _refusal(call: str, code: int, status: Json) -> calls.ApiError:
-    reason, words = status.get("reason") or "", status.get("message") or ""
-    if code in _TRANSIENT:
-        return Transient(call, code, reason or "Unreachable", words)
-    if code == 404:
-        return NotFound(call, code, reason, words)
-    return (Conflict if code in {409, 410} else Permanent)(call, code, reason, words)
 
 
 class _Ticker(ClusterTicker):

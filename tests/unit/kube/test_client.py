@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from quorate.kube.client import Api, Conflict, Login, LoginError, NotFound, Permanent, Transient, login
+from quorate.kube.calls import Conflict, NotFound, Permanent, Transient
+from quorate.kube.client import Api, Login, LoginError, login
 
 
 @asynccontextmanager

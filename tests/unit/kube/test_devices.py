@@ -2,7 +2,7 @@
 
 import pytest
 
-from quorate.kube.client import Conflict, NotFound
+from quorate.kube.calls import Conflict, NotFound
 from quorate.kube.devices import look
 from quorate.kube.resources import CLUSTERS
 from quorate.kube.store import Store
