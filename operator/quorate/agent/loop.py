@@ -85,11 +85,10 @@ class Successor(Protocol):
 
 @dataclass(slots=True)
 class Leave:
-    """How the agent goes: when it was told to, how long it may take, and whether the host itself is going down."""
+    """How the agent goes: when it was told to, and how long it may take."""
 
     told_s: float
     grace_s: float
-    host_is_going: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ class Loop:
         here, sure = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing
-        drained = sure and not here and self.leave is not None and self.leave.host_is_going()
+        drained = sure and not here and self.leave is not None and bool(self.going())
 
         def attest(lease_uid: Uid, sequence: int) -> Attestation:
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
@@ -233,7 +232,7 @@ class Loop:
     def _out_of_time(self) -> bool:
         """Told to leave, the host stays, and 2d are left: somebody took the agent away. Disarm rather than be killed."""
         leave = self.leave
-        if leave is None or leave.host_is_going():
+        if leave is None or self.going():
             return False
         return self.clock() - leave.told_s >= leave.grace_s - 2 * self.timing.timeout_s - self.timing.renew_s
 

@@ -163,8 +163,7 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
 
     def leave(*_: object) -> None:
         if loop.leave is None:
-            told_s = keeper_link.told_s() or boot.now_s()
-            loop.leave = Leave(told_s, arguments.grace, lambda: bool(host.going(arguments.shutdown_flag)))
+            loop.leave = Leave(keeper_link.told_s() or boot.now_s(), arguments.grace)
             loop.wake.set()
 
     signal.signal(signal.SIGTERM, leave)

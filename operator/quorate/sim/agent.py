@@ -211,10 +211,10 @@ class Agent:
         self._read_orders()
         self._renew()
 
-    def leave(self, grace_s: float, *, host_is_going: bool) -> None:
+    def leave(self, grace_s: float) -> None:
         """It is told to go."""
         if self.loop.leave is None:
-            self.loop.leave = Leave(self.process.time(), grace_s, lambda: host_is_going)
+            self.loop.leave = Leave(self.process.time(), grace_s)
             self._wake()
 
     # -- the two things it does -------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def _go_down(simulation: "Simulation", node: str, going: Going) -> None:
     machine.going = going
     machine.kubelet.shut_down()
     machine.agent.gone = machine.go_down
-    machine.agent.leave(30.0, host_is_going=True)
+    machine.agent.leave(30.0)
     simulation.engine.after(60.0, _pull, simulation, node, machine.boots)
 
 
@@ -166,7 +166,7 @@ def take_agent(simulation: "Simulation", node: str) -> None:
     machine = simulation.machines[node]
     machine.agent_wanted = False
     if machine.agent is not None:
-        machine.agent.leave(30.0, host_is_going=False)
+        machine.agent.leave(30.0)
 
 
 word("start agent of NODE")(start_agent)

@@ -12,7 +12,7 @@ from quorate.agent.orders import OrdersReader
 from quorate.api import attestation
 from quorate.core.selffence import Device, Guard, Orders
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import Nonce, Uid
+from quorate.core.types import Going, Nonce, Uid
 from tests.unit.agent.fakes import Clock, FakeApi, FakeWatchdog
 
 FAST, RELAXED = PROFILES[Profile.FAST], PROFILES[Profile.RELAXED]
@@ -255,7 +255,8 @@ def test_it_remembers_that_it_has_held_the_lease_in_this_boot(loop):
 
 class TestLeaving:
     def leaving(self, loop, clock, *, host_is_going, grace_s=30.0):
-        loop.leave = Leave(clock.now_s, grace_s, lambda: host_is_going)
+        loop.going = lambda: Going.SHUTDOWN if host_is_going else ""
+        loop.leave = Leave(clock.now_s, grace_s)
 
     def test_with_guests_it_stays_armed(self, loop, api, clock):
         armed(loop)
