@@ -10,9 +10,9 @@ from quorate.cli.errors import CliError, NotFoundError
 from quorate.cli.names import nearest
 from quorate.cli.options import Deadline
 from quorate.cli.waiting import ANSWER, wait_for
-from quorate.core.status import GuestStatus
+from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
 from quorate.core.types import COMMAND_ANNOTATION, GuestKey
-from quorate.kube.resources import HARESOURCES, NODES
+from quorate.kube.resources import CLUSTERS, HARESOURCES, NODES
 
 if TYPE_CHECKING:
     from quorate.cli.client import Api
@@ -47,6 +47,19 @@ def fetch_node(api: "Api", node: str) -> dict[str, Any]:
 
 def status_of(api: "Api", key: GuestKey) -> GuestStatus:
     return from_wire(GuestStatus, fetch(api, key).get("status"))
+
+
+def cluster_status(api: "Api", name: str) -> ClusterStatus:
+    return from_wire(ClusterStatus, api.get(CLUSTERS.path(name)).get("status"))
+
+
+def node_status(api: "Api", node: str) -> NodeStatus:
+    return from_wire(NodeStatus, fetch_node(api, node).get("status"))
+
+
+def members(api: "Api", cluster: str) -> list[dict[str, Any]]:
+    """The Nodes of a Cluster."""
+    return [one for one in api.items(NODES.path()) if one["spec"].get("clusterName") == cluster]
 
 
 def give(api: "Api", key: GuestKey, verb: str, *arguments: str) -> str:

@@ -1,6 +1,6 @@
 """`quorate disarm` and `quorate arm`: HA's hands off everything for a while (ha-manager crm-command disarm-ha, arm-ha)."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,7 +13,7 @@ from quorate.cli.session import Session, verb
 from quorate.cli.waiting import wait_for
 from quorate.core.timing import parse_duration
 from quorate.core.types import HEARD, DisarmMode, Instant
-from quorate.kube.resources import CLUSTERS, NODES
+from quorate.kube.resources import CLUSTERS
 
 if TYPE_CHECKING:
     from quorate.core.status import ClusterStatus
@@ -54,6 +54,7 @@ def disarm(
     started or moved. HA arms itself again then, or with quorate arm.
     """
     from quorate.api.wire import format_instant
+    from quorate.cli.commands import cluster_status
 
     deadline = Deadline(timeout)
     moment(until, for_, session.api.now())
@@ -75,11 +76,11 @@ def disarm(
         say(f"Cluster {name}: it disarms. Do not begin before quorate status says that it is disarmed")
         return
     note(f"Cluster {name}: it disarms")
-    status = wait_for(lambda: _status(session, name), lambda found: _disarmed(found, end), deadline)
+    status = wait_for(lambda: cluster_status(session.api, name), lambda found: _disarmed(found, end), deadline)
     if status is None:
         raise CliError(
             f"Cluster {name} is not disarmed after {deadline.timeout_s:g}s, and goes on with it: "
-            f"{_status(session, name).message}"
+            f"{cluster_status(session.api, name).message}"
         )
     say(f"Cluster {name}: {status.message}. Afterwards: quorate arm")
 
@@ -134,14 +135,6 @@ def moment(until: str | None, lasts: str | None, now: Instant) -> Instant:
     return end
 
 
-def _status(session: Session, name: str) -> "ClusterStatus":
-    from quorate.api.wire import from_wire
-    from quorate.core.status import ClusterStatus
-
-    found: dict[str, Any] = session.api.get(CLUSTERS.path(name))
-    return from_wire(ClusterStatus, found.get("status"))
-
-
 def _disarmed(status: "ClusterStatus", until: Instant) -> bool:
     from quorate.core.status import DisarmState
 
@@ -152,13 +145,13 @@ def _disarmed(status: "ClusterStatus", until: Instant) -> bool:
 def _unarmed(session: Session, name: str) -> list[str]:
     """What is awaited before HA is armed: the manager's answer, then each node that carries guests and renews."""
     from quorate.api.wire import from_wire
+    from quorate.cli.commands import cluster_status, members
     from quorate.core.status import NodeStatus
 
-    if _status(session, name).disarm is not None:
+    if cluster_status(session.api, name).disarm is not None:
         return ["no manager has taken notice of it yet"]
-    members = [one for one in session.api.items(NODES.path()) if one["spec"].get("clusterName") == name]
     waiting = []
-    for raw in members:
+    for raw in members(session.api, name):
         status = from_wire(NodeStatus, raw.get("status"))
         armed = status.watchdog is not None and status.watchdog.armed
         if status.state in HEARD and status.guests and not armed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from quorate.api.wire import from_wire
+from quorate.cli.commands import cluster_status
 from quorate.cli.errors import CliError, ConflictError
 from quorate.cli.gather import gather
 from quorate.cli.names import the_cluster
@@ -111,12 +111,10 @@ def _last_generation(raw: dict[str, Any]) -> int:
 def outcome(session: "Session", name: str, votes: int, generation: int) -> str:
     """What the manager made of it. Raises CliError when it refused."""
 
-    def read() -> ClusterStatus:
-        return from_wire(ClusterStatus, session.api.get(CLUSTERS.path(name)).get("status"))
+    def answered(seen: ClusterStatus) -> bool:
+        return seen.override is not None and seen.override.generation >= generation
 
-    status = wait_for(
-        read, lambda seen: seen.override is not None and seen.override.generation >= generation, Deadline(ANSWER)
-    )
+    status = wait_for(lambda: cluster_status(session.api, name), answered, Deadline(ANSWER))
     written = f"Cluster {name}: expected votes are {votes} (generation {generation})"
     if status is None or status.override is None:
         return f"{written}. No manager has answered within {ANSWER}; it counts when one does: quorate status -w"

@@ -43,11 +43,9 @@ def confirm_node(
     does not come back. Go and look, or pull its plug, first: if it still runs, its guests run twice and their data
     is lost. A node whose watchdog was armed is released by the clock alone, and not earlier through this.
     """
-    from quorate.api.wire import from_wire
-    from quorate.cli.commands import fetch_node
-    from quorate.core.status import NodeStatus
+    from quorate.cli.commands import node_status
 
-    status = from_wire(NodeStatus, fetch_node(session.api, node).get("status"))
+    status = node_status(session.api, node)
     incident = open_incident(node, status)
     guests = [one for one in session.api.items(HARESOURCES.path()) if (one.get("status") or {}).get("node") == node]
     confirm(

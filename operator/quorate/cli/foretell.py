@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quorate.cli.errors import CliError
+from quorate.cli.options import ClusterName
 from quorate.cli.output import Format, Output, console, data, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import NodeName
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 Fail = Annotated[
     list[str] | None,
     typer.Option("--fail", metavar="NODE,NODE", help="These nodes are lost together; may be repeated."),
-]
-ClusterName = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="Which Cluster, if there are several.")
 ]
 About = Annotated[
     str, typer.Argument(metavar="GUEST|NODE", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; or a node.")

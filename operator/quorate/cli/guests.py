@@ -15,6 +15,8 @@ from quorate.kube.resources import HARESOURCES
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
 
+Target = Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")]
 Guest = Annotated[str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME.")]
 State = Annotated[
     Wanted | None, typer.Option(case_sensitive=False, help="What is asked of it; disabled also clears Error.")
@@ -108,9 +110,9 @@ def _shown(value: object) -> str:
 def relocate(
     session: Session,
     guest: Guest,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    node: Target,
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")] = False,
+    wait: Wait = False,
     timeout: Timeout = "5m",
 ) -> None:
     """Stop a guest and start it elsewhere (ha-manager relocate).
@@ -125,9 +127,9 @@ def relocate(
 def migrate(
     session: Session,
     guest: Guest,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    node: Target,
     *,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")] = False,
+    wait: Wait = False,
     timeout: Timeout = "5m",
 ) -> None:
     """Move a guest to another node (ha-manager migrate).

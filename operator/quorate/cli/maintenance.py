@@ -46,7 +46,7 @@ def begin(
     The node goes on voting. A guest moves when another node is ready for it; one that has nowhere to go runs on, and is
     named. All return by themselves when the maintenance ends. What is not under HA stays: that is for kubectl drain.
     """
-    from quorate.cli.commands import fetch_node
+    from quorate.cli.commands import fetch_node, node_status
 
     deadline = Deadline(timeout)
     raw = fetch_node(session.api, node)
@@ -57,9 +57,9 @@ def begin(
         say(f"{node}: its guests move away. Next: wait until none is left (quorate maintenance on {node} --wait)")
         return
     note(f"{node}: its guests move away")
-    done = wait_for(lambda: _status(session, node), _drained, deadline)
+    done = wait_for(lambda: node_status(session.api, node), _drained, deadline)
     if done is None:
-        now = _status(session, node)
+        now = node_status(session.api, node)
         raise CliError(f"{node} is not empty after {deadline.timeout_s:g}s: it is {now.state}, {now.message}")
     say(f"{node}: no guest is left, it can be worked on. Afterwards: quorate maintenance off {node}")
 
@@ -69,7 +69,7 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
 
     A guest that was recovered or failed elsewhere meanwhile stays where it is.
     """
-    from quorate.cli.commands import fetch_node
+    from quorate.cli.commands import fetch_node, node_status
 
     deadline = Deadline(timeout)
     raw = fetch_node(session.api, node)
@@ -84,7 +84,7 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
     note(f"{node}: the maintenance is over, {plural(coming, 'guest')} to return")
     done = wait_for(lambda: _back(session, node), lambda back: back, deadline)
     if done is None:
-        now = _status(session, node)
+        now = node_status(session.api, node)
         left = [f"{node}: {now.state}, {now.message}", *_coming(session, node)]
         raise CliError("\n  ".join([f"not all is back after {deadline.timeout_s:g}s:", *left]))
     say(f"{node} is online, and every guest that had left it is back")
@@ -95,7 +95,9 @@ def _drained(status: "NodeStatus") -> bool:
 
 
 def _back(session: Session, node: str) -> bool:
-    return _status(session, node).state is NodeState.ONLINE and not _coming(session, node)
+    from quorate.cli.commands import node_status
+
+    return node_status(session.api, node).state is NodeState.ONLINE and not _coming(session, node)
 
 
 def _coming(session: Session, node: str) -> list[str]:
@@ -106,11 +108,3 @@ def _coming(session: Session, node: str) -> list[str]:
         for metadata, status in found
         if status.get("maintenanceNode") == node
     ]
-
-
-def _status(session: Session, node: str) -> "NodeStatus":
-    from quorate.api.wire import from_wire
-    from quorate.cli.commands import fetch_node
-    from quorate.core.status import NodeStatus
-
-    return from_wire(NodeStatus, fetch_node(session.api, node).get("status"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from quorate.api import parse
 from quorate.api.wire import from_wire
 from quorate.cli import ruled
+from quorate.cli.commands import members
 from quorate.cli.errors import CliError, ForbiddenError, NotFoundError
 from quorate.core.commands import companions
 from quorate.core.place import Candidate, rejection
@@ -17,7 +18,7 @@ from quorate.core.status import ClusterStatus
 from quorate.core.types import AGENT_NAMESPACE, GuestState, NodeName
 from quorate.core.world import GuestView, NodeView
 from quorate.kube import views
-from quorate.kube.resources import CLUSTERS, KUBE_NODES, LEASES, NODES, STORAGES
+from quorate.kube.resources import CLUSTERS, KUBE_NODES, LEASES, STORAGES
 
 if TYPE_CHECKING:
     from quorate.cli.client import Api
@@ -33,8 +34,7 @@ def obstacles(api: "Api", raw: Raw, target: str) -> list[str]:
         if not name:
             return [f"no Cluster looks after it yet: {guest.status.message or 'no manager has looked at it'}"]
         cluster = api.get(CLUSTERS.path(name))
-        members = [one for one in api.items(NODES.path()) if one["spec"].get("clusterName") == name]
-        return [*_of_cluster(cluster), *_of_guest(guest), *_of_node(api, guest, cluster, members, target)]
+        return [*_of_cluster(cluster), *_of_guest(guest), *_of_node(api, guest, cluster, members(api, name), target)]
     except parse.UnreadableError as error:
         raise CliError(str(error)) from error
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from quorate.api import parse
+from quorate.cli.commands import members
 from quorate.cli.errors import CliError, ForbiddenError
 from quorate.core.load import NOTHING, Size
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL, Instant, NodeName, SchedulingMode
 from quorate.core.world import Beat, GuestView, NodeView, World
 from quorate.kube import views
-from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, PODS, STORAGES
 
 if TYPE_CHECKING:
     from quorate.cli.client import Api
@@ -49,9 +50,8 @@ def whole(api: "Api", cluster: Raw) -> World:
 
 def _world(api: "Api", cluster: Raw, kubes: Iterable[Raw]) -> World:
     view, known = parse.cluster(cluster), {str(one["metadata"]["name"]): one for one in kubes}
-    members = [one for one in api.items(NODES.path()) if one["spec"].get("clusterName") == view.name]
     found = api.items(HARESOURCES.path())
-    nodes = sorted((_with(parse.node(one), known) for one in members), key=lambda node: node.name)
+    nodes = sorted((_with(parse.node(one), known) for one in members(api, view.name)), key=lambda node: node.name)
     guests = sorted((one for raw in found if (one := _guest(raw, view.name)) is not None), key=lambda one: one.key)
     return World(0.0, Instant(0), "", 0, "", view, tuple(nodes), tuple(guests))
 
