@@ -24,7 +24,7 @@ from quorate.core.types import GUEST_LABEL, GuestKey, GuestState
 from quorate.sim.bugs import listening
 from quorate.sim.engine import unhurried
 from quorate.sim.machine import Behaviour
-from quorate.sim.people import command, edit
+from quorate.sim.people import command, edit_guest
 from quorate.sim.scenario import Names, understand
 from quorate.sim.server import KUBE_NODES, OURS
 from quorate.sim.world import NAMESPACE, GuestSetting, Setting, Simulation
@@ -331,14 +331,7 @@ class Play:
         usage = dict((self.case["static_usage"] or {}).get(sid) or {})
         usage.update(maxcpu=float(stats["maxcpu"]), maxmem=float(stats["maxmem"]) * (1 << 20))
         self.case["static_usage"] = {**(self.case["static_usage"] or {}), sid: usage}
-        spec: Json = {"guest": self._template(sid)}
-        edit(
-            self.simulation,
-            OURS["haresources"],
-            NAMESPACE,
-            self.names[sid],
-            lambda old: old | {"spec": old["spec"] | spec},
-        )
+        edit_guest(self.simulation, self.names[sid], guest=self._template(sid))
 
     def message(self, sid: str) -> str:
         """What its status says."""

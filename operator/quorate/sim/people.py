@@ -34,6 +34,21 @@ def edit(simulation: "Simulation", kind: Resource, namespace: str, name: str, ch
         simulation.journal.say(name, f"not edited: {error}")
 
 
+def edit_guest(simulation: "Simulation", guest: str, /, **changes: object) -> None:
+    """A person writes fields of a guest's spec."""
+    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | changes})
+
+
+def edit_node(simulation: "Simulation", node: str, **changes: object) -> None:
+    """A person writes fields of a Node's spec."""
+    edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | changes})
+
+
+def edit_cluster(simulation: "Simulation", **changes: object) -> None:
+    """A person writes fields of the Cluster's spec."""
+    edit(simulation, OURS["clusters"], "", CLUSTER, lambda old: old | {"spec": old["spec"] | changes})
+
+
 def annotate(simulation: "Simulation", kind: Resource, namespace: str, name: str, key: str, value: str) -> None:
     def change(old: Json) -> Json:
         meta = old["metadata"]
@@ -47,7 +62,7 @@ def annotate(simulation: "Simulation", kind: Resource, namespace: str, name: str
 
 @word("set GUEST WANTED")
 def set_state(simulation: "Simulation", guest: str, wanted: str) -> None:
-    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | {"state": wanted}})
+    edit_guest(simulation, guest, state=wanted)
 
 
 def command(simulation: "Simulation", guest: str, text: str) -> None:
@@ -70,8 +85,7 @@ def another_chance(simulation: "Simulation", guest: str) -> None:
 
 def _image(simulation: "Simulation", guest: str, image: str) -> None:
     container = {"spec": {"containers": [{"name": "main", "image": image}]}}
-    change: Json = {"guest": {"container": container}}
-    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | change})
+    edit_guest(simulation, guest, guest={"container": container})
 
 
 @word("give GUEST version NUMBER")
@@ -215,14 +229,12 @@ def confirm_another(simulation: "Simulation", node: str) -> None:
 
 
 def out_of_maintenance(simulation: "Simulation", node: str) -> None:
-    change: Json = {"maintenance": None}
-    edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | change})
+    edit_node(simulation, node, maintenance=None)
 
 
 @word("put NODE into maintenance", out_of_maintenance, "maintenance")
 def into_maintenance(simulation: "Simulation", node: str) -> None:
-    change: Json = {"maintenance": {"enabled": True, "reason": "test"}}
-    edit(simulation, OURS["nodes"], "", node, lambda old: old | {"spec": old["spec"] | change})
+    edit_node(simulation, node, maintenance={"enabled": True, "reason": "test"})
 
 
 word("take NODE out of maintenance")(out_of_maintenance)
@@ -240,8 +252,7 @@ def disarm(simulation: "Simulation", mode: str, lasts_s: float) -> None:
 
 
 def _disarm(simulation: "Simulation", wish: Json | None) -> None:
-    change: Json = {"disarm": wish}
-    edit(simulation, OURS["clusters"], "", CLUSTER, lambda old: old | {"spec": old["spec"] | change})
+    edit_cluster(simulation, disarm=wish)
 
 
 @word("expect NUMBER votes")

@@ -1,10 +1,11 @@
 """What people wish of guests: when they start, where they run, with whom and away from whom; and how quick it all is."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from quorate.api.schema import Json
 from quorate.core.rules import Affinity
-from quorate.sim.people import CLUSTER, NAMESPACE, edit
+from quorate.sim.people import CLUSTER, NAMESPACE, edit, edit_cluster, edit_guest
 from quorate.sim.server import OURS
 from quorate.sim.words import word
 
@@ -12,51 +13,47 @@ if TYPE_CHECKING:
     from quorate.sim.world import Simulation
 
 
-def _guest(simulation: "Simulation", guest: str, **change: object) -> None:
-    edit(simulation, OURS["haresources"], NAMESPACE, guest, lambda old: old | {"spec": old["spec"] | change})
-
-
 # -- order --------------------------------------------------------------------------------------------------------------
 
 
 @word("give GUEST priority NUMBER", fault="order changed")
 def priority(simulation: "Simulation", guest: str, number: int) -> None:
-    _guest(simulation, guest, priority=number)
+    edit_guest(simulation, guest, priority=number)
 
 
 @word("start GUEST after GUEST", fault="order changed")
 def start_after(simulation: "Simulation", guest: str, other: str) -> None:
-    _guest(simulation, guest, startAfter=[f"{NAMESPACE}/{other}"])
+    edit_guest(simulation, guest, startAfter=[f"{NAMESPACE}/{other}"])
 
 
 @word("start GUEST after nobody")
 def start_after_nobody(simulation: "Simulation", guest: str) -> None:
-    _guest(simulation, guest, startAfter=[])
+    edit_guest(simulation, guest, startAfter=[])
 
 
 # -- rules --------------------------------------------------------------------------------------------------------------
 
 
+def _rules(simulation: "Simulation", keep: Callable[[Json], bool], *more: Json) -> None:
+    """The rules that are to be kept, and more."""
+
+    def change(old: Json) -> Json:
+        rules = [one for one in old["spec"].get("rules", []) if keep(one)]
+        return old | {"spec": old["spec"] | {"rules": [*rules, *more]}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
 def drop_rules(simulation: "Simulation", *guests: str) -> None:
     """All rules that name one of these; without names all."""
     named = {f"{NAMESPACE}/{guest}" for guest in guests}
-
-    def change(old: Json) -> Json:
-        rules = [one for one in old["spec"].get("rules", []) if named and not named & set(one["guests"]["names"])]
-        return old | {"spec": old["spec"] | {"rules": rules}}
-
-    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+    _rules(simulation, lambda one: bool(named) and not named & set(one["guests"]["names"]))
 
 
 def _write_rule(simulation: "Simulation", name: str, guests: list[str], **what: Json) -> None:
     """A rule of that name, instead of the one that had it."""
     rule = {"name": name, "guests": {"names": [f"{NAMESPACE}/{guest}" for guest in guests]}, **what}
-
-    def change(old: Json) -> Json:
-        others = [one for one in old["spec"].get("rules", []) if one["name"] != name]
-        return old | {"spec": old["spec"] | {"rules": [*others, rule]}}
-
-    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+    _rules(simulation, lambda one: one["name"] != name, rule)
 
 
 def _nodes(simulation: "Simulation", guest: str, priorities: dict[str, int], *, strict: bool) -> None:
@@ -65,11 +62,7 @@ def _nodes(simulation: "Simulation", guest: str, priorities: dict[str, int], *, 
 
 
 def _no_nodes(simulation: "Simulation", guest: str, *_: str) -> None:
-    def change(old: Json) -> Json:
-        rules = [one for one in old["spec"].get("rules", []) if one["name"] != f"{guest}-nodes"]
-        return old | {"spec": old["spec"] | {"rules": rules}}
-
-    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+    _rules(simulation, lambda one: one["name"] != f"{guest}-nodes")
 
 
 @word("keep GUEST on NODE", _no_nodes, "rule changed")
@@ -116,13 +109,13 @@ word("drop all rules")(drop_rules)
 
 @word("let GUEST fail back")
 def fail_back(simulation: "Simulation", guest: str) -> None:
-    _guest(simulation, guest, failback=True)
+    edit_guest(simulation, guest, failback=True)
 
 
 @word("let GUEST stay")
 def stay(simulation: "Simulation", guest: str) -> None:
     """Failback off: it returns to no node that a rule prefers."""
-    _guest(simulation, guest, failback=False)
+    edit_guest(simulation, guest, failback=False)
 
 
 # -- times --------------------------------------------------------------------------------------------------------------
@@ -130,13 +123,9 @@ def stay(simulation: "Simulation", guest: str) -> None:
 
 @word("take times of PROFILE", fault="profile changed")
 def profile(simulation: "Simulation", name: str) -> None:
-    _cluster(simulation, timing={"profile": name})
+    edit_cluster(simulation, timing={"profile": name})
 
 
 @word("take shutdown policy POLICY", fault="shutdown policy changed")
 def shutdown_policy(simulation: "Simulation", policy: str) -> None:
-    _cluster(simulation, shutdownPolicy=policy)
-
-
-def _cluster(simulation: "Simulation", **changes: Any) -> None:
-    edit(simulation, OURS["clusters"], "", CLUSTER, lambda old: old | {"spec": old["spec"] | changes})
+    edit_cluster(simulation, shutdownPolicy=policy)
