@@ -10,6 +10,7 @@ from quorate.cli.help import Verbs
 from quorate.cli.options import ClusterName, Yes
 from quorate.cli.output import Format, Output, PveFormat, PveOutput, console, data, note, say
 from quorate.cli.session import Session, verb
+from quorate.core.conditions import plural
 
 LIST_EXAMPLES: Final = (
     "quorate rules list                 every rule, and whether it is in use",
@@ -107,7 +108,7 @@ def check(session: Session, *, cluster: ClusterName = None) -> int:
     for line in found:
         say(line)
     if not found:
-        say(f"{count} {'rule' if count == 1 else 'rules'}, all in use")
+        say(f"{plural(count, 'rule')}, all in use")
     return 1 if found else 0
 
 

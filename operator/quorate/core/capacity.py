@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core import scheduling
-from quorate.core.conditions import Finding
+from quorate.core.conditions import Finding, plural
 from quorate.core.draft import Draft, Room
 from quorate.core.ledger import ledger_of, places
 from quorate.core.members import effective_votes
@@ -183,7 +183,7 @@ def finding(world: World, capacity: CapacityStatus | None) -> Finding | None:
     if capacity is None:
         return None
     wanted = world.cluster.spec.tolerate_node_failures
-    nodes = "1 node" if capacity.survivable == 1 else f"{capacity.survivable} nodes"
+    nodes = plural(capacity.survivable, "node")
     if capacity.survivable >= wanted:
         return Finding(CONDITION, True, "Sufficient", f"{nodes} can be lost now, {wanted} must be")
     text = f"{nodes} can be lost now, and tolerateNodeFailures is {wanted}"
@@ -193,7 +193,7 @@ def finding(world: World, capacity: CapacityStatus | None) -> Finding | None:
         )
     first, *others = (f"{one.guest} (of {one.lost})" for one in capacity.unplaced)
     count = len(others) + capacity.more
-    more = f", and {count} more {'guest' if count == 1 else 'guests'}" if count else ""
+    more = f", and {plural(count, 'more guest')}" if count else ""
     said = f"{text}: {first} would have no node ({capacity.unplaced[0].reason}){more}"
     return Finding(CONDITION, False, "NoPlace", f"{said}. They run on meanwhile. See quorate what-if")
 
@@ -241,8 +241,7 @@ def _text(losses: Sequence[Loss]) -> str:
         if loss.quorum:
             words.append(f"{_names(loss.nodes)} NOT ok (no quorum)")
         elif loss.unplaced:
-            count = len(loss.unplaced)
-            words.append(f"{_names(loss.nodes)} NOT ok ({count} {'guest' if count == 1 else 'guests'})")
+            words.append(f"{_names(loss.nodes)} NOT ok ({plural(len(loss.unplaced), 'guest')})")
     good = [_names(loss.nodes) for loss in losses if loss.survived]
     if len(words) + len(good) > 2 * NAMED and len(good) > NAMED:
         return ", ".join([*words[: 2 * NAMED], f"{len(good)} of {len(losses)} ok"])

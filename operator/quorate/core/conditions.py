@@ -7,6 +7,11 @@ from quorate.core.status import Condition
 from quorate.core.types import Instant
 
 
+def plural(number: int, noun: str) -> str:
+    """1 guest, 2 guests."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def some(names: Sequence[str], limit: int) -> str:
     """So many names, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""

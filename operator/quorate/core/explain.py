@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from quorate.core.conditions import plural
 from quorate.core.draft import Draft, Room
 from quorate.core.follow import failed_there
 from quorate.core.ledger import ledger_of, places
@@ -86,7 +87,7 @@ def _merits(draft: Draft, candidate: Candidate) -> list[str]:
 
 def _load(draft: Draft, candidate: Candidate) -> str:
     name, ledger = candidate.view.name, draft.room.ledger
-    guests = f"{candidate.guests} {'guest' if candidate.guests == 1 else 'guests'}"
+    guests = plural(candidate.guests, "guest")
     whole = ledger.total.get(name)
     if not ledger.weighs or whole is None:
         return guests

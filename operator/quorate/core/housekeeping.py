@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core.actions import Action, Plan, SetFinalizer, StatusWrite
-from quorate.core.conditions import merge, summary
+from quorate.core.conditions import merge, plural, summary
 from quorate.core.place import MISSING
 from quorate.core.status import StorageStatus
 from quorate.core.types import IN_USE_FINALIZER, INSTANCE_FINALIZER, Instant, Kind, Ref, StorageType
@@ -105,4 +105,4 @@ def _state(house: Household, storage: StorageView) -> tuple[str, str]:
             "or name another one"
         )
     count = len(storage.used_by)
-    return "Available", f"used by {count} guest{'' if count == 1 else 's'}"
+    return "Available", f"used by {plural(count, 'guest')}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core.actions import Action, CreateLease, Enroll
-from quorate.core.conditions import Finding, merge, summary
+from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
@@ -186,7 +186,7 @@ def _maintenance_message(node: NodeView, status: NodeStatus, room: Room) -> str:
         return f"in maintenance{why}: no guest is left"
     staying = room.staying.get(node.name, {})
     held = f"; nothing is done: {room.brake.sentence}" if room.brake.hold is Hold.ALL else ""
-    guests = "1 guest" if status.guests == 1 else f"{status.guests} guests"
+    guests = plural(status.guests, "guest")
     if not staying:
         return f"in maintenance{why}: {guests} to leave it{held}"
     named = "; ".join(f"{sid} has nowhere to go: {reasons}" for sid, reasons in sorted(staying.items())[:NAMED])

@@ -2,6 +2,7 @@
 
 import re
 
+from quorate.core.conditions import plural
 from quorate.core.types import Instant, clock
 
 __all__ = ["age", "clock", "deadline", "left", "plural", "since", "state"]
@@ -38,8 +39,3 @@ def deadline(moment: Instant, now: Instant) -> str:
 def state(name: str) -> str:
     """A state as Proxmox writes it: RequestStop -> request_stop."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-def plural(number: int, noun: str) -> str:
-    """1 guest, 2 guests."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
