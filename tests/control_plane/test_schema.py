@@ -29,6 +29,8 @@ def test_defaults_fill_what_is_left_out_or_null(api, namespace):
         "priority": 0,
         "startTimeout": "5m",
         "state": "Started",
+        "stopTimeout": "1m",
+        "stopTimeoutPolicy": "Wait",
         "updatePolicy": "Recreate",
     }
     assert spec == defaults | {"maxRestart": 3, "guest": guest("web")["spec"]["guest"]}

@@ -185,3 +185,22 @@ class TestPartly:
         await scene.until("it to stop", lambda: scene.guest().state is GuestState.STOPPED)
         scene.api.delete(HARESOURCES.path("other", "default"))
         await scene.until("the other guest to go", lambda: not scene.raw(HARESOURCES, "other", "default"))
+
+    async def test_a_stop_that_hangs_resets_its_node_where_the_guest_says_so(
+        self, scene: Scene, web: GuestStatus
+    ) -> None:
+        boot, said = scene.machine("node1")["boot"], len(scene.log("watchdog"))
+        kubelet = scene.find("quorate.lab.kubelet", NODE="node1")
+        assert kubelet is not None
+        processes.send(kubelet, signal.SIGSTOP)  # the reset takes it along
+        patience = {"stopTimeout": "1s", "stopTimeoutPolicy": "Fence"}
+        scene.api.merge(HARESOURCES.path("web", "default"), {"spec": patience}).ok()
+        assert (await scene.command("relocate node2")).accepted
+        await scene.until("node1 to be reset", lambda: scene.machine("node1")["boot"] == boot + 1)
+        await scene.until_runs("node2")
+        told = scene.log("watchdog")[said:]
+        assert "node1: killed" in told
+        assert "not petted" not in told, "its agent did it at once"
+        assert last_seen_before_first_seen(scene)
+        await scene.until("node1 to be a member again", lambda: scene.is_online("node1"))
+        assert scene.node("node1").reset_request is None

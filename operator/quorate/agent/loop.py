@@ -165,6 +165,9 @@ class Loop:
     def steps(self) -> Steps[Renewal]:
         """The same, step by step."""
         orders = self.orders.current
+        if selffence.told_to_reset(orders, self.lease.guard, self.device):
+            self.tally.ended(Outcome.RESET.value)
+            self._reset("the manager asks for it: a guest does not stop here")
         here, sure = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing

@@ -25,7 +25,7 @@ UNTIL_TOLD: Final = PROFILES[Profile.RELAXED]
 def parse(node: dict[str, Any]) -> Orders:
     """The orders in a Node's status. Raises ValueError when they make no sense."""
     status = node.get("status") or {}
-    arming, orders = status.get("arming") or {}, status.get("orders")
+    arming, orders, reset = status.get("arming") or {}, status.get("orders"), status.get("resetRequest") or {}
     timing = None
     if orders:
         timing = Timing(
@@ -39,6 +39,7 @@ def parse(node: dict[str, Any]) -> Orders:
         generation=int(arming.get("generation", 0)),
         armed=bool(arming.get("wanted", False)),
         released=bool(arming.get("released", False)),
+        reset=None if reset.get("failed", False) else reset.get("nonce"),
         timing=timing,
         asks=tuple(Uid(uid) for uid in status.get("asks") or ()),
         uid=(node.get("metadata") or {}).get("uid"),

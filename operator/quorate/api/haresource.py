@@ -17,7 +17,7 @@ from quorate.api.common import (
     rule,
     schema_extra,
 )
-from quorate.core.types import GuestState, UpdatePolicy, Wanted
+from quorate.core.types import GuestState, StopTimeoutPolicy, UpdatePolicy, Wanted
 
 
 class TemplateMetadata(Model):
@@ -86,6 +86,11 @@ class HAResourceSpec(Model):
     wherever its rules allow it."""
     start_timeout: Duration = "5m"
     """A guest that is not Ready within this time has failed to start."""
+    stop_timeout: Duration = "1m"
+    """A guest that goes on for this long after the end of its Pod's own grace period does not stop."""
+    stop_timeout_policy: StopTimeoutPolicy = StopTimeoutPolicy.WAIT
+    """What is done then. Wait: it is said, and waited for. Fence: its node's agent is asked to reset the node, which all
+    other guests there lose as well; quorum must survive it, and no other node be lost."""
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE
     """What a changed template does to a running guest. Recreate: it is stopped and started on the same node, not counted
     as a failure. OnDelete: the new template is used at the next start."""

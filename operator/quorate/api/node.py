@@ -100,6 +100,21 @@ class ArmingModel(Model):
     """HA is disarmed: the watchdog is to be let go even while guests run."""
 
 
+class ResetRequestModel(Model):
+    """The request to the agent of one boot to reset its node."""
+
+    id: Annotated[str, Field(max_length=128)]
+    """Names the request."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """The boot that is to end."""
+    guest: Annotated[str, Field(max_length=256)]
+    """The guest that does not stop there."""
+    at: Timestamp
+    """When it was asked."""
+    failed: bool = False
+    """That boot did not obey, and is not asked again."""
+
+
 class OrdersModel(Model):
     """The times the agent is to work by."""
 
@@ -141,6 +156,8 @@ class NodeStatusModel(Model):
     """How many guests are on it or on their way to it."""
     incident: IncidentModel | None = None
     """The open incident."""
+    reset_request: ResetRequestModel | None = None
+    """Its agent is asked to reset it, because a guest does not stop there (stopTimeoutPolicy: Fence)."""
     going: Going | None = None
     """Its host goes down cleanly: Reboot, PowerOff, or Shutdown when it cannot tell."""
     message: Annotated[str, Field(max_length=4096)] = ""

@@ -163,6 +163,8 @@ def guest(raw: Raw) -> GuestView:
             max_restart=spec.max_restart,
             max_relocate=spec.max_relocate,
             start_timeout_s=parse_duration(spec.start_timeout),
+            stop_timeout_s=parse_duration(spec.stop_timeout),
+            stop_timeout_policy=spec.stop_timeout_policy,
             update_policy=spec.update_policy,
             mounts=mounts,
             priority=spec.priority,

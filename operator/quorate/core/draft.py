@@ -40,6 +40,8 @@ class Room:
     brake: Brake = FREE
     counts: dict[NodeName, int] = field(default_factory=dict)
     asks: dict[NodeName, set[Uid]] = field(default_factory=dict)
+    resets: dict[NodeName, str] = field(default_factory=dict)
+    """Node -> the sid of the guest for which it is to be reset."""
     staying: dict[NodeName, dict[str, str]] = field(default_factory=dict)
     """Node in maintenance -> the sids of the guests that cannot leave it, and why."""
     order: StartOrder = field(default_factory=StartOrder)

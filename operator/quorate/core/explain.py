@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from quorate.core import overdue
 from quorate.core.conditions import plural
 from quorate.core.draft import Draft, Room
 from quorate.core.follow import failed_there
@@ -105,6 +106,9 @@ def _until(room: Room, guest: GuestView) -> Instant | None:
         return None
     if status.state is GuestState.STARTING:
         return Instant(instance.drawn + round(guest.spec.start_timeout_s * 1000))
+    limit = overdue.deadline(guest)
+    if instance.stopping and limit is not None and limit > wall:
+        return limit
     node = room.statuses.get(instance.node)
     incident = node.incident if node is not None else None
     return incident.release_by if incident is not None and status.state is GuestState.FENCE else None

@@ -6,6 +6,7 @@ from quorate.core.actions import RemovePod, StopPod
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
 from quorate.core.liveness import valid
+from quorate.core.overdue import await_end
 from quorate.core.status import Incident, Instance, Termination
 from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
 from quorate.core.types import EvidenceKind, InstanceId, Nonce, Uid, node_ref
@@ -205,7 +206,7 @@ def stop(draft: Draft) -> bool:
     else:
         if not pod.deleting:
             draft.actions.append(StopPod(draft.guest.key, pod.uid, pod.resource_version))
-        draft.say(f"waiting for the containers on {instance.node} to stop")
+        await_end(draft, instance)
     return False
 
 

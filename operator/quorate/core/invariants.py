@@ -29,6 +29,7 @@ from quorate.core.types import (
     NodeState,
     Ref,
     Stage,
+    StopTimeoutPolicy,
     Wanted,
     node_ref,
 )
@@ -67,6 +68,8 @@ class _Checker:
             against = self._against_rules(write)
             if against:
                 found.append(Breach(8, write.ref, against))
+            if (reset := self._reset(write)) is not None:
+                found.append(Breach(reset[0], write.ref, reset[1]))
         return tuple(found)
 
     def _judge(self, action: Action) -> tuple[int, str] | None:
@@ -79,6 +82,30 @@ class _Checker:
                 return self._no_majority(action) or self._remove(action)
             case TakeLease():
                 return self._no_majority(action) or self._take(action)
+        return None
+
+    def _reset(self, write: StatusWrite) -> tuple[int, str] | None:
+        """2 and 9. A node is asked to reset itself only for a guest that wants it, with quorum, and one at a time."""
+        status = write.status
+        node = self.nodes.get(NodeName(write.ref.name))
+        if node is None or not isinstance(status, NodeStatus) or status.reset_request is None:
+            return None
+        before = node.status.reset_request
+        if before is not None and before.id == status.reset_request.id:
+            return None
+        if self.brake or self.disarmed is not None:
+            return 2, f"{node.name} would be reset {self.brake or 'while HA is disarmed'}"
+        wanted = any(
+            guest.key.sid == status.reset_request.guest and guest.spec.stop_timeout_policy is StopTimeoutPolicy.FENCE
+            for guest in self.guests.values()
+        )
+        if not wanted:
+            return 9, f"{node.name} would be reset for {status.reset_request.guest}, which does not ask for that"
+        for other in self.nodes.values():
+            after = self._node_status(other)
+            asked = after.reset_request is not None and not after.reset_request.failed
+            if other.name != node.name and (after.incident is not None or asked):
+                return 9, f"{node.name} would be reset, and {other.name} is lost"
         return None
 
     def _guest_status(self, guest: GuestView) -> GuestStatus:

@@ -9,6 +9,7 @@ from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
+from quorate.core.overdue import reset_request
 from quorate.core.status import Arming, Condition, NodeStatus, Orders
 from quorate.core.timing import Timing
 from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage, clock
@@ -111,6 +112,7 @@ def finish(
             watchdog_text=_watchdog_text(status),
             observed_generation=node.generation,
         )
+        after = reset_request(world, after, room.resets, node)
         after = replace(after, message=_message(node, after, room))
         after = replace(after, conditions=_conditions(world, node, after, room))
         finished[node.name] = after
@@ -168,6 +170,12 @@ def _quiet_message(node: NodeView, status: NodeStatus, room: Room) -> str:
             return "waiting for the first heartbeat of its agent"
         case NodeState.UNKNOWN:
             return "no heartbeat; no guest runs there, so nothing waits for it"
+    asked = status.reset_request
+    if asked is not None:
+        why = f"{asked.guest} does not stop there"
+        return (
+            f"did not reset itself when it was asked to: {why}" if asked.failed else f"is asked to reset itself: {why}"
+        )
     if status.state is NodeState.MAINTENANCE and not node.deleting:
         return _maintenance_message(node, status, room)
     if node.deleting:

@@ -125,6 +125,8 @@ def rejection(
         return "Kubernetes does not know it"
     if _goes_down(view):
         return "its host goes down"
+    if view.status.reset_request is not None:
+        return "it is asked to reset itself"
     if candidate.slow_to_arm:
         return "it was asked to arm its watchdog and has not"
     return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _watchdog(view, accepted)

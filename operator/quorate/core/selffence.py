@@ -38,13 +38,15 @@ class LeaseSeen:
 class Orders:
     """What the manager asks of this node (Node.status). `member` False: there is no Node of this name.
 
-    `released`: a person has disarmed HA, so the watchdog is let go even while guests run.
+    `released`: a person has disarmed HA, so the watchdog is let go even while guests run. `reset`: the boot that is to
+    reset the node, because a guest does not stop there.
     """
 
     member: bool = False
     generation: int = 0
     armed: bool = False
     released: bool = False
+    reset: Nonce | None = None
     timing: Timing | None = None
     asks: tuple[Uid, ...] = ()
     uid: Uid | None = None
@@ -148,6 +150,11 @@ def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
     if leaving:
         return guests_here
     return orders.armed or guests_here
+
+
+def told_to_reset(orders: Orders, guard: Guard, device: Device) -> bool:
+    """Is this very boot to end? Only under an armed watchdog: what else could bring the node down if the reset fails?"""
+    return orders.member and orders.reset == guard.nonce and device.open
 
 
 def after_renewal(device: Device, wanted: bool, timing: Timing) -> Step:

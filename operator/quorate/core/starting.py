@@ -14,6 +14,7 @@ from quorate.core.actions import CreatePod, SetFinalizer, StopPod
 from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
 from quorate.core.moves import move
+from quorate.core.overdue import await_end
 from quorate.core.status import Instance, Termination
 from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready
@@ -153,7 +154,7 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
     if instance.stopping:  # it failed by our judgement; await its end as a fact
         if not pod.deleting:
             draft.actions.append(StopPod(draft.guest.key, pod.uid, pod.resource_version))
-        draft.say(f"{instance.failure}: waiting for its containers on {instance.node} to stop")
+        await_end(draft, instance, f"{instance.failure}: ")
         return
     if pod.deleting:
         taken_away(draft)

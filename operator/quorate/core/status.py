@@ -96,6 +96,20 @@ class Arming:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetRequest:
+    """The request to the agent of one boot to reset its node, because this guest does not stop there (`core/overdue.py`).
+
+    `failed`: that boot did not obey, and is not asked again.
+    """
+
+    id: str
+    nonce: Nonce
+    guest: str
+    at: Instant
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """The times the agent is to work by, in seconds."""
 
@@ -119,6 +133,7 @@ class NodeStatus:
     asks: tuple[Uid, ...] = ()
     guests: int = 0
     incident: Incident | None = None
+    reset_request: ResetRequest | None = None
     going: Going | None = None
     message: str = ""
     term: int = 0

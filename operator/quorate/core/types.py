@@ -222,6 +222,13 @@ class DisarmMode(StrEnum):
     IGNORE = "Ignore"
 
 
+class StopTimeoutPolicy(StrEnum):
+    """What is done about a guest that does not stop in time."""
+
+    WAIT = "Wait"
+    FENCE = "Fence"
+
+
 class UpdatePolicy(StrEnum):
     """What a changed template does to a running guest."""
 

@@ -27,6 +27,7 @@ from quorate.core.types import (
     RebalanceMethod,
     SchedulingMode,
     ShutdownPolicy,
+    StopTimeoutPolicy,
     StorageType,
     Uid,
     UpdatePolicy,
@@ -187,7 +188,8 @@ class ContainerView:
 class PodView:
     """A guest's Pod. `containers` holds one entry for each one declared, reported or not.
 
-    `node` is the one it was made for; `bound`: it has been assigned to it.
+    `node` is the one it was made for; `bound`: it has been assigned to it. `stops_by`: the end of its grace period, once
+    it is being deleted.
     """
 
     uid: Uid
@@ -203,6 +205,7 @@ class PodView:
     message: str = ""
     ready: bool = False
     deleting: bool = False
+    stops_by: Instant | None = None
     held: bool = False
     foreign_finalizers: tuple[str, ...] = ()
     containers: tuple[ContainerView, ...] = ()
@@ -236,6 +239,8 @@ class GuestSpec:
     max_restart: int = 1
     max_relocate: int = 1
     start_timeout_s: float = 300.0
+    stop_timeout_s: float = 60.0
+    stop_timeout_policy: StopTimeoutPolicy = StopTimeoutPolicy.WAIT
     update_policy: UpdatePolicy = UpdatePolicy.RECREATE
     mounts: tuple[Mount, ...] = ()
     priority: int = 0

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quorate.api import attestation, quantity
+from quorate.api.wire import parse_instant
 from quorate.core import beats
 from quorate.core.load import NOTHING, Size
 from quorate.core.selectors import Taint
@@ -48,6 +49,7 @@ def pod(raw: Raw) -> PodView:
         message=status.get("message") or _unscheduled(status),
         ready=conditions.get("Ready") == "True",
         deleting=metadata.get("deletionTimestamp") is not None,
+        stops_by=parse_instant(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
         held=INSTANCE_FINALIZER in finalizers,
         foreign_finalizers=tuple(one for one in finalizers if one != INSTANCE_FINALIZER),
         containers=_containers(spec, status),

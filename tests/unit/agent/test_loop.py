@@ -153,6 +153,18 @@ def test_finding_itself_fenced_it_resets_before_anything_else(loop, api):
     assert loop.watchdog.told == ["reset"]
 
 
+def test_asked_to_reset_this_boot_it_does_so_instead_of_renewing(loop, api):
+    armed(loop)
+    loop.orders.current = replace(ARM, reset=Nonce("the boot before"))
+    loop.cycle()
+    assert loop.watchdog.told == ["pet"]
+    api.calls.clear()
+    loop.orders.current = replace(ARM, reset=Nonce("me"))
+    with pytest.raises(Resetting, match="the manager asks for it"):
+        loop.cycle()
+    assert api.calls == []
+
+
 def test_disarming_is_attested_before_the_device_is_closed(loop, api):
     armed(loop)
     loop.orders.current = STAND_DOWN

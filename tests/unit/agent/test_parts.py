@@ -127,6 +127,12 @@ class TestOrders:
         assert parse({"status": {**NODE["status"], "arming": released}}).released
         assert not parse(NODE).released
 
+    def test_which_boot_is_to_end(self):
+        request = {"id": "r1", "nonce": "n1.1", "guest": "ct:default/web", "at": "2026-01-01T00:00:00Z"}
+        assert parse({"status": {**NODE["status"], "resetRequest": request}}).reset == "n1.1"
+        assert parse({"status": {**NODE["status"], "resetRequest": request | {"failed": True}}}).reset is None
+        assert parse(NODE).reset is None
+
     def test_a_new_member_is_asked_nothing(self):
         assert parse({"spec": {}}).member
         assert not parse({}).armed

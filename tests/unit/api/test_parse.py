@@ -21,6 +21,7 @@ def test_a_guest():
     view = parse.guest(haresource(maxRestart=3, startTimeout="90s", state="Stopped"))
     assert view.key.sid == "ct:shop/web"
     assert (view.spec.max_restart, view.spec.start_timeout_s, view.spec.wanted) == (3, 90, "Stopped")
+    assert (view.spec.stop_timeout_s, view.spec.stop_timeout_policy) == (60, "Wait")
     assert (view.resource_version, view.generation, view.deleting, view.held) == ("7", 2, False, False)
 
 

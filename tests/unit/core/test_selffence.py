@@ -17,6 +17,7 @@ from quorate.core.selffence import (
     must_reset,
     next_sequence,
     renewed,
+    told_to_reset,
     wants_armed,
 )
 from quorate.core.timing import PROFILES, Profile
@@ -122,3 +123,17 @@ class TestDevice:
     def test_a_closed_one_attests_what_is_about_to_be_set(self):
         assert attested_watchdog_s(Device(), True, FAST) == 5
         assert attested_watchdog_s(Device(), False, FAST) == 0
+
+
+@pytest.mark.parametrize(
+    ("orders", "device", "told"),
+    [
+        (Orders(member=True, reset=Nonce("me")), Device(open=True), True),
+        (Orders(member=True, reset=Nonce("me")), Device(), False),
+        (Orders(member=True, reset=Nonce("the boot before")), Device(open=True), False),
+        (Orders(member=True), Device(open=True), False),
+        (Orders(reset=Nonce("me")), Device(open=True), False),
+    ],
+)
+def test_only_the_boot_that_is_named_resets_and_only_under_its_watchdog(orders, device, told):
+    assert told_to_reset(orders, HELD, device) is told
