@@ -14,7 +14,7 @@ from typing import Any
 
 from quorate.core.load import Size
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.types import GuestKey, NodeName, SchedulingMode, ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, GuestKey, NodeName, SchedulingMode, ShutdownPolicy, StopTimeoutPolicy, Wanted
 from quorate.core.world import Template
 from tests.peers.outcome import Difference, Outcome, listed
 from tests.toy import Toy
@@ -54,7 +54,7 @@ class Rules:
 
 
 class Play:
-    """One case on the toy cluster. `fenced`: every node that had an incident proven, `notes`: words for `-v`."""
+    """One case on the toy cluster. `fenced`: every node that was proven dead, or asked to reset itself."""
 
     def __init__(self, case: Case) -> None:
         self.case, self.input = case, case["input"]
@@ -89,6 +89,10 @@ class Play:
         self._size()
         if self.input.get("props", {}).get("shutdown-lock") == "true":
             self.toy.set_spec(shutdown_policy=ShutdownPolicy.FREEZE)
+        if self._hands_off():
+            toy.disarm(DisarmMode.IGNORE, for_s=3600)
+            toy.run_until(lambda: toy.cluster.status.disarm is not None, 30, "HA is disarmed")
+            toy.run(30)
         self._lose()
         self._judge()
         for guest, deed, node in (one for each in self.case["rounds"] for one in injected(each["inject"], "-F")):
@@ -99,6 +103,10 @@ class Play:
         for one in self.case["rounds"]:
             self._round(injected(one["inject"], "-i"))
 
+    def _hands_off(self) -> bool:
+        """Maintenance mode of the whole cluster is what disarming is here."""
+        return bool(self.input.get("props", {}).get("maintenance-mode") == "true")
+
     def _size(self) -> None:
         """With any placement strategy but the default one sizes count: cores, and memory in GiB."""
         if self.input.get("props", {}).get("placement-strategy", "default") == "default":
@@ -108,24 +116,34 @@ class Play:
             self.toy.touch_kube(name, size=size(node.get("cap")))
 
     def _place(self) -> None:
-        """Every guest that runs at first runs where the case says."""
+        """Every guest that runs at first runs where the case says, and has failed before where it says so."""
         at_first = {name: places for name in self.keys if (places := on(self.input["guests"][name]))}
-        self.toy.set_rules(
-            *(
-                Rule(
-                    f"first-{name}",
-                    Guests((self.keys[name],)),
-                    nodes=NodeAffinity((NodePriority(NodeName(places[0])),), True),
-                )
-                for name, places in at_first.items()
-            )
-        )
+        firsts = []
+        for name, places in at_first.items():
+            nodes = [NodePriority(NodeName(places[0]))]
+            for node in self._failed_before(name):
+                nodes.append(NodePriority(node, 1))
+                self.toy.fails_on[self.keys[name], node] += 1
+            firsts.append(Rule(f"first-{name}", Guests((self.keys[name],)), nodes=NodeAffinity(tuple(nodes), True)))
+        self.toy.set_rules(*firsts)
         for name in at_first:
-            self.toy.add_guest(name, template=self._template(name))
+            self.toy.add_guest(name, template=self._template(name), max_restart=0, max_relocate=FOREVER)
         for name, places in at_first.items():
             key = self.keys[name]
             self.toy.run_until(lambda k=key, p=places: self._runs(k, p[0]), 60, f"{name} runs")  # type: ignore[misc]
         self.toy.run(90)
+
+    def _failed_before(self, guest: str) -> list[NodeName]:
+        """Where it failed once and, without a failure-timeout, that still counts."""
+        meta = {**self.input.get("defaults", {}), **self.input["guests"][guest].get("meta", {})}
+        if "failure-timeout" in meta:
+            return []
+        counter = f"fail-count-{guest}#"
+        return [
+            self.names[name]
+            for name, node in self.input["nodes"].items()
+            if any(key.startswith(counter) for key in node.get("transient", {}))
+        ]
 
     def _runs(self, key: GuestKey, node: str) -> bool:
         return self.toy.running(key) == [node] and self.toy.guests[key].status.ready
@@ -148,11 +166,14 @@ class Play:
         threshold = int(meta.get("migration-threshold", FOREVER))
         gives_up = any(raw.get(deed, {}).get("on-fail") in {"block", "stop"} for deed in ("monitor", "stop"))
         scores = self._said_of(name).scores
+        unfenced = self.input.get("props", {}).get("stonith-enabled") == "false"
         return {
             "template": self._template(name),
             "wanted": self._wanted(name, raw, meta),
             "max_restart": 0 if gives_up else threshold - 1,
             "max_relocate": 0 if gives_up else FOREVER,
+            "stop_timeout_policy": StopTimeoutPolicy.WAIT if gives_up or unfenced else StopTimeoutPolicy.FENCE,
+            "stop_timeout_s": 20.0,
             "priority": max(-1000, min(1000, int(meta.get("priority", 0)))),
             "failback": max(scores.values(), default=INFINITY) > score(meta.get("resource-stickiness", 0)),
             "start_after": tuple(
@@ -176,7 +197,7 @@ class Play:
     def _wanted(self, name: str, raw: Case, meta: Case) -> Wanted:
         props = self.input.get("props", {})
         alone = [self.input["nodes"][place].get("maintenance") for place in on(raw) if place in self.names]
-        if props.get("maintenance-mode") == "true" or meta.get("is-managed") == "false" or any(alone):
+        if meta.get("is-managed") == "false" or any(alone):
             return Wanted.IGNORED
         if props.get("stop-all-resources") == "true" or meta.get("target-role") == "Stopped":
             return Wanted.STOPPED
@@ -237,14 +258,17 @@ class Play:
     def _round(self, failed: list[tuple[str, str, str]]) -> None:
         toy = self.toy
         for guest, _, _ in failed:
-            if self.keys[guest] not in toy.unstoppable:
+            if self.keys[guest] in toy.unstoppable:
+                toy.delete_pod_by_hand(self.keys[guest])  # it is to be stopped and started, and does not stop
+            else:
                 toy.delete_process(self.keys[guest])
         for _ in range(round(REST_S * 2)):
             toy.step()
             self.fenced.update(
                 name
                 for name, view in toy.nodes.items()
-                if view.status.incident is not None and view.status.incident.evidence
+                if (view.status.incident is not None and view.status.incident.evidence)
+                or view.status.reset_request is not None
             )
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -358,15 +382,12 @@ def deviation(case: Case) -> str:
         "proof-always": props.get("stonith-enabled") == "false" and bool(lost),
         "quorum-always": not given.get("quorum", True),
         "a-guest-costs-no-node": any("fence" in str(raw.get("monitor")) for raw in guests.values())
-        or any(deed == "stop" for each in case["rounds"] for _, deed, _ in injected(each["inject"], "-F"))
         or "ticket" in kinds,
         "nothing-to-fence": bool(lost - used),
-        "failures-are-forgotten": any("transient" in raw for raw in nodes.values()),
         "drain-stops-nobody": any(raw.get("standby") for raw in nodes.values()),
         "spread-not-packed": props.get("placement-strategy") == "minimal",
         "spread-by-share": sizes_differ(nodes) and any(not on(raw) for raw in guests.values()),
         "no-move-without-room": any("need" in raw for raw in guests.values()) and "location" in kinds,
-        "armed-nodes-are-fenced": props.get("maintenance-mode") == "true" and bool(lost),
         "no-reshuffle": moved_about and any(score(meta.get("resource-stickiness", 0)) == 0 for meta in metas),
         "running-guests-stay": stopped_to_make_room,
     }

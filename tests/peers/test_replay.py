@@ -76,7 +76,7 @@ def test_pacemaker_decides_the_same_or_it_is_listed_why_not(capsys):
     assert replay.main(["pacemaker", str(file)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert ", differ 0, of " in last
-    assert int(last.split()[1].rstrip(",")) >= 52
+    assert int(last.split()[1].rstrip(",")) >= 55
 
 
 def lost_node(**input_):

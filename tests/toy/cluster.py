@@ -38,7 +38,7 @@ from quorate.core.world import (
     Template,
 )
 from tests.toy.manager import Manager
-from tests.toy.parts import FIRMWARE_S, STEP_S, Copy, Lease, Machine, Pod, Process
+from tests.toy.parts import FIRMWARE_S, GRACE_S, STEP_S, Copy, Lease, Machine, Pod, Process
 
 
 class Toy:
@@ -277,10 +277,14 @@ class Toy:
                 generation=status.arming.generation,
                 armed=status.arming.wanted,
                 released=status.arming.released,
+                reset=status.reset_request.nonce if status.reset_request is not None else None,
                 timing=self.timing,
                 asks=status.asks,
                 highest_term=max(machine.orders.highest_term, status.term),
             )
+        if selffence.told_to_reset(machine.orders, guard, machine.device):
+            self.reset(machine.name)
+            return
         lease = self.leases.get(machine.name)
         seen = None
         if lease is not None:
@@ -433,7 +437,12 @@ class Toy:
     def delete_pod_by_hand(self, key: GuestKey) -> None:
         """`kubectl delete pod`: graceful; our finalizer keeps the object."""
         if key in self.pods:
-            self._report(self.pods[key], deleting=True, ready=self.pods[key].view.ready)
+            self.end(self.pods[key])
+
+    def end(self, pod: Pod) -> None:
+        """The API server's part of a graceful deletion."""
+        stops_by = Instant(round((self.now_s + GRACE_S) * 1000))
+        self._report(pod, deleting=True, stops_by=stops_by, ready=pod.view.ready)
 
 
 def wanted(toy: Toy) -> list[GuestKey]:

@@ -214,7 +214,7 @@ class Manager:
                 return self._create(action)
             case StopPod(key, uid, version):
                 pod = self._judged(key, uid, version)
-                toy._report(pod, deleting=True, ready=pod.view.ready)
+                toy.end(pod)
                 return True
             case RemovePod(key, uid, version):
                 self._judged(key, uid, version)

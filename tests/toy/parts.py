@@ -13,6 +13,7 @@ from quorate.core.world import Attestation, ClusterView, GuestView, KubeNode, No
 
 STEP_S = 0.5
 FIRMWARE_S = 2.0
+GRACE_S = 1.0
 
 
 class Conflict(Exception):
