@@ -11,7 +11,7 @@ from quorate.core.plan import plan
 from quorate.core.selectors import Taint
 from quorate.core.status import Evidence
 from quorate.core.stopped import from_pod, guessed
-from quorate.core.types import FENCE_TAINT, EvidenceKind, GuestState, NodeState, Stage, Wanted
+from quorate.core.types import FENCE_TAINT, EvidenceKind, GuestState, NodeState, Stage, Uid, Wanted
 from quorate.core.world import ContainerView
 from tests.scenarios.looks import state
 from tests.unit.core.worlds import NOW, WALL, beat, guest, incident, instance, node, pod, world
@@ -53,38 +53,30 @@ def test_a_lease_that_is_deleted_from_a_dead_node_under_the_managers_eyes_is_mis
 class TestDrained:
     """The agent looked, attested "none run here" and left; a Pod made at that moment may start all the same."""
 
-    def round(self, *, started_before):
-        left = node("n1", beat=beat("n1", 0.5, drained=True, armed=False))
-        late = guest(status={"instance": instance(started=started_before), "state": S.STARTING, "ready": False})
-        return world(nodes=(left, node("n2"), node("n3")), guests=(late,))
-
-    def after_the_lease_is_taken(self, *, started_before):
-        proof = Evidence(EvidenceKind.DRAINED, WALL, 50, "")
+    def after_the_lease_is_taken(self, *named):
+        proof = Evidence(EvidenceKind.DRAINED, WALL, 50, "", named)
         case = incident(stage=Stage.FENCED, evidence=(proof,))
         lost = node("n1", beat=beat("n1", holder="fenced/n1-x/n1.1"), status={"incident": case})
-        late = guest(status={"instance": instance(started=started_before), "state": S.FENCE, "ready": False})
-        return plan(world(nodes=(lost, node("n2"), node("n3")), guests=(late,)))
+        ran = guest(status={"instance": instance(), "state": S.FENCE, "ready": False})
+        made = plan(world(nodes=(lost, node("n2"), node("n3")), guests=(ran,)))
+        return [action.forced for action in made.actions if isinstance(action, RemovePod)]
 
-    def test_what_starts_after_the_agent_left_is_not_recorded_as_started(self):
-        made = plan(self.round(started_before=False))
-        written = next(write.status for write in made.statuses if write.ref.kind == "HAResource")
-        assert written.state is S.FENCE
-        assert not written.instance.started
+    def test_one_that_it_did_not_name_is_not_released_whatever_the_kubelet_says_now(self):
+        assert self.after_the_lease_is_taken() == []
+        assert self.after_the_lease_is_taken(Uid("pod-2")) == []
 
-    def test_nor_is_it_released(self):
-        made = self.after_the_lease_is_taken(started_before=False)
-        assert [action for action in made.actions if isinstance(action, RemovePod)] == []
-
-    def test_what_had_started_before_is(self):
-        made = self.after_the_lease_is_taken(started_before=True)
-        assert [action.forced for action in made.actions if isinstance(action, RemovePod)] == [True]
+    def test_one_that_it_named_is(self):
+        assert self.after_the_lease_is_taken(Uid("pod-1")) == [True]
 
     def test_a_pod_that_is_only_found_then_is_not_released_either(self):
-        left = node("n1", beat=beat("n1", 0.5, drained=True, armed=False))
+        left = node("n1", beat=beat("n1", 0.5, drained=True, armed=False, left=(Uid("pod-2"),)))
         found = guest(status={"instance": None, "state": S.QUEUED, "ready": False})
-        made = plan(world(nodes=(left, node("n2"), node("n3")), guests=(found,)))
+        seen = world(nodes=(left, node("n2"), node("n3")), guests=(found,))
+        made = plan(seen)
         written = next(write.status for write in made.statuses if write.ref.kind == "HAResource")
-        assert not written.instance.started
+        assert written.instance is not None
+        assert not written.instance.ended
+        assert check(seen, made) == ()
 
 
 def test_a_fenced_boot_that_holds_a_lease_again_loses_it_again():

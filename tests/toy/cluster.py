@@ -338,12 +338,21 @@ class Toy:
             protocol=PROTOCOL,
             generation=machine.orders.generation,
             drained=machine.leaving and not here,
+            left=tuple(sorted(self._ran(machine))) if machine.leaving and not here else (),
             idle=tuple(uid for uid in machine.orders.asks if uid not in here),
             gone=tuple(uid for uid in machine.orders.asks if uid not in here and uid not in listed),
             highest_term=machine.orders.highest_term,
             going=machine.going,
             rewound=guard.rewound,
         )
+
+    def _ran(self, machine: Machine) -> set[Uid]:
+        """Pods bound here whose main containers the kubelet has reported started."""
+        return {
+            pod.view.uid
+            for pod in self.pods.values()
+            if pod.view.node == machine.name and all(one.started for one in pod.view.containers if not one.init)
+        }
 
     def _device(self, machine: Machine, wanted: bool, said: Attestation) -> None:
         device = replace(machine.device, attested_disarmed=not said.armed)

@@ -29,7 +29,7 @@ from quorate.agent.watchdog import Watchdog, WatchdogError
 from quorate.core import selffence
 from quorate.core.selffence import Device, Guard, Step
 from quorate.core.timing import Timing
-from quorate.core.types import PROTOCOL, Nonce, Uid
+from quorate.core.types import MAX_LEFT, PROTOCOL, Nonce, Uid
 from quorate.core.world import Attestation
 
 log = logging.getLogger(__name__)
@@ -168,13 +168,14 @@ class Loop:
         if selffence.told_to_reset(orders, self.lease.guard, self.device):
             self.tally.ended(Outcome.RESET.value)
             self._reset("the manager asks for it: a guest does not stop here")
-        here, sure = yield from self._guests_here()
+        here, sure, over = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing
         drained = sure and not here and self.leave is not None and bool(self.going())
 
         def attest(lease_uid: Uid, sequence: int) -> Attestation:
-            return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained)
+            left = over if drained else frozenset[Uid]()
+            return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained, left=left)
 
         danger = self.device.open or bool(here)
         began_s = self.clock()
@@ -208,22 +209,24 @@ class Loop:
 
     # -- what is attested -------------------------------------------------------------------------------------------
 
-    def _guests_here(self) -> Steps[tuple[frozenset[Uid], bool]]:
-        """Guest Pods with a process on this node, asked of the processes themselves; and whether that is sure.
+    def _guests_here(self) -> Steps[tuple[frozenset[Uid], bool, frozenset[Uid]]]:
+        """Guest Pods with a process on this node, asked of the processes themselves; whether that is sure; which are over.
 
         Which Pods are guests was read a moment ago. On the way out that is not good enough: one that was bound to this node
-        since then would lose its watchdog, and nothing could prove its end.
+        since then would lose its watchdog, and nothing could prove its end. Over are those that the kubelet had reported
+        started *before* the processes were looked at: one that had not may start at any moment.
         """
         known = self.orders.guests | frozenset(self.orders.current.asks) | self._here
         here = self._here = self.runtime.running() & known
         if self.leave is None or here:
-            return here, True
+            return here, True, frozenset()
         try:
             listed = yield from list_guests(self.lease.node, self.timing.timeout_s)
         except (Unanswered, Refused) as error:
             log.warning("guests could not be listed, so it is not certain that none run here: %s", error)
-            return here, False
-        return self.runtime.running() & listed, True
+            return here, False, frozenset()
+        running = self.runtime.running()
+        return running & listed.bound, True, listed.ran - running
 
     def _wants_armed(self, here: frozenset[Uid], *, sure: bool) -> bool:
         if self.watchdog is None or self._out_of_time():
@@ -239,7 +242,9 @@ class Loop:
             return False
         return self.clock() - leave.told_s >= leave.grace_s - 2 * self.timing.timeout_s - self.timing.renew_s
 
-    def _attest(self, lease_uid: Uid, sequence: int, *, wanted: bool, ordered: Timing, drained: bool) -> Attestation:
+    def _attest(
+        self, lease_uid: Uid, sequence: int, *, wanted: bool, ordered: Timing, drained: bool, left: frozenset[Uid]
+    ) -> Attestation:
         orders = self.orders.current
         idle, gone = self._answers(frozenset(orders.asks))
         return Attestation(
@@ -257,6 +262,7 @@ class Loop:
             highest_sequence=sequence,
             shared_kernel=self.boot.shared_kernel,
             drained=drained,
+            left=tuple(sorted(left)[:MAX_LEFT]),
             idle=tuple(sorted(idle)),
             gone=tuple(sorted(gone)),
             rewound=self.lease.guard.rewound,

@@ -47,11 +47,32 @@ def parse(node: dict[str, Any]) -> Orders:
     )
 
 
-def list_guests(node: str, timeout_s: float) -> Steps[frozenset[Uid]]:
-    """The uids of the guest Pods that are bound to a node. Raises Unanswered, Refused."""
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """The guest Pods that are bound to a node. Of those in `ran` the kubelet has reported every container as started."""
+
+    bound: frozenset[Uid] = frozenset()
+    ran: frozenset[Uid] = frozenset()
+
+
+def list_guests(node: str, timeout_s: float) -> Steps[Guests]:
+    """Ask which Pods are guests here. Raises Unanswered, Refused."""
     query = {"labelSelector": GUEST_LABEL, "fieldSelector": f"spec.nodeName={node}"}
     listed = yield Request("GET", "/api/v1/pods", timeout_s, query=query)
-    return frozenset(Uid(pod["metadata"]["uid"]) for pod in listed.get("items", []))
+    pods = {Uid(pod["metadata"]["uid"]): pod for pod in listed.get("items", [])}
+    return Guests(frozenset(pods), frozenset(uid for uid, pod in pods.items() if _ran(pod)))
+
+
+def _ran(pod: dict[str, Any]) -> bool:
+    """Has each of its containers been reported started? Of a Pod that is never restarted nothing starts any more then."""
+    reported = {one.get("name"): one for one in (pod.get("status") or {}).get("containerStatuses") or []}
+    declared = (pod.get("spec") or {}).get("containers") or []
+    return bool(declared) and all(_started(reported.get(container["name"]) or {}) for container in declared)
+
+
+def _started(reported: dict[str, Any]) -> bool:
+    state = reported.get("state") or {}
+    return bool(state.get("running") or (state.get("terminated") or {}).get("startedAt"))
 
 
 @dataclass(slots=True)
@@ -109,7 +130,7 @@ class OrdersReader:
             if error.code != 404:
                 raise
             found = Orders()  # not a member, or no longer
-        guests = yield from list_guests(self.node, timeout_s)
+        guests = (yield from list_guests(self.node, timeout_s)).bound
         if not self.known or found != self.current or guests != self.guests:
             self.current, self.guests = found, guests
             self.known = True

@@ -51,13 +51,14 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
+_LISTS: Final = ("left", "idle", "gone")
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode(attestation: Attestation) -> str:
     """The annotation's value."""
     found: dict[str, Any] = {key: getattr(attestation, name) for key, name in _KEYS.items()}
-    for key in ("idle", "gone"):
+    for key in _LISTS:
         if uids := getattr(attestation, key):
             found[key] = list(uids)
     return _COMPACT.encode(found)
@@ -74,7 +75,8 @@ def decode(text: str | None) -> Attestation | None:
         values = {name: found[key] for key, name in _KEYS.items() if key in found}
         if not all(_fits(name, value) for name, value in values.items()):
             return None
-        return Attestation(**values, idle=_uids(found, "idle"), gone=_uids(found, "gone"))
+        values |= {key: _uids(found, key) for key in _LISTS}
+        return Attestation(**values)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
 

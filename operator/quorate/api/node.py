@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from quorate.api.common import Column, Conditions, Model, Name, Resource, Timestamp, rule, schema_extra
-from quorate.core.types import EvidenceKind, Going, NodeState, Stage
+from quorate.core.types import MAX_LEFT, EvidenceKind, Going, NodeState, Stage
 
 
 class MaintenanceSpec(Model):
@@ -43,6 +43,8 @@ class EvidenceModel(Model):
     """The sequence of the node's Lease that it was judged by."""
     detail: Annotated[str, Field(max_length=1024)]
     """In words."""
+    pods: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=MAX_LEFT)] = []
+    """Of Drained: the Pods (uids) that had been started and have no process left. It releases no other."""
 
 
 class IncidentModel(Model):

@@ -2,7 +2,7 @@
 
 | evidence | counts when |
 |---|---|
-| Drained | the agent attested "none run here" for this boot |
+| Drained | the agent attested "none run here" for this boot; only for the Pods that it names |
 | NewBoot | another boot of the same machine renews; see `_new_boot` |
 | LeaseExpired | T has passed since the last new sequence, attested armed, watchdog of an accepted kind |
 | HumanAck | a person confirmed this incident and this boot; on an armed node it does not shorten T |
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from quorate.core.liveness import Pulse, valid
 from quorate.core.status import Evidence, Incident, NodeStatus
-from quorate.core.types import EvidenceKind, Nonce
+from quorate.core.types import MAX_LEFT, EvidenceKind, Nonce
 from quorate.core.world import Attestation, Beat, ClusterSpec, NodeView, World
 
 
@@ -68,7 +68,8 @@ def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> tu
         detail, wake_at = _JUDGES[kind](case)
         if detail is not None:
             said = _attested_by(node.beat, incident.nonce)
-            found.append(Evidence(kind, world.wall, said.sequence if said is not None else 0, detail))
+            pods = said.left[:MAX_LEFT] if said is not None and kind is EvidenceKind.DRAINED else ()
+            found.append(Evidence(kind, world.wall, said.sequence if said is not None else 0, detail, pods))
         elif wake_at is not None:
             wakes.append(wake_at)
     return tuple(found), min(wakes, default=None)

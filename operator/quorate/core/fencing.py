@@ -46,13 +46,13 @@ class Outcome:
 def covers(incident: Incident | None, instance: Instance) -> Evidence | None:
     """The evidence that releases this instance, None while nothing does.
 
-    Only after the Lease was taken, only for instances of the incident's boot; and Drained only for an instance whose
-    kubelet had reported a started container: one that never started could still start in this boot.
+    Only after the Lease was taken, only for instances of the incident's boot; and Drained only for the Pods that the
+    agent named, whose containers had been started before it looked: any other could still start in this boot.
     """
     if incident is None or incident.stage is not Stage.FENCED or incident.nonce != instance.nonce:
         return None
     for found in incident.evidence:
-        if found.kind is not EvidenceKind.DRAINED or instance.started:
+        if found.kind is not EvidenceKind.DRAINED or instance.uid in found.pods:
             return found
     return None
 

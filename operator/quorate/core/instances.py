@@ -9,7 +9,7 @@ from quorate.core.liveness import valid
 from quorate.core.overdue import await_end
 from quorate.core.status import Incident, Instance, Termination
 from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
-from quorate.core.types import EvidenceKind, InstanceId, Nonce, Uid, node_ref
+from quorate.core.types import InstanceId, Nonce, Uid, node_ref
 from quorate.core.world import Attestation, PodView
 
 
@@ -56,7 +56,7 @@ def _follow_pod(draft: Draft) -> None:
     if instance.uid is not None and instance.uid != pod.uid:
         return
     began = instance.began or any(container.started for container in pod.containers)
-    started = instance.started or _main_started(draft, pod, instance)
+    started = instance.started or _main_started(pod)
     if (instance.uid, instance.began, instance.started) != (pod.uid, began, started):
         draft.set_instance(replace(instance, uid=pod.uid, began=began, started=started))
 
@@ -68,7 +68,7 @@ def _adopted(pod: PodView, instance: InstanceId, draft: Draft) -> Instance:
     keep = known is None and pod.owner == guest.uid and pod.template_hash in hashes and not pod.deleting
     word = "taken over" if keep else "to be stopped first"
     draft.note("InstanceFound", f"instance {instance} was found on {pod.node}: {word}")
-    found = Instance(
+    return Instance(
         id=instance,
         node=pod.node,
         nonce=pod.nonce or Nonce(""),
@@ -76,20 +76,12 @@ def _adopted(pod: PodView, instance: InstanceId, draft: Draft) -> Instance:
         drawn=draft.world.wall,
         uid=pod.uid,
         began=any(container.started for container in pod.containers),
+        started=_main_started(pod),
         stopping=not keep,
     )
-    return replace(found, started=_main_started(draft, pod, found))
 
 
-def _main_started(draft: Draft, pod: PodView, instance: Instance) -> bool:
-    """Was a main container reported started, and not only after its agent said that none runs there and left?
-
-    A Pod that was made just then may start after the agent looked: what `Drained` says is not said of it.
-    """
-    incident = draft.room.statuses[instance.node].incident if instance.node in draft.room.statuses else None
-    evidence = incident.evidence if incident is not None and incident.nonce == instance.nonce else ()
-    if _attested(draft, instance).drained or any(one.kind is EvidenceKind.DRAINED for one in evidence):
-        return False
+def _main_started(pod: PodView) -> bool:
     return any(container.started for container in pod.containers if not container.init)
 
 

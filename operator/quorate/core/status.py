@@ -39,12 +39,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A proof that one boot of a node runs no guests any more, and the sequence of its Lease that it was judged by."""
+    """A proof that one boot of a node runs no guests any more, and the sequence of its Lease that it was judged by.
+
+    `pods`: only Drained names any, and it speaks of no other.
+    """
 
     kind: EvidenceKind
     at: Instant
     sequence: int
     detail: str
+    pods: tuple[Uid, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ from quorate.core.types import (
 class Attestation:
     """What an agent says of its node with each renewal (annotation `quorate.dev/attestation` of the Lease).
 
-    Of the Pods it was asked about, `idle` have no process left, and `gone` are unknown to the kubelet as well.
+    `drained`: it goes with its host, and no guest runs; of those in `left` (at most MAX_LEFT) every container had been
+    started before, so that none can start any more. Of the Pods it was asked about, `idle` have no process left, and
+    `gone` are unknown to the kubelet as well.
     `rewound`: it once found its Lease older than this sequence, which had been confirmed to it (0: never in this boot).
     `going`: the host goes down, and what comes then (`Going`); "" while it does not.
     `latency_s`: 99 of 100 renewals of the last ten minutes took less; 0 until ten minutes are over.
@@ -60,6 +62,7 @@ class Attestation:
     highest_sequence: int = 0
     shared_kernel: bool = False
     drained: bool = False
+    left: tuple[Uid, ...] = ()
     idle: tuple[Uid, ...] = ()
     gone: tuple[Uid, ...] = ()
     rewound: int = 0

@@ -172,6 +172,7 @@ def _words(said: Attestation) -> tuple[object, ...]:
         said.timeout_s,
         said.generation,
         said.drained,
+        said.left,
         said.going,
         said.idle,
         said.gone,

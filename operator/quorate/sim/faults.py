@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from quorate.core.types import Going
 from quorate.sim.machine import Phase
-from quorate.sim.server import Link, change
+from quorate.sim.server import LEASES, Link, change
 from quorate.sim.words import word
 
 if TYPE_CHECKING:
@@ -57,6 +57,20 @@ def shut_down(simulation: "Simulation", node: str) -> None:
 def reboot(simulation: "Simulation", node: str) -> None:
     """The same, and it comes back when its firmware is done."""
     _go_down(simulation, node, Going.REBOOT)
+
+
+@word("shut down NODE under its kubelet within TIME", fault="shutdown")
+def shut_down_under(simulation: "Simulation", node: str, seconds: float) -> None:
+    """The init system ends what runs. The kubelet knows nothing of it and starts what comes until the power goes off."""
+    machine = simulation.machines[node]
+    if not machine.on or machine.agent is None:
+        machine.power_off()
+        return
+    machine.going = Going.POWER_OFF
+    for container in list(machine.containers.values()):
+        machine.stop_guest(container)
+    machine.agent.leave(30.0)
+    simulation.engine.after(seconds, _pull, simulation, node, machine.boots)
 
 
 def _go_down(simulation: "Simulation", node: str, going: Going) -> None:
@@ -318,6 +332,18 @@ def _in_time(simulation: "Simulation", manager: str, _lag_s: float) -> None:
             one.lag(0.0)
 
 
+def _leases_in_time(simulation: "Simulation", manager: str, _lag_s: float) -> None:
+    for one in simulation.managers.values():
+        if manager in {one.name, "leader"}:
+            one.lag(0.0, LEASES.table)
+
+
 @word("watch of MANAGER lags TIME", _in_time, "stale watch")
 def lags(simulation: "Simulation", manager: str, lag_s: float) -> None:
     manager_of(simulation, manager).lag(lag_s)
+
+
+@word("watch of leases of MANAGER lags TIME", _leases_in_time, "stale watch")
+def leases_lag(simulation: "Simulation", manager: str, lag_s: float) -> None:
+    """It hears of everything else in time."""
+    manager_of(simulation, manager).lag(lag_s, LEASES.table)

@@ -141,6 +141,7 @@ class Manager:
         self.replica: _Replica | None = None
         self.calls: SimCalls | None = None
         self.lag_s = 0.0
+        self.lags: dict[str, float] = {}
         self.born: Callable[[Manager], None] = lambda _: None
         """Told of each start: who counts calls does it from there."""
         self.called: Callable[[str, str, str, Any], None] = lambda *_: None
@@ -166,7 +167,7 @@ class Manager:
         replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
         replica.judged = self._judge
         self._watch = watch = Watch(self.link, loop, _RESOURCES, self._wants, self._heard, self._listed)
-        watch.lag_s = self.lag_s
+        watch.lag_s, watch.lags = self.lag_s, self.lags
         self.born(self)
 
         async def watching() -> None:
@@ -187,8 +188,11 @@ class Manager:
             self._watch.end()
             self.loop = self.replica = self.calls = self._watch = None
 
-    def lag(self, lag_s: float) -> None:
-        """Its watch tells everything so much late."""
+    def lag(self, lag_s: float, table: str = "") -> None:
+        """Its watch tells everything so much late, or only what is in one table."""
+        if table:
+            self.lags[table] = lag_s
+            return
         self.lag_s = lag_s
         if self._watch is not None:
             self._watch.lag_s = lag_s

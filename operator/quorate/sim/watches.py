@@ -15,7 +15,8 @@ class Watch:
     """One client's watch of some kinds (`tables`).
 
     `wants` chooses among changes, `heard` is told of them, `listed` of a list that was taken instead, because changes
-    were missed for good. `lag_s` is added to every delivery.
+    were missed for good. `lag_s` is added to every delivery, `lags` to those of one kind, as on a connection of its
+    own.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Watch:
         self.link, self.owner = link, owner
         self.wants, self.heard, self.listed = wants, heard, listed
         self.lag_s = 0.0
+        self.lags: dict[str, float] = {}
         self._store = link.server.store
         self._cursor: int | None = None
         self._due: Timer | None = None
@@ -59,6 +61,12 @@ class Watch:
     def _hear(self, event: Event) -> None:
         if self._cursor is None or not self.wants(event):
             return
+        if self.lags and (lag_s := self.lags.get(event.resource.table)):
+            self.link.engine.after(lag_s, self._arrives, event, owner=self.owner)
+        else:
+            self._arrives(event)
+
+    def _arrives(self, event: Event) -> None:
         self._waiting.append(event)
         if self._due is None:
             self._schedule(self.lag_s + 2 * self.link.delay_s())
@@ -73,7 +81,7 @@ class Watch:
             return
         events, self._waiting = self._waiting, []
         for event in events:
-            self._cursor = event.version
+            self._cursor = max(self._cursor or 0, event.version)
             self.heard(event)
 
     def _reconnect(self) -> None:

@@ -32,6 +32,8 @@ class FakeApi:
         self.next_put: Callable[[dict[str, Any]], None] | None = None
         self.silent = False
         self.pods: list[str] = []
+        self.started: dict[str, list[dict[str, Any]]] = {}
+        """What the kubelet reports of their two containers, a and b."""
 
     def fresh(self, holder: str) -> dict[str, Any]:
         self.uid += 1
@@ -54,7 +56,7 @@ class FakeApi:
                 raise Refused(404, {})
             return self.namespace
         if path == "/api/v1/pods":
-            return {"items": [{"metadata": {"uid": uid}} for uid in self.pods]}
+            return {"items": [self._pod(uid) for uid in self.pods]}
         if method == "POST":
             self.version += 1
             self.lease = self.fresh("")
@@ -67,6 +69,16 @@ class FakeApi:
         if self.lease is None:
             raise Refused(404, {"message": "no lease"})
         return copy.deepcopy(self.lease)
+
+    def _pod(self, uid: str) -> dict[str, Any]:
+        reported = [
+            {"name": name, "state": state} for name, state in zip("ab", self.started.get(uid, []), strict=False)
+        ]
+        return {
+            "metadata": {"uid": uid},
+            "spec": {"containers": [{"name": "a"}, {"name": "b"}]},
+            "status": {"containerStatuses": reported} if reported else {},
+        }
 
     def put(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.lease is None:

@@ -19,6 +19,9 @@ FAST, RELAXED = PROFILES[Profile.FAST], PROFILES[Profile.RELAXED]
 ARM = Orders(member=True, generation=4, armed=True, timing=FAST)
 STAND_DOWN = Orders(member=True, generation=5, armed=False, timing=FAST)
 
+RUNS = {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
+ENDED = {"terminated": {"exitCode": 0, "startedAt": "2027-01-15T08:00:00Z"}}
+
 
 class Resetting(Exception):
     """The node is being reset."""
@@ -287,6 +290,50 @@ class TestLeaving:
         assert said(api).drained
         assert loop.watchdog.told == ["close"]
 
+    @pytest.mark.parametrize(
+        ("reported", "named"),
+        [
+            ([RUNS, RUNS], True),
+            ([RUNS, ENDED], True),
+            ([RUNS], False),
+            ([RUNS, {"waiting": {"reason": "PodInitializing"}}], False),
+            ([RUNS, {"terminated": {"exitCode": 137, "startedAt": None, "reason": "ContainerStatusUnknown"}}], False),
+            ([], False),
+        ],
+    )
+    def test_it_names_the_pods_of_which_nothing_can_start_any_more(self, loop, api, clock, reported, named):
+        """Each of their containers had been started before it looked, and none runs."""
+        armed(loop)
+        api.pods, api.started = ["pod-1"], {"pod-1": reported}
+        self.leaving(loop, clock, host_is_going=True)
+        assert loop.gone(loop.cycle())
+        assert said(api).drained
+        assert said(api).left == (("pod-1",) if named else ())
+
+    def test_it_names_none_that_was_started_after_it_asked(self, loop, api, clock):
+        armed(loop)
+        self.leaving(loop, clock, host_is_going=True)
+        looks = []
+
+        def look():
+            looks.append(1)
+            if len(looks) == 2:  # the last one: just after it a guest starts
+                api.pods, api.started = ["late"], {"late": [RUNS, RUNS]}
+            return frozenset()
+
+        loop.runtime.running = look
+        loop.cycle()
+        assert said(api).drained
+        assert said(api).left == ()
+
+    def test_it_names_so_many_at_most_as_a_status_may_hold(self, loop, api, clock):
+        armed(loop)
+        api.pods = [f"pod-{number}" for number in range(2000)]
+        api.started = {uid: [RUNS, ENDED] for uid in api.pods}
+        self.leaving(loop, clock, host_is_going=True)
+        loop.cycle()
+        assert len(said(api).left) == 1024
+
     @pytest.mark.parametrize("host_is_going", [True, False])
     def test_a_guest_that_the_orders_did_not_know_yet_keeps_its_watchdog(self, loop, api, clock, host_is_going):
         armed(loop)
@@ -301,6 +348,7 @@ class TestLeaving:
         self.leaving(loop, clock, host_is_going=False)
         assert loop.gone(loop.cycle())
         assert not said(api).drained
+        assert said(api).left == ()
 
     def test_taken_away_under_guests_it_disarms_before_it_is_killed(self, loop, api, clock):
         armed(loop)

@@ -12,8 +12,12 @@ from tests.unit.core.worlds import said
 
 
 def test_round_trip():
-    full = replace(said("n1"), drained=True, shared_kernel=True, idle=(Uid("a"),), gone=(Uid("b"), Uid("c")))
+    full = replace(said("n1"), drained=True, shared_kernel=True, left=(Uid("d"),), idle=(Uid("a"),), gone=(Uid("b"),))
     assert decode(encode(full)) == full
+
+
+def test_an_older_agent_that_leaves_names_no_pods():
+    assert decode(encode(replace(said("n1"), drained=True))).left == ()
 
 
 def test_fields_of_a_newer_agent_are_ignored():
@@ -28,6 +32,8 @@ def test_fields_of_a_newer_agent_are_ignored():
         ('"seq":50', '"seq":true'),
         ('"w":5', '"w":"5"'),
         ('"w":5', '"w":1e400'),
+        ('"seq":50', '"seq":50,"left":"pod-1"'),
+        ('"seq":50', '"seq":50,"left":[1]'),
     ],
 )
 def test_a_field_of_the_wrong_kind_makes_it_no_attestation(field, value):

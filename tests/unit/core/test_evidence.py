@@ -9,7 +9,7 @@ from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.status import Evidence, WatchdogStatus
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import EvidenceKind, Nonce, Stage, WatchdogKind
+from quorate.core.types import EvidenceKind, Nonce, Stage, Uid, WatchdogKind
 from quorate.core.world import Sighting
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
 
@@ -122,12 +122,28 @@ class TestDrained:
     def test_not_for_another_boot(self):
         assert gather(node("n1", beat=beat("n1", 1, drained=True, holder="n1.2", system_uuid="x")))[0] == []
 
-    def test_it_releases_only_what_had_been_reported_started(self):
-        """One that never started could still start in this boot."""
-        drained = Evidence(EvidenceKind.DRAINED, WALL, 50, "")
+    def test_it_releases_only_the_pods_that_the_agent_named(self):
+        """Another one could still start in this boot, or has started since the agent looked."""
+        drained = Evidence(EvidenceKind.DRAINED, WALL, 50, "", (Uid("pod-1"),))
         case = incident(stage=Stage.FENCED, evidence=(drained,))
         assert covers(case, instance()) == drained
-        assert covers(case, instance(started=False)) is None
+        assert covers(case, instance(uid=Uid("pod-2"))) is None
+        assert covers(case, instance(uid=None)) is None
+
+    def test_one_that_names_none_releases_nothing(self):
+        case = incident(stage=Stage.FENCED, evidence=(Evidence(EvidenceKind.DRAINED, WALL, 50, ""),))
+        assert covers(case, instance()) is None
+
+    def test_it_keeps_the_names_and_never_more_than_a_status_may_hold(self):
+        many = tuple(Uid(f"pod-{number}") for number in range(2000))
+        view = node("n1", beat=beat("n1", 1, drained=True, armed=False, left=many))
+        found, _ = evidence.gather(world(nodes=(view,)), view, read(view, FAST, NOW), incident())
+        assert [(one.kind, one.pods) for one in found] == [(EvidenceKind.DRAINED, many[:1024])]
+
+    def test_no_other_evidence_names_pods(self):
+        view = node("n1", beat=beat("n1", T + 1, left=(Uid("pod-1"),)))
+        found, _ = evidence.gather(world(nodes=(view,)), view, read(view, FAST, NOW), incident())
+        assert [(one.kind, one.pods) for one in found] == [(EvidenceKind.LEASE_EXPIRED, ())]
 
 
 class TestHumanAck:
@@ -176,9 +192,9 @@ class TestCovers:
             assert covers(incident(stage=stage, evidence=(self.proof,)), instance()) is None
         assert covers(incident(stage=Stage.FENCED, evidence=(self.proof,)), instance()) == self.proof
 
-    def test_what_never_started_is_released_by_all_but_drained(self):
+    def test_all_but_drained_release_what_never_started_as_well(self):
         fenced = incident(stage=Stage.FENCED, evidence=(self.proof,))
-        assert covers(fenced, instance(started=False)) == self.proof
+        assert covers(fenced, instance(started=False, uid=None)) == self.proof
 
     def test_only_instances_of_the_boot_that_was_lost(self):
         fenced = incident(stage=Stage.FENCED, evidence=(self.proof,))

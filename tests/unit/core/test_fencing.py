@@ -8,7 +8,7 @@ from quorate.core.liveness import read
 from quorate.core.selectors import Taint
 from quorate.core.status import Arming, Evidence
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Nonce, Stage
+from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Nonce, Stage, Uid
 from quorate.core.world import Sighting
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
 
@@ -213,7 +213,8 @@ class TestALeaseThatProvesNothing:
 class TestOnceFenced:
     """The Lease is taken: what was recorded stands, and only what is still missing is looked for."""
 
-    drained = Evidence(EvidenceKind.DRAINED, WALL, 50, "")
+    drained = Evidence(EvidenceKind.DRAINED, WALL, 50, "", (Uid("pod-1"),))
+    late = instance(uid=Uid("pod-2"))
 
     def fenced(self, *evidence, **changes):
         case = incident(stage=Stage.FENCED, evidence=evidence)
@@ -228,18 +229,18 @@ class TestOnceFenced:
         outcome = judge(self.fenced(PROOF), instance())
         assert outcome.status.incident == self.fenced(PROOF).status.incident
 
-    def test_a_stronger_proof_is_added_for_what_never_started(self):
+    def test_a_stronger_proof_is_added_for_whom_the_agent_did_not_name(self):
         assert self.kinds(judge(self.fenced(self.drained), instance())) == [EvidenceKind.DRAINED]
-        late = judge(self.fenced(self.drained), instance(started=False))
+        late = judge(self.fenced(self.drained), self.late)
         assert self.kinds(late) == [EvidenceKind.DRAINED, EvidenceKind.HUMAN_ACK]
         assert late.status.incident.stage is Stage.FENCED
 
     def test_not_without_quorum(self):
-        outcome = judge(self.fenced(self.drained), instance(started=False), quorate=False)
+        outcome = judge(self.fenced(self.drained), self.late, quorate=False)
         assert self.kinds(outcome) == [EvidenceKind.DRAINED]
 
     def test_while_there_is_none_it_waits(self):
-        outcome = judge(self.fenced(self.drained, confirm=""), instance(started=False))
+        outcome = judge(self.fenced(self.drained, confirm=""), self.late)
         assert self.kinds(outcome) == [EvidenceKind.DRAINED]
 
     def test_a_boot_that_holds_the_lease_again_is_left_alone_without_quorum(self):

@@ -106,7 +106,15 @@ class TestWaking:
         assert store.beats["n1"].seen_s == 101.0
 
     @pytest.mark.parametrize(
-        "news", [{"armed": False}, {"generation": 9}, {"drained": True}, {"idle": (Uid("x"),)}, {"gone": (Uid("x"),)}]
+        "news",
+        [
+            {"armed": False},
+            {"generation": 9},
+            {"drained": True},
+            {"left": (Uid("x"),)},
+            {"idle": (Uid("x"),)},
+            {"gone": (Uid("x"),)},
+        ],
     )
     def test_one_that_says_more_does(self, store, woken, news):
         store.put(LEASES, lease(1))
