@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol
 
@@ -25,7 +25,7 @@ from quorate.agent.pace import Pace
 from quorate.agent.runtime import Runtime
 from quorate.agent.steps import Steps, carry_out
 from quorate.agent.tally import Tally
-from quorate.agent.watchdog import Watchdog, WatchdogError
+from quorate.agent.watchdog import SilentWatchdogError, Watchdog, WatchdogError
 from quorate.core import selffence
 from quorate.core.selffence import Device, Guard, Step
 from quorate.core.timing import Timing
@@ -232,7 +232,7 @@ class Loop:
         if self.watchdog is None or self._out_of_time():
             return False
         if not sure or not self.orders.known:
-            return self.device.open  # nobody has said that it may disarm
+            return self.device.open or self.device.adrift  # nobody has said that it may disarm
         return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
 
     def _out_of_time(self) -> bool:
@@ -293,24 +293,30 @@ class Loop:
 
     def _tend(self, started_s: float, said: Attestation, ordered: Timing, *, wanted: bool) -> None:
         """After a confirmed renewal: pet, open, set or close. Then the clock once more."""
-        self.device = Device(self.device.open, self.device.timeout_s, attested_disarmed=not said.armed)
+        self.device = replace(self.device, attested_disarmed=not said.armed)
         if self.watchdog is not None:
             try:
                 self._step(self.watchdog, selffence.after_renewal(self.device, wanted, ordered), ordered)
             except WatchdogError as error:
                 log.error("%s", error)
-                self._lost_device(said)
+                self._lost_device(error)
         # One that was opened late is armed in no attestation yet, so it has bought no time that anybody counts on.
         if self.device.open and said.armed and selffence.must_reset(started_s, self.clock(), self.timing):
             self._reset("this process stalled between a renewal and its pet")
         self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
 
-    def _lost_device(self, said: Attestation) -> None:
-        """The device failed. The keeper lets go of it, or nobody could open it again; and the Lease must not say armed."""
-        self.device = Device()
+    def _lost_device(self, error: WatchdogError) -> None:
+        """The device failed. Keeper and loop let go of it, or nobody could open it again; and the Lease must not say armed.
+
+        It may count on, so it is opened again at once, be it to close it.
+        """
+        before = self.device
+        self.device = Device(adrift=before.open or before.adrift or isinstance(error, SilentWatchdogError))
         self.tally.closed()
         self.holder.drop()
-        if said.armed:
+        if self.watchdog is not None:
+            self.watchdog.let_go()
+        if self.device.adrift and not before.adrift:
             self.wake.set()
 
     def _step(self, watchdog: Watchdog, step: Step, ordered: Timing) -> None:
@@ -330,6 +336,8 @@ class Loop:
                 self._hand_over(watchdog)
                 log.info("watchdog set to %gs", self.device.timeout_s)
             case Step.CLOSE:
+                if self.device.adrift:
+                    self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s), attested_disarmed=True)
                 self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
                 watchdog.close()
                 self.device = Device()
@@ -356,7 +364,12 @@ class Loop:
 
     def _handed_over(self, renewal: Renewal) -> bool:
         """Between two pets, right after a renewal: is there another agent, and has it taken over?"""
-        if self.successor is None or not self.successor.wanted or renewal.outcome is Outcome.FAILED:
+        if (
+            self.successor is None
+            or not self.successor.wanted
+            or renewal.outcome is Outcome.FAILED
+            or self.device.adrift
+        ):
             return False
         kind = str(self.watchdog.kind) if self.watchdog is not None else ""
         estate = Estate(self.lease.known, self.lease.guard, self.timing, self.device, kind)
@@ -386,7 +399,7 @@ class Loop:
 
     def gone(self, renewal: Renewal) -> bool:
         """Told to leave: gone when the device is closed and that was attested."""
-        if self.leave is None or self.device.open:
+        if self.leave is None or self.device.open or self.device.adrift:
             return False
         if renewal.outcome in {Outcome.IDLE, Outcome.LOST}:
             return True

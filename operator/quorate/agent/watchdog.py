@@ -21,6 +21,10 @@ class WatchdogError(Exception):
     """The device is busy, absent, or did not do what was asked; the message says which and what to look at."""
 
 
+class SilentWatchdogError(WatchdogError):
+    """No answer came: it may have done what was asked."""
+
+
 class Watchdog(Protocol):
     """A device that resets the node unless it is petted. Opening and setting count as pets."""
 
@@ -123,7 +127,7 @@ class External:
                 answer = _answer_to(number, self._line())
         except OSError as error:
             self._drop()
-            raise WatchdogError(f"watchdog {self.path}: {request['op']}: {error}") from error
+            raise SilentWatchdogError(f"watchdog {self.path}: {request['op']}: {error}") from error
         if not answer.get("ok"):
             raise WatchdogError(f"watchdog {self.path}: {request['op']}: {answer.get('error', 'refused')}")
         return answer

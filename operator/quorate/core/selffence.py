@@ -134,11 +134,15 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The watchdog as the agent has it. `attested_disarmed`: the last confirmed renewal said "not armed"."""
+    """The watchdog as the agent has it. `attested_disarmed`: the last confirmed renewal said "not armed".
+
+    `adrift`: it failed and is out of our hands, and it may count on all the same.
+    """
 
     open: bool = False
     timeout_s: float = 0.0
     attested_disarmed: bool = False
+    adrift: bool = False
 
 
 def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
@@ -161,10 +165,13 @@ def after_renewal(device: Device, wanted: bool, timing: Timing) -> Step:
     """The step for the device after a fresh renewal. Opening, setting and closing are pets: a loop renews first.
 
     A longer time-out is attested before it is set and a shorter one set before it is attested (`attested_watchdog_s`);
-    disarming is attested before the device is closed.
+    disarming is attested before the device is closed. One that is adrift must be opened even to be closed, or it would
+    reset a node that it is no longer to guard.
     """
     if not device.open:
-        return Step.OPEN if wanted else Step.NOTHING
+        if wanted:
+            return Step.OPEN
+        return Step.CLOSE if device.adrift and device.attested_disarmed else Step.NOTHING
     if not wanted:
         return Step.CLOSE if device.attested_disarmed else Step.NOTHING
     if device.timeout_s != timing.watchdog_s:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quorate.agent.api import Refused, Unanswered
-from quorate.agent.watchdog import WatchdogError
+from quorate.agent.watchdog import SilentWatchdogError, WatchdogError
 from quorate.core.types import WatchdogKind
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/quorate-agents/leases"
@@ -107,15 +107,17 @@ class FakeApi:
 
 
 class FakeWatchdog:
-    """Records what it is told; `fails` makes every request an error."""
+    """Records what it is told; `fails` makes every request an error, `silent` one without an answer."""
 
     kind = WatchdogKind.EXTERNAL
 
     def __init__(self) -> None:
         self.told: list[str] = []
-        self.fails = False
+        self.fails = self.silent = False
 
     def _hear(self, word: str) -> None:
+        if self.silent:
+            raise SilentWatchdogError("no answer")
         if self.fails:
             raise WatchdogError("no device")
         self.told.append(word)
@@ -135,7 +137,7 @@ class FakeWatchdog:
         self._hear("close")
 
     def let_go(self) -> None:
-        self._hear("let go")
+        self.told.append("let go")
 
     def reset(self) -> None:
         self._hear("reset")

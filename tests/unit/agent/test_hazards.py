@@ -14,10 +14,10 @@ import pytest
 
 from quorate.agent.api import Access, Api, Refused, Unanswered
 from quorate.agent.lease import Outcome
-from quorate.agent.loop import remembered_timing
+from quorate.agent.loop import Leave, remembered_timing
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader
 from quorate.agent.runtime import CgroupRuntime
-from quorate.agent.watchdog import External, WatchdogError, named
+from quorate.agent.watchdog import External, SilentWatchdogError, WatchdogError, named
 from quorate.core.selffence import Device, Orders
 from quorate.core.types import Nonce, Uid
 from tests.unit.agent import test_loop
@@ -137,6 +137,91 @@ class TestADeviceThatFailed:
         loop.cycle()
         assert not loop.wake.is_set(), "the Lease says it now: no reason to hurry"
 
+    def test_one_that_does_not_close_is_opened_again_and_closed(self, loop, api):
+        """Disarm has promised to leave the guests here alone; it would count on and reset them."""
+        armed(loop)
+        loop.orders.current = STAND_DOWN
+        loop.watchdog.fails = True
+        loop.cycle()
+        assert not said(api).armed
+        loop.cycle()
+        loop.watchdog.fails = False
+        loop.watchdog.told.clear()
+        loop.cycle()
+        assert loop.watchdog.told == ["open 5", "close"]
+        assert not loop.holder.held
+        loop.watchdog.told.clear()
+        loop.cycle()
+        assert loop.watchdog.told == []
+
+    def test_it_is_tried_at_once_and_then_with_each_renewal(self, loop):
+        armed(loop)
+        loop.orders.current = STAND_DOWN
+        loop.watchdog.fails = True
+        woken = []
+        for _ in range(3):
+            loop.wake.clear()
+            loop.cycle()
+            woken.append(loop.wake.is_set())
+        assert woken == [True, False, False]
+
+    def test_so_is_one_that_failed_just_before_it_was_to_be_disarmed_and_not_before_that_is_attested(self, loop, api):
+        armed(loop)
+        loop.watchdog.fails = True
+        loop.cycle()
+        assert said(api).armed
+        loop.watchdog.fails = False
+        loop.orders.current = replace(STAND_DOWN, released=True)
+        attested = []
+        loop.watchdog.close = lambda: attested.append(said(api).armed)
+        loop.cycle()
+        assert attested == [False]
+
+    @pytest.mark.parametrize(("silent", "then"), [(True, ["let go", "open 5", "close"]), (False, ["let go"])])
+    def test_one_that_may_have_been_opened_counts_as_open(self, loop, silent, then):
+        loop.orders.current = ARM
+        loop.watchdog.silent, loop.watchdog.fails = silent, not silent
+        loop.cycle()
+        loop.watchdog.silent = loop.watchdog.fails = False
+        loop.orders.current = STAND_DOWN
+        loop.cycle()
+        assert loop.watchdog.told == then
+
+    def test_an_agent_leaves_only_when_it_is_closed(self, loop, clock):
+        armed(loop)
+        loop.leave = Leave(clock(), 30.0)
+        loop.watchdog.fails = True
+        assert not loop.gone(loop.cycle())
+        loop.watchdog.fails = False
+        assert loop.gone(loop.cycle())
+
+    def test_one_that_was_never_open_keeps_no_agent(self, loop, clock):
+        loop.orders.current = ARM
+        loop.watchdog.fails = True
+        loop.cycle()
+        loop.leave = Leave(clock(), 30.0)
+        assert loop.gone(loop.cycle())
+
+    def test_nothing_is_handed_over_before_it_is_in_our_hands_again(self, loop):
+        armed(loop)
+        given = []
+        loop.successor = type("Successor", (), {"wanted": True, "give": lambda *_: given.append(1) or True})()
+        loop.watchdog.fails = True
+        assert not loop._handed_over(loop.cycle())
+        loop.watchdog.fails = False
+        assert loop._handed_over(loop.cycle())
+        assert given == [1]
+
+    def test_while_nobody_has_said_that_it_may_disarm_it_is_armed_again(self, loop):
+        armed(loop)
+        loop.watchdog.fails = True
+        loop.cycle()
+        loop.watchdog.fails = False
+        loop.orders.known = False
+        loop.watchdog.told.clear()
+        loop.cycle()
+        assert loop.watchdog.told == ["open 5"]
+
 
 def test_the_keeper_lets_go_before_the_device_is_closed(loop):
     """A loop that died between the two would hand a closed device on as an armed one."""
@@ -219,10 +304,11 @@ def test_connecting_and_reading_together_take_no_longer_than_the_time_out(monkey
 
 
 class StandIn:
-    """A stand-in that grants everything, and remembers what it was asked, connection by connection."""
+    """One answer to everything (None: it hangs up); remembers what it was asked, connection by connection."""
 
     def __init__(self, path):
         self.asked = []
+        self.answer = {"ok": True, "timeout_s": 5.0}
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.bind(str(path))
         self.socket.listen()
@@ -241,7 +327,9 @@ class StandIn:
             for line in stream:
                 question = json.loads(line)
                 self.asked.append((number, question["op"]))
-                stream.write(json.dumps({"ok": True, "timeout_s": 5.0, "n": question["n"]}).encode() + b"\n")
+                if self.answer is None:
+                    return
+                stream.write(json.dumps({**self.answer, "n": question["n"]}).encode() + b"\n")
                 stream.flush()
 
 
@@ -276,6 +364,23 @@ class TestExternal:
         assert stand_in.asked == [(0, "open"), (0, "pet")]
         assert named(f"external:{tmp_path / 'socket'}", "n1").descriptor() is None
         again.close()
+
+    def test_no_answer_is_another_failure_than_a_refusal(self, stand_in, tmp_path):
+        device = External(tmp_path / "socket", "n1")
+        device.open(5)
+        stand_in.answer = {"ok": False, "error": "no"}
+        with pytest.raises(WatchdogError, match="no") as refused:
+            device.close()
+        assert not isinstance(refused.value, SilentWatchdogError)
+        device.let_go()
+        stand_in.answer = {"ok": True, "timeout_s": 5.0}
+        device.open(5)
+        device.close()
+        assert stand_in.asked == [(0, "open"), (0, "close"), (1, "open"), (1, "close")]
+        device.open(5)
+        stand_in.answer = None
+        with pytest.raises(SilentWatchdogError):
+            device.close()
 
     def test_without_an_open_device_there_is_nothing_to_pet(self, tmp_path):
         with pytest.raises(WatchdogError, match="not open"):

@@ -110,6 +110,14 @@ class TestDevice:
         assert after_renewal(opened, False, FAST) is Step.NOTHING
         assert after_renewal(Device(True, 5, attested_disarmed=True), False, FAST) is Step.CLOSE
 
+    def test_one_that_is_adrift_is_opened_again_or_closed_once_that_is_attested(self):
+        adrift = Device(adrift=True)
+        assert not attested_armed(adrift, True)
+        assert after_renewal(adrift, True, FAST) is Step.OPEN
+        assert after_renewal(adrift, False, FAST) is Step.NOTHING
+        assert after_renewal(Device(adrift=True, attested_disarmed=True), False, FAST) is Step.CLOSE
+        assert after_renewal(Device(attested_disarmed=True), False, FAST) is Step.NOTHING
+
     def test_a_longer_timeout_is_attested_before_it_is_set(self):
         short = Device(open=True, timeout_s=5)
         assert attested_watchdog_s(short, True, RELAXED) == 30
