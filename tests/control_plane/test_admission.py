@@ -3,7 +3,7 @@
 Agents and the manager come with tokens of their ServiceAccounts, kubelets and people by impersonation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ Json = Any
 AGENTS: Final = "quorate-agents"
 LEASES: Final = leases(AGENTS)
 CONFIRM: Final = "quorate.dev/fence-confirm"
+RELEASE: Final = "quorate.dev/fence-release"
 FINALIZER: Final = "quorate.dev/instance"
 INSTANCE: Final = {FINALIZER: "i1", "quorate.dev/node": "node1", "quorate.dev/boot-nonce": "boot"}
 PODS: Final = "pods pods/status pods/eviction"
@@ -53,7 +54,9 @@ def _until_in_force(api: Api) -> None:
     eventually(
         lambda: api.acting(token=token(api, AGENTS, "quorate-agent")).post(LEASES, lease("x"), **dry).code == 403
     )
+    release = node("probe", annotations={RELEASE: "no"})
     eventually(lambda: api.post(NODES, confirm, **dry).code == 403)
+    eventually(lambda: api.post(NODES, release, **dry).code == 403)
     eventually(lambda: api.acting(user="guest-writer").post(guests("probe"), guest("a"), **dry).code == 403)
     eventually(lambda: person.delete(path, **dry, gracePeriodSeconds="0").code == 403)
     eventually(lambda: evict(person, made, grace_s=0, dry_run=True).code == 403)
@@ -222,6 +225,28 @@ class TestFenceConfirm:
         other = api.acting(user="watcher")
         assert other.merge(member, {"metadata": {"labels": {"a": "b"}}}).ok()
         assert other.merge(member, {"metadata": {"annotations": {CONFIRM: None}}}).ok()
+
+
+class TestFenceRelease:
+    """The same for who lets a fenced node come back."""
+
+    @pytest.fixture
+    def release(self, api: Api, unique: str) -> Callable[[str, str], Answer]:
+        api.post(NODES, node(unique)).ok()
+        return lambda who, value: api.acting(user=who).merge(
+            f"{NODES}/{unique}", {"metadata": {"annotations": {RELEASE: value}}}
+        )
+
+    def test_in_ones_own_name_and_with_the_right_to_fence(self, release: Callable[[str, str], Answer]) -> None:
+        assert release("fencer", "n1-x/boot/fencer").ok()
+
+    def test_without_the_right_to_fence(self, release: Callable[[str, str], Answer]) -> None:
+        words = release("watcher", "n1-x/boot/watcher").refused(403, "Forbidden")
+        assert "to let it come back, watcher needs the verb fence on nodes.quorate.dev" in words
+
+    def test_in_another_name(self, release: Callable[[str, str], Answer]) -> None:
+        words = release("fencer", "n1-x/boot/somebody").refused(403, "Forbidden")
+        assert "the name of who sets it: run quorate fence release" in words
 
 
 class TestGuests:

@@ -59,7 +59,8 @@ class IncidentModel(Model):
     reason: Annotated[str, Field(max_length=1024)]
     """Why."""
     stage: Stage
-    """Suspected; Proven: there is evidence; Fenced: its Lease was taken and its guests are released."""
+    """Suspected; Proven: there is evidence; Fenced: its Lease was taken and its guests are released; Released: a person
+    lets that boot come back without a reboot."""
     sequence: int
     """The last sequence heard from the lost boot."""
     term: int
@@ -68,6 +69,19 @@ class IncidentModel(Model):
     """The latest moment at which the guests are released, where an armed watchdog bounds it."""
     evidence: Annotated[list[EvidenceModel], Field(max_length=16)] = []
     """What was found so far."""
+
+
+class ReturnsModel(Model):
+    """How often a lost node has come back lately."""
+
+    number: int
+    """How many returns. Each quiet hour takes one off."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """The boot that came back last."""
+    at: Timestamp
+    """When it did."""
+    until: Timestamp
+    """No guest starts there before; from the second return within an hour on, and longer each time."""
 
 
 class WatchdogModel(Model):
@@ -160,6 +174,8 @@ class NodeStatusModel(Model):
     """The open incident."""
     reset_request: ResetRequestModel | None = None
     """Its agent is asked to reset it, because a guest does not stop there (stopTimeoutPolicy: Fence)."""
+    returns: ReturnsModel | None = None
+    """How often it was lost and came back lately, and until when it is held back because of that."""
     going: Going | None = None
     """Its host goes down cleanly: Reboot, PowerOff, or Shutdown when it cannot tell."""
     message: Annotated[str, Field(max_length=4096)] = ""

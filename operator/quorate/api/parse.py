@@ -34,6 +34,7 @@ from quorate.core.types import (
     IN_USE_FINALIZER,
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
+    RELEASE_ANNOTATION,
     GuestKey,
     NodeName,
     Uid,
@@ -138,6 +139,7 @@ def node(raw: Raw) -> NodeView:
         maintenance=spec.maintenance.reason if spec.maintenance is not None and spec.maintenance.enabled else None,
         zone=spec.zone,
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
+        release=_annotations(raw).get(RELEASE_ANNOTATION, ""),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),
     )

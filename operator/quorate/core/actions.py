@@ -66,6 +66,16 @@ class TakeLease(NodeAction):
 
 
 @dataclass(frozen=True, slots=True)
+class GiveLease(NodeAction):
+    """Let the fenced boot have its Lease again, by compare-and-swap: a person lets it come back without a reboot."""
+
+    incident: IncidentId
+    nonce: Nonce
+    uid: Uid
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetTaint(NodeAction):
     """Keep the scheduler away from a node in an incident (NoSchedule), or (incident None) let it come back."""
 
@@ -145,6 +155,7 @@ Action: TypeAlias = (
     | CreateLease
     | ProbeLease
     | TakeLease
+    | GiveLease
     | SetTaint
     | SetFinalizer
     | CheckTemplate

@@ -32,6 +32,7 @@ from quorate.core.timing import Resolved, resolve, seconds
 from quorate.core.types import (
     HEARD,
     MAX_NODES,
+    TAKEN,
     Answer,
     GuestKey,
     GuestState,
@@ -39,7 +40,6 @@ from quorate.core.types import (
     NodeName,
     NodeState,
     Ref,
-    Stage,
     clock,
 )
 from quorate.core.world import World
@@ -229,10 +229,10 @@ def _sentence(world: World, outlook: Outlook) -> str:
         return f"not quorate ({quorum.sentence}): nothing is fenced, recovered, started or moved"
     for name, status in outlook.nodes.items():
         incident = status.incident
-        if incident is None or (incident.stage is Stage.FENCED and not status.guests):
+        if incident is None or (incident.stage in TAKEN and not status.guests):
             continue
         until = f" no later than {clock(incident.release_by)} UTC" if incident.release_by else ", only by a person"
-        if incident.stage is Stage.FENCED:
+        if incident.stage in TAKEN:
             return f"{name} is fenced, {status.guests} {'guest recovers' if status.guests == 1 else 'guests recover'}"
         waiting = "guest waits" if status.guests == 1 else "guests wait"
         return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} {waiting} for it"

@@ -2,7 +2,7 @@
 
 suspect (S, confirmed by a live GET) -> incident in Node.status -> quorum -> NoSchedule taint -> evidence stored -> the
 Lease taken by compare-and-swap -> instances of that boot are released (`guests.py`) -> a new boot renews, no old
-instance is left -> taint off, incident closed.
+instance is left -> taint off, incident closed. One that flaps is held back before that (`flapping.py`).
 
 Fencing means taking the Lease away. A manager never guesses: without evidence the incident stays, and its message names
 what would end it. Until the Lease is taken, a new sequence of the same boot is a sign of life and ends the incident.
@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from quorate.core import evidence as proofs
-from quorate.core.actions import Action, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.actions import Action, GiveLease, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.flapping import came_back, held_until, lately
 from quorate.core.liveness import Pulse, valid
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
 from quorate.core.types import (
     FENCE_TAINT,
     HEARD,
+    TAKEN,
     Answer,
     EvidenceKind,
     Going,
@@ -26,6 +28,7 @@ from quorate.core.types import (
     NodeState,
     Nonce,
     Stage,
+    clock,
     node_ref,
 )
 from quorate.core.world import NodeView, World
@@ -224,16 +227,18 @@ class _Round:
         incident = self.status.incident
         if incident is None:
             return
-        if incident.stage is not Stage.FENCED and proofs.sign_of_life(self.node, incident):
+        if incident.stage not in TAKEN and proofs.sign_of_life(self.node, incident):
             self.status = replace(self.status, incident=None)
             self._note("NodeBack", f"it renews again in the same boot: incident {incident.id} is over")
             return
-        if incident.stage is not Stage.FENCED and self.quorate:
+        if incident.stage not in TAKEN and self.quorate:
             self._prove()
         if self.acts:
             self._take()
         self._take_again()
         self._gather_more()
+        self._let_back()
+        self._count_return()
         self._return()
 
     def _prove(self) -> None:
@@ -284,6 +289,51 @@ class _Round:
         if beat is not None and beat.nonce == incident.nonce:
             self.actions.append(TakeLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
 
+    def _let_back(self) -> None:
+        """A person lets the fenced boot have its Lease again: it never ended, and none of its guests is left."""
+        incident, beat = self.status.incident, self.node.beat
+        if incident is None or beat is None or not self.acts or beat.fenced is None or beat.fenced[1] != incident.nonce:
+            return
+        if incident.stage is Stage.FENCED and not self._old_instances():
+            user = proofs.confirmed_by(self.node.release, incident.id, incident.nonce)
+            if user is not None:
+                incident = replace(incident, stage=Stage.RELEASED)
+                self.status = replace(self.status, incident=incident)
+                self._note("NodeReleased", f"{user} lets it come back without a reboot: it gets its Lease back")
+        if incident.stage is Stage.RELEASED:
+            self.actions.append(GiveLease(self.node.name, incident.id, incident.nonce, beat.uid, beat.resource_version))
+
+    def _count_return(self) -> None:
+        """Another boot is back: is it held back, because the node flaps?"""
+        incident, beat = self.status.incident, self.node.beat
+        if incident is None or beat is None or beat.nonce is None or beat.nonce == incident.nonce:
+            return
+        if not self._ready_to_return():
+            return
+        before = self.status.returns
+        returns = came_back(before, incident, beat.nonce, self.world.wall)
+        self.status = replace(self.status, returns=returns)
+        until = self._held_until()
+        if until is None:
+            return
+        self.wakes.append(self.world.after(until))
+        if returns is not before:
+            self._note(
+                "NodeHeldBack",
+                f"it has come back {lately(returns, self.world.wall)} times lately: no guest starts there until "
+                f"{clock(until)} UTC",
+                warning=True,
+            )
+
+    def _held_until(self) -> Instant | None:
+        """Until when a boot that is back is held back; None: it is not, or a person lets it go."""
+        incident, beat = self.status.incident, self.node.beat
+        if incident is None or beat is None or beat.nonce is None:
+            return None
+        if proofs.confirmed_by(self.node.release, incident.id, beat.nonce) is not None:
+            return None
+        return held_until(self.status.returns, beat.nonce, self.world.wall)
+
     def _return(self) -> None:
         """Close the incident once nothing hangs on the lost boot and `_taint` has taken our taint off."""
         incident = self.status.incident
@@ -291,8 +341,10 @@ class _Round:
             return
         if self._returning():
             self.status = replace(self.status, incident=None)
-            self._note("NodeReturned", f"it renews in a new boot: incident {incident.id} is over")
-            self._adopt(self.node.beat.nonce if self.node.beat is not None else None)
+            boot = self.node.beat.nonce if self.node.beat is not None else None
+            which = "the same" if boot == incident.nonce else "a new"
+            self._note("NodeReturned", f"it renews in {which} boot: incident {incident.id} is over")
+            self._adopt(boot)
         elif self._leaving():
             self.status = replace(self.status, incident=None)
             self._note("NodeLeft", f"it is deleted, fenced and without guests: incident {incident.id} is over")
@@ -303,9 +355,15 @@ class _Round:
         return self.node.kube is not None and any(taint.key == FENCE_TAINT for taint in self.node.kube.taints)
 
     def _returning(self) -> bool:
-        """Another boot renews, and no instance of the lost one is left to be proven: all that remains is our taint."""
+        """All that remains is our taint."""
+        return self._ready_to_return() and self._held_until() is None
+
+    def _ready_to_return(self) -> bool:
+        """Another boot renews, or the one that was let back, and no instance of the lost one is left to be proven."""
         incident, beat = self.status.incident, self.node.beat
-        if incident is None or beat is None or beat.nonce is None or beat.nonce == incident.nonce:
+        if incident is None or beat is None or beat.nonce is None:
+            return False
+        if beat.nonce == incident.nonce and incident.stage is not Stage.RELEASED:
             return False
         return self.pulse.alive is Answer.YES and not self._old_instances()
 
@@ -313,7 +371,7 @@ class _Round:
         """A person deletes it, or its Cluster: dead for good. It was proven dead, and nothing is left to be released."""
         incident = self.status.incident
         gone = self.node.deleting or self.world.cluster.deleting
-        return gone and incident is not None and incident.stage is Stage.FENCED and not self._old_instances()
+        return gone and incident is not None and incident.stage in TAKEN and not self._old_instances()
 
     def _taint(self) -> None:
         if self.node.kube is None or not self.acts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from quorate.core import disarm, history
-from quorate.core.actions import Action, CreatePod, Plan, RemovePod, StatusWrite, StopPod, TakeLease
+from quorate.core.actions import Action, CreatePod, GiveLease, Plan, RemovePod, StatusWrite, StopPod, TakeLease
 from quorate.core.board import rulebook, zones
 from quorate.core.cluster import resolved_timing
 from quorate.core.counting import count_votes
@@ -21,6 +21,7 @@ from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
 from quorate.core.types import (
     HEARD,
+    TAKEN,
     Answer,
     DisarmMode,
     GuestKey,
@@ -82,6 +83,8 @@ class _Checker:
                 return self._no_majority(action) or self._remove(action)
             case TakeLease():
                 return self._no_majority(action) or self._take(action)
+            case GiveLease():
+                return self._no_majority(action) or self._give(action)
         return None
 
     def _reset(self, write: StatusWrite) -> tuple[int, str] | None:
@@ -270,6 +273,18 @@ class _Checker:
             return 3, f"{node.name} would be fenced without evidence"
         said = node.beat.attestation if node.beat is not None and node.beat.nonce == incident.nonce else None
         alive = said is not None and said.sequence > incident.sequence and not said.drained
-        if alive and node.status.incident is not None and node.status.incident.stage is not Stage.FENCED:
+        if alive and node.status.incident is not None and node.status.incident.stage not in TAKEN:
             return 9, f"{node.name} renewed after the incident opened"
+        return None
+
+    def _give(self, action: GiveLease) -> tuple[int, str] | None:
+        """3. A boot has its Lease again only by a person's word for it, and with none of its guests left."""
+        node = self.nodes.get(action.node)
+        incident = self._node_status(node).incident if node is not None else None
+        if incident is None or incident.id != action.incident or incident.stage is not Stage.RELEASED:
+            return 3, f"{action.node} would have its Lease again, and nobody has released it"
+        for guest in self.guests.values():
+            for status in (guest.status, self._guest_status(guest)):
+                if status.instance is not None and status.instance.nonce == action.nonce and not status.instance.ended:
+                    return 3, f"{action.node} would have its Lease again with {guest.key.sid} recorded on it"
         return None

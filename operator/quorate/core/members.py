@@ -9,10 +9,11 @@ from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
+from quorate.core.flapping import held_until, lately
 from quorate.core.overdue import reset_request
-from quorate.core.status import Arming, Condition, NodeStatus, Orders
+from quorate.core.status import Arming, Condition, Incident, NodeStatus, Orders
 from quorate.core.timing import Timing
-from quorate.core.types import MAX_NODES, PROTOCOL, EvidenceKind, NodeName, NodeState, Stage, clock
+from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
 from quorate.core.world import NodeView, World
 
 NAMED: Final = 3
@@ -135,10 +136,8 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
     incident = status.incident
     if incident is None:
         return _quiet_message(node, status, room)
-    if incident.stage is Stage.FENCED:
-        if status.guests:
-            return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
-        return "fenced: it comes back by itself when it has booted again"
+    if incident.stage in TAKEN:
+        return _fenced_message(node, status, incident, room)
     lost = f"lost ({incident.reason})"
     if room.brake.hold is Hold.ALL:
         return f"{lost}; nothing is done: {room.brake.sentence}"
@@ -155,6 +154,24 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
     return (
         f"{lost}; no accepted watchdog was armed, so only a new boot of it or a person can release its guests: "
         f"if it is certainly off, run quorate fence confirm {node.name}"
+    )
+
+
+def _fenced_message(node: NodeView, status: NodeStatus, incident: Incident, room: Room) -> str:
+    if status.guests:
+        return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
+    renews = node.beat.nonce if node.beat is not None else None
+    until = held_until(status.returns, renews, room.world.wall) if renews is not None else None
+    if until is not None and status.returns is not None:
+        return (
+            f"held back until {clock(until)} UTC: it was lost and came back {lately(status.returns, room.world.wall)} "
+            f"times lately; to let guests start there at once run quorate fence release {node.name}"
+        )
+    if incident.stage is Stage.RELEASED:
+        return "released without a reboot: it is back when its agent renews"
+    return (
+        "fenced: it comes back by itself when it has booted again; if it cannot reboot and none of its guests is left on "
+        f"it, run quorate fence release {node.name}"
     )
 
 

@@ -123,6 +123,19 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
+class Returns:
+    """How often a lost node has come back lately (`core/flapping.py`).
+
+    `nonce`: the boot that came back last, `at`: when. It is held back `until` then.
+    """
+
+    number: int
+    nonce: Nonce
+    at: Instant
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     state: NodeState = NodeState.UNKNOWN
     since: Instant | None = None
@@ -138,6 +151,7 @@ class NodeStatus:
     guests: int = 0
     incident: Incident | None = None
     reset_request: ResetRequest | None = None
+    returns: Returns | None = None
     going: Going | None = None
     message: str = ""
     term: int = 0

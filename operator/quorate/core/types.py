@@ -41,6 +41,8 @@ TEMPLATE_ANNOTATION: Final = "quorate.dev/template-hash"
 ATTESTATION_ANNOTATION: Final = "quorate.dev/attestation"
 COMMAND_ANNOTATION: Final = "quorate.dev/command"
 CONFIRM_ANNOTATION: Final = "quorate.dev/fence-confirm"
+RELEASE_ANNOTATION: Final = "quorate.dev/fence-release"
+"""On a Node: the incident, the boot and the user who lets it come back."""
 ACCEPT_ANNOTATION: Final = "quorate.dev/accept-history"
 """On a Cluster: the name of the rewind that a person accepts."""
 INSTANCE_FINALIZER: Final = "quorate.dev/instance"
@@ -178,11 +180,16 @@ class EvidenceKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """How far an incident has come."""
+    """How far an incident has come. Released: the boot never ended, and a person lets it come back."""
 
     SUSPECTED = "Suspected"
     PROVEN = "Proven"
     FENCED = "Fenced"
+    RELEASED = "Released"
+
+
+TAKEN: Final = frozenset({Stage.FENCED, Stage.RELEASED})
+"""The Lease was taken from the lost boot: no sign of life of it ends the incident any more."""
 
 
 class WatchdogKind(StrEnum):

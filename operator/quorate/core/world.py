@@ -158,6 +158,7 @@ class NodeView:
     generation: int = 0
     resource_version: str = ""
     confirm: str = ""
+    release: str = ""
     maintenance: str | None = None
     deleting: bool = False
     held: bool = False

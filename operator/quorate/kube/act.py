@@ -18,6 +18,7 @@ from quorate.core.actions import (
     CreateLease,
     CreatePod,
     Enroll,
+    GiveLease,
     Note,
     Plan,
     ProbeLease,
@@ -249,6 +250,8 @@ class Actor:
                 await deeds.probe_lease(action)
             case TakeLease():
                 await deeds.take_lease(action)
+            case GiveLease():
+                await deeds.give_lease(action)
             case SetTaint():
                 await deeds.set_taint(action)
             case SetFinalizer():

@@ -11,6 +11,7 @@ from quorate.core.actions import (
     CreateLease,
     CreatePod,
     Enroll,
+    GiveLease,
     Note,
     ProbeLease,
     RemovePod,
@@ -112,13 +113,7 @@ class Deeds:
             await self._make_fenced(action.node, holder)
             return
         known = self.store.raw[LEASES].get((AGENT_NAMESPACE, action.node), {})
-        body = _lease(action.node, holder)
-        body["metadata"] |= {
-            "uid": action.uid,
-            "resourceVersion": action.resource_version,
-            "annotations": {ATTESTATION_ANNOTATION: _said(known)},
-            "ownerReferences": known.get("metadata", {}).get("ownerReferences", []),
-        }
+        body = _handed(known, action, holder)
         try:
             self.store.put(LEASES, await self.api.replace(path, body))
         except Conflict:
@@ -151,6 +146,16 @@ class Deeds:
             self.store.put(LEASES, await self.api.create(LEASES.path(namespace=AGENT_NAMESPACE), body))
         except Conflict:
             await self.probe_lease(ProbeLease(node))
+            raise
+
+    async def give_lease(self, action: GiveLease) -> None:
+        """Empty its holder, so that the boot that was fenced may take it again: in the version that was judged."""
+        known = self.store.raw[LEASES].get((AGENT_NAMESPACE, action.node), {})
+        body = _handed(known, action, "")
+        try:
+            self.store.put(LEASES, await self.api.replace(LEASES.path(action.node, AGENT_NAMESPACE), body))
+        except Conflict:
+            await self.probe_lease(ProbeLease(action.node))
             raise
 
     async def set_taint(self, action: SetTaint) -> None:
@@ -346,6 +351,18 @@ def _same_beat(judged: Json, now: Json) -> bool:
     """Has nothing happened to the Lease but that somebody labelled it?"""
     same = judged.get("metadata", {}).get("uid") == now.get("metadata", {}).get("uid")
     return same and bool(_said(judged)) and _said(judged) == _said(now) and judged.get("spec") == now.get("spec")
+
+
+def _handed(known: Json, action: TakeLease | GiveLease, holder: str) -> Json:
+    """The Lease with another holder, in the version that was judged. What was attested last stays in it."""
+    body = _lease(action.node, holder)
+    body["metadata"] |= {
+        "uid": action.uid,
+        "resourceVersion": action.resource_version,
+        "annotations": {ATTESTATION_ANNOTATION: _said(known)},
+        "ownerReferences": known.get("metadata", {}).get("ownerReferences", []),
+    }
+    return body
 
 
 def _lease(node: NodeName, holder: str) -> Json:

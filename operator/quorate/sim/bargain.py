@@ -3,7 +3,7 @@
 * A watchdog is petted only while the renewal that allows it is younger than d; one that came late is followed by a reset.
 * Armed is attested only while the watchdog is open, with no shorter a time-out than it has; it is closed only after that it
   will be has been attested.
-* A boot that has lost its Lease never holds it again.
+* A boot that has lost its Lease never holds it again, unless a person let it.
 * A Lease is taken because it expired only when its boot is over.
 * Every leader has a larger term than the ones before it.
 * A Pod is made only for an instance that was recorded before; nothing is deleted or taken but what was judged.
@@ -19,6 +19,7 @@ from quorate.core.types import (
     GUEST_LABEL,
     INSTANCE_ANNOTATION,
     NONCE_ANNOTATION,
+    RELEASE_ANNOTATION,
     EvidenceKind,
 )
 from quorate.core.world import Attestation
@@ -62,7 +63,10 @@ class Bargain:
     def _lease(self, old: Json | None, new: Json) -> None:
         name, holder = new["metadata"]["name"], _holder(new)
         machine = self.simulation.machines.get(name)
-        if machine is None or not holder:
+        if machine is None:
+            return
+        if not holder:
+            self._let_back(old, new)
             return
         if holder == machine.nonce and machine.on:
             self._attested(machine, new)
@@ -75,6 +79,17 @@ class Bargain:
             self._broken(f"{holder} holds the Lease of {name} again, which it had lost")
         if holder.startswith("fenced/") and machine.on and before == machine.nonce and self._expired(name):
             self._broken(f"the Lease of {name} was taken because it had expired, and {before} is not over")
+
+    def _let_back(self, old: Json | None, new: Json) -> None:
+        """The manager has emptied the holder of a fenced Lease, so that the fenced boot may take it again."""
+        name, before = new["metadata"]["name"], _holder(old).split("/")
+        if before[0] != "fenced":
+            return
+        node: Json = self.simulation.node(name) or {}
+        said = (node.get("metadata", {}).get("annotations") or {}).get(RELEASE_ANNOTATION, "")
+        if said.split("/")[1:2] != before[2:]:
+            self._broken(f"{before[2]} gets the Lease of {name} back, and nobody has released it")
+        self._lost.get(new["metadata"]["uid"], set()).discard(before[2])
 
     def _expired(self, node: str) -> bool:
         """Is that all that speaks against its boot?"""

@@ -48,6 +48,11 @@ def _armed(simulation: "Simulation", node: str) -> bool:
     return simulation.machines[node].dog.petted_s is not None
 
 
+def _held_back(simulation: "Simulation", node: str) -> bool:
+    status: Json = (simulation.node(node) or {}).get("status") or {}
+    return status.get("incident") is not None and str(status.get("message")).startswith("held back until")
+
+
 def _rewind(simulation: "Simulation") -> bool:
     rewind = ((simulation.cluster() or {}).get("status") or {}).get("rewind")
     return rewind is not None and rewind.get("accepted") is None
@@ -115,6 +120,8 @@ HOPES: Final = (
     Word("NODE is tainted", _tainted),
     Word("NODE is not tainted", _not(_tainted)),
     Word("NODE has the taint of others", _others_taint),
+    Word("NODE is held back", _held_back),
+    Word("NODE is not held back", _not(_held_back)),
     Word("NODE booted NUMBER times", _booted),
     Word("quorum", _quorum),
     Word("no quorum", _not(_quorum)),

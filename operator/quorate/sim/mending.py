@@ -1,7 +1,7 @@
 """The end of a bad time: every fault is over, and a person looks; then every wanted guest must run within a bound.
 
-The person does what the messages ask for, as far as it is true: confirms a lost boot that is really over, accepts a
-history, gives a guest in Error another chance, switches on what is off.
+The person does what the messages ask for, as far as it is true: confirms a lost boot that is really over, lets a node that
+flapped come back, accepts a history, gives a guest in Error another chance, switches on what is off.
 """
 
 from typing import Any, Final
@@ -85,6 +85,8 @@ def look(simulation: Simulation, since_s: float) -> None:
         case = found.get("incident")
         if case is not None and since_s >= CONFIRM_AFTER_S and case["nonce"] != machine.nonce:
             people.confirm_as_it_is(simulation, machine.name)
+        if case is not None and str(found.get("message")).startswith("held back") and since_s >= CONFIRM_AFTER_S:
+            people.release(simulation, machine.name)
         people.out_of_maintenance(simulation, machine.name)
         if since_s >= CONFIRM_AFTER_S:
             _reboot_if_lost(machine)

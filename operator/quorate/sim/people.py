@@ -9,6 +9,7 @@ from quorate.core.types import (
     AGENT_NAMESPACE,
     COMMAND_ANNOTATION,
     CONFIRM_ANNOTATION,
+    RELEASE_ANNOTATION,
     SYSTEM_NAMESPACE,
     GuestState,
 )
@@ -226,6 +227,25 @@ def confirm_as_it_is(simulation: "Simulation", node: str) -> None:
 def confirm_another(simulation: "Simulation", node: str) -> None:
     """An acknowledgement that was meant for another incident."""
     _confirm(simulation, node, "n0-other")
+
+
+def _release(simulation: "Simulation", node: str, boot: str) -> None:
+    case = ((simulation.node(node) or {}).get("status") or {}).get("incident")
+    if case is not None:
+        value = f"{case['id']}/{boot}/anna"
+        annotate(simulation, OURS["nodes"], "", node, RELEASE_ANNOTATION, value)
+
+
+@word("release NODE")
+def release(simulation: "Simulation", node: str) -> None:
+    """The boot that runs there now may come back, be it held back or one that never ended."""
+    _release(simulation, node, simulation.machines[node].nonce)
+
+
+@word("release NODE in another boot")
+def release_another(simulation: "Simulation", node: str) -> None:
+    """A word that was meant for another boot of it."""
+    _release(simulation, node, f"{node}-boot0.0")
 
 
 def out_of_maintenance(simulation: "Simulation", node: str) -> None:

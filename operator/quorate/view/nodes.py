@@ -3,7 +3,7 @@
 from typing import Final
 
 from quorate.core.status import Incident, NodeStatus
-from quorate.core.types import HEARD, Instant, NodeName, NodeState, Stage, node_ref
+from quorate.core.types import HEARD, TAKEN, Instant, NodeName, NodeState, Stage, node_ref
 from quorate.view import words
 from quorate.view.report import Attention, Health, NodeReport
 from quorate.view.snapshot import Raw, name_of, read_status, renewed, spec_of
@@ -35,13 +35,13 @@ def node_report(
         taken=taken,
         watchdog=_watchdog(status),
         watchdog_text=status.watchdog_text,
-        release_by=incident.release_by if incident is not None and incident.stage is not Stage.FENCED else None,
+        release_by=incident.release_by if incident is not None and incident.stage not in TAKEN else None,
         guests=status.guests,
         incident=incident.id if incident is not None else "",
         why=why,
         health=health,
     )
-    if incident is None or incident.stage is Stage.FENCED:
+    if incident is None or incident.stage in TAKEN:
         return report, ()
     return report, (_lost(report, incident, quorate=quorate),)
 
@@ -66,10 +66,10 @@ def _judge(status: NodeStatus, problem: str, *, quorate: bool) -> tuple[Health, 
 
 def _incident(status: NodeStatus, incident: Incident, *, quorate: bool) -> tuple[Health, str]:
     kinds = ", ".join(one.kind for one in incident.evidence)
-    if incident.stage is Stage.FENCED:
+    if incident.stage in TAKEN:
         if status.guests:
             return Health.DEGRADED, f"fenced ({kinds}): its guests are released"
-        return Health.DEGRADED, f"fenced ({kinds}): it comes back when it has booted again"
+        return Health.DEGRADED, f"fenced ({kinds}): {status.message.removeprefix('fenced: ')}"
     if not quorate:
         return Health.CRITICAL, "nothing is done without quorum"
     if incident.stage is Stage.PROVEN:
@@ -96,7 +96,7 @@ def _lost(report: NodeReport, incident: Incident, *, quorate: bool) -> Attention
 
 def _watchdog(status: NodeStatus) -> str:
     """armed, standby, not accepted, none; "-" once the boot that it watched is over."""
-    if status.incident is not None and status.incident.stage is Stage.FENCED:
+    if status.incident is not None and status.incident.stage in TAKEN:
         return "-"
     if status.watchdog is None:
         return "none"

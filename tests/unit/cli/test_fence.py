@@ -1,8 +1,11 @@
 """`quorate fence confirm`: shown first, asked, and bound to one incident of one boot."""
 
+from dataclasses import replace
+
 import pytest
 
-from quorate.core.types import Stage
+from quorate.core.status import Returns
+from quorate.core.types import Instant, Stage
 from tests.unit.cli.conftest import fill
 from tests.unit.cli.stub import Answer, kubeconfig
 from tests.unit.view import pictures
@@ -97,3 +100,37 @@ def test_when_the_answer_is_yes(run, lost, terminal):
     terminal("y\n")
     assert run("fence", "confirm", "n1").code == 0
     assert len(lost.writes) == 1
+
+
+class TestRelease:
+    def fenced(self, stub, *, guests=0, returns=None):
+        status = replace(pictures.lost(release_by=None, stage=Stage.FENCED, guests=guests), returns=returns)
+        fill(stub, replace(pictures.node_lost(), nodes=(pictures.node("n1", status), pictures.node("n2"))))
+        stub.answer("POST", REVIEWS, Answer(201, {"status": {"userInfo": {"username": "ada"}}}))
+
+    def test_a_boot_that_never_ended_gets_its_lease_back_by_name(self, run, stub):
+        self.fenced(stub)
+        ended = run("fence", "release", "n1", "-y")
+        assert ended.code == 0
+        (write,) = stub.writes
+        assert write.body == {"metadata": {"annotations": {"quorate.dev/fence-release": "n1-abc/boot/ada"}}}
+        assert "Boot boot of it has never ended" in ended.err
+        assert "n1: ada lets it come back (incident n1-abc). Next: it gets its Lease back" in ended.out
+
+    def test_a_boot_that_is_held_back_is_let_go(self, run, stub):
+        self.fenced(stub, returns=Returns(2, "boot2", pictures.NOW, Instant(pictures.NOW + 60_000)))
+        ended = run("fence", "release", "n1", "-y")
+        (write,) = stub.writes
+        assert write.body == {"metadata": {"annotations": {"quorate.dev/fence-release": "n1-abc/boot2/ada"}}}
+        assert "Next: guests may start there" in ended.out
+
+    def test_there_must_be_something_to_release(self, run, stub):
+        fill(stub, pictures.whole())
+        assert "n1 is not fenced" in run("fence", "release", "n1", "-y").err
+        fill(stub, pictures.node_lost())
+        assert "but not fenced yet" in run("fence", "release", "n1", "-y").err
+        self.fenced(stub, guests=2)
+        ended = run("fence", "release", "n1", "-y")
+        assert ended.code == 1
+        assert "its 2 guests are still recorded there" in ended.err
+        assert stub.writes == []
