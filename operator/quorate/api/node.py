@@ -47,6 +47,15 @@ class EvidenceModel(Model):
     """Of Drained: the Pods (uids) that had been started and have no process left. It releases no other."""
 
 
+class AttemptModel(Model):
+    """A kind of proof that has not proven the loss."""
+
+    kind: EvidenceKind
+    """What kind of proof."""
+    why: Annotated[str, Field(max_length=1024)]
+    """What it waits for, or why it does not count."""
+
+
 class IncidentModel(Model):
     """One loss of one boot of the node."""
 
@@ -69,6 +78,8 @@ class IncidentModel(Model):
     """The latest moment at which the guests are released, where an armed watchdog bounds it."""
     evidence: Annotated[list[EvidenceModel], Field(max_length=16)] = []
     """What was found so far."""
+    tried: Annotated[list[AttemptModel], Field(max_length=16)] = []
+    """What else was tried, as of the last look before it was proven."""
 
 
 class ReturnsModel(Model):

@@ -7,14 +7,15 @@
 | LeaseExpired | T has passed since the last new sequence, attested armed, watchdog of an accepted kind |
 | HumanAck | a person confirmed this incident and this boot; on an armed node it does not shorten T |
 
-Another machine under the same name releases nothing. None of them: the node stays in Fence.
+Another machine under the same name releases nothing. None of them: the node stays in Fence, and `Incident.tried`
+says of each kind that has not proven it what it waits for, or why it does not count.
 """
 
 from dataclasses import dataclass
 
 from quorate.core.liveness import Pulse, valid
-from quorate.core.status import Evidence, Incident, NodeStatus
-from quorate.core.types import MAX_LEFT, EvidenceKind, Nonce
+from quorate.core.status import Attempt, Evidence, Incident, NodeStatus
+from quorate.core.types import MAX_LEFT, EvidenceKind, Nonce, clock
 from quorate.core.world import Attestation, Beat, ClusterSpec, NodeView, World
 
 
@@ -57,22 +58,40 @@ def expiry_proves(node: NodeView, nonce: Nonce, spec: ClusterSpec) -> bool:
     return node.beat is not None or said.generation == node.status.arming.generation
 
 
-def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> tuple[tuple[Evidence, ...], float | None]:
-    """New evidence against the incident's boot, and the manager's time at which waiting alone would bring some."""
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is new against a boot, the kinds that have not proven it, and when waiting alone would bring some.
+
+    `wake_at_s` is on the manager's clock.
+    """
+
+    found: tuple[Evidence, ...]
+    tried: tuple[Attempt, ...]
+    wake_at_s: float | None
+
+
+def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> Gathered:
+    """Every kind of evidence against the incident's boot, judged side by side: the first that holds releases."""
     case = Case(world, node, pulse, incident)
     known = {one.kind for one in incident.evidence}
-    accepted = [kind for kind in world.cluster.spec.accepted_evidence if kind not in known]
-    found = []
-    wakes = []
-    for kind in accepted:
-        detail, wake_at = _JUDGES[kind](case)
-        if detail is not None:
+    found, tried, wakes = [], [], []
+    for kind in EvidenceKind:
+        if kind in known:
+            continue
+        if kind not in world.cluster.spec.accepted_evidence:
+            tried.append(Attempt(kind, "the Cluster does not accept it (spec.fencing.acceptedEvidence)"))
+            continue
+        finding = _JUDGES[kind](case)
+        if finding.proof:
             said = _attested_by(node.beat, incident.nonce)
             pods = said.left[:MAX_LEFT] if said is not None and kind is EvidenceKind.DRAINED else ()
-            found.append(Evidence(kind, world.wall, said.sequence if said is not None else 0, detail, pods))
-        elif wake_at is not None:
-            wakes.append(wake_at)
-    return tuple(found), min(wakes, default=None)
+            sequence = said.sequence if said is not None else 0
+            found.append(Evidence(kind, world.wall, sequence, finding.proof, pods))
+            continue
+        tried.append(Attempt(kind, finding.why))
+        if finding.wake_at_s is not None:
+            wakes.append(finding.wake_at_s)
+    return Gathered(tuple(found), tuple(tried), min(wakes, default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +104,48 @@ class Case:
     incident: Incident
 
 
-_Finding = tuple[str | None, float | None]
-"""What proves it (None: nothing yet), else the manager's time at which waiting alone would."""
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`proof`: what proves it; else `why` not, and the manager's time at which waiting alone would.
+
+    `why` is written into the status: it must not change by itself.
+    """
+
+    proof: str = ""
+    why: str = ""
+    wake_at_s: float | None = None
 
 
-def _drained(case: Case) -> _Finding:
+def _drained(case: Case) -> Finding:
     said = _attested_by(case.node.beat, case.incident.nonce)
     if said is not None and said.drained:
-        return "the agent attested that no guest runs there", None
-    return None, None
+        return Finding("the agent attested that no guest runs there")
+    return Finding(why="its agent has not said that none of its guests runs")
 
 
-def _lease_expired(case: Case) -> _Finding:
+def _lease_expired(case: Case) -> Finding:
     """T since the last new sequence. A missing Lease counts from when it was missed; a new boot's is `_new_boot`'s."""
     if not expiry_proves(case.node, case.incident.nonce, case.world.cluster.spec):
-        return None, None
+        return Finding(why=_why_silence_proves_nothing(case))
     release_at = case.pulse.release_at_s
     if release_at is None or case.world.now_s < release_at:
-        return None, release_at
-    return f"armed and silent for {case.pulse.timing.release_after_s:g}s", None
+        by = case.incident.release_by
+        return Finding(why=f"not before {clock(by)} UTC" if by is not None else "not yet", wake_at_s=release_at)
+    return Finding(f"armed and silent for {case.pulse.timing.release_after_s:g}s")
 
 
-def _new_boot(case: Case) -> _Finding:
+def _why_silence_proves_nothing(case: Case) -> str:
+    said = _attested_by(case.node.beat if case.node.beat is not None else case.node.missed, case.incident.nonce)
+    if said is None:
+        return "its Lease does not hold the last word of the lost boot"
+    if not said.armed:
+        return "the lost boot had no watchdog armed"
+    if said.watchdog not in case.world.cluster.spec.accepted_watchdogs:
+        return f"its watchdog is of kind {said.watchdog}, which the Cluster does not accept"
+    return "its Lease is gone, and its last word was no answer to the order that stands"
+
+
+def _new_boot(case: Case) -> Finding:
     """Another boot of the same machine holds the Lease.
 
     At once when it began after the last sequence of the old one that this manager saw (its uptime is shorter than
@@ -114,31 +153,33 @@ def _new_boot(case: Case) -> _Finding:
     """
     beat = case.node.beat
     if beat is None or beat.nonce is None or beat.nonce == case.incident.nonce or not valid(beat):
-        return None, None
-    said = beat.attestation
-    if said is None or not case.node.status.system_uuid or said.system_uuid != case.node.status.system_uuid:
-        return None, None
+        return Finding(why="it has not booted again")
+    said, status = beat.attestation, case.node.status
+    if said is None or not status.system_uuid or said.system_uuid != status.system_uuid:
+        known = status.system_uuid
+        return Finding(why="another machine renews under its name" if known else "it has no system UUID to tell it by")
     new, old = beat.sighting(beat.holder), beat.sighting(case.incident.nonce)
     if new is None:
-        return None, None
+        return Finding(why="its new boot has not been seen to renew")
     if old is not None and new.uptime_s < new.first_s - old.last_s:
-        return f"boot {beat.nonce} began after the last heartbeat of {case.incident.nonce}", None
-    known, status = case.node.status.watchdog, case.node.status
-    if known is None or not known.armed or known.kind not in case.world.cluster.spec.accepted_watchdogs:
-        return None, None
-    if known.generation != status.arming.generation:
-        return None, None  # it was asked for something else since, and may have obeyed while nobody looked
+        return Finding(f"boot {beat.nonce} began after the last heartbeat of {case.incident.nonce}")
+    dog, spec = status.watchdog, case.world.cluster.spec
+    if dog is None or not dog.armed or dog.kind not in spec.accepted_watchdogs:
+        return Finding(why="nobody saw the lost boot end, and it had no accepted watchdog armed")
+    if dog.generation != status.arming.generation:
+        # it was asked for something else since, and may have obeyed while nobody looked
+        return Finding(why="nobody saw the lost boot end, and it may have disarmed")
     release_at = new.first_s + case.pulse.timing.release_after_s
-    if case.world.now_s < release_at:
-        return None, release_at
     waited = case.pulse.timing.release_after_s
-    return f"boot {beat.nonce} has been there for {waited:g}s and the old one was armed", None
+    if case.world.now_s < release_at:
+        return Finding(why=f"it counts {waited:g}s after the new boot was seen first", wake_at_s=release_at)
+    return Finding(f"boot {beat.nonce} has been there for {waited:g}s and the old one was armed")
 
 
-def _human_ack(case: Case) -> _Finding:
+def _human_ack(case: Case) -> Finding:
     user = confirmed_by(case.node.confirm, case.incident.id, case.incident.nonce)
     if user is None:
-        return None, None
+        return Finding(why="nobody has confirmed that it is off")
     if was_armed(case.node, case.node.status, case.world.cluster.spec):
         release_at = case.pulse.release_at_s
         beat = case.node.beat
@@ -147,8 +188,10 @@ def _human_ack(case: Case) -> _Finding:
             new = beat.sighting(beat.holder)
             release_at = new.first_s + case.pulse.timing.release_after_s if new is not None else None
         if release_at is None or case.world.now_s < release_at:
-            return None, release_at
-    return f"{user} confirmed that the node is off", None
+            return Finding(
+                why=f"{user} confirmed it, which does not shorten the time of an armed node", wake_at_s=release_at
+            )
+    return Finding(f"{user} confirmed that the node is off")
 
 
 _JUDGES = {

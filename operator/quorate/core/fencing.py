@@ -219,6 +219,8 @@ class _Round:
         nonce, spec = self.status.nonce, self.world.cluster.spec
         if nonce is None or not proofs.expiry_proves(self.node, nonce, spec) or self.pulse.release_at_s is None:
             return None
+        if EvidenceKind.LEASE_EXPIRED not in spec.accepted_evidence:
+            return None
         return Instant(self.world.wall + max(0, round((self.pulse.release_at_s - self.world.now_s) * 1000)))
 
     # -- an incident ------------------------------------------------------------------------------------------------
@@ -245,16 +247,14 @@ class _Round:
         incident = self.status.incident
         if incident is None:
             return
-        found, wake_at = proofs.gather(self.world, self.node, self.pulse, incident)
-        if wake_at is not None:
-            self.wakes.append(wake_at + 0.001)
-        if not found:
-            return
-        self.status = replace(
-            self.status,
-            incident=replace(incident, stage=Stage.PROVEN, evidence=(*incident.evidence, *found)),
-        )
-        for one in found:
+        gathered = proofs.gather(self.world, self.node, self.pulse, incident)
+        if gathered.wake_at_s is not None:
+            self.wakes.append(gathered.wake_at_s + 0.001)
+        incident = replace(incident, tried=gathered.tried, evidence=(*incident.evidence, *gathered.found))
+        if gathered.found:
+            incident = replace(incident, stage=Stage.PROVEN)
+        self.status = replace(self.status, incident=incident)
+        for one in gathered.found:
             self._note("NodeProvenDead", f"{one.kind}: {one.detail}", warning=True)
 
     def _gather_more(self) -> None:
@@ -263,7 +263,7 @@ class _Round:
         if incident is None or incident.stage is not Stage.FENCED or not self.quorate:
             return
         if any(instance.nonce == incident.nonce and covers(incident, instance) is None for instance in self.instances):
-            found, _ = proofs.gather(self.world, self.node, self.pulse, incident)
+            found = proofs.gather(self.world, self.node, self.pulse, incident).found
             if found:
                 self.status = replace(self.status, incident=replace(incident, evidence=(*incident.evidence, *found)))
 

@@ -151,9 +151,10 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
             f"{lost}; it has no system UUID, so its new boot cannot be told from another machine of its name: if it is "
             f"the same machine, run quorate fence confirm {node.name}"
         )
+    tried = "; ".join(f"{one.kind}: {one.why}" for one in incident.tried if one.kind is not EvidenceKind.HUMAN_ACK)
     return (
-        f"{lost}; no accepted watchdog was armed, so only a new boot of it or a person can release its guests: "
-        f"if it is certainly off, run quorate fence confirm {node.name}"
+        f"{lost}; only a new boot of it or a person can release its guests: if it is certainly off, run "
+        f"quorate fence confirm {node.name} (tried so far: {tried})"
     )
 
 

@@ -52,10 +52,19 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A kind of evidence that has not proven a boot dead: what it waits for, or why it does not count."""
+
+    kind: EvidenceKind
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One loss of one boot of a node.
 
-    `sequence` is the last one heard from that boot: a larger one is a sign of life.
+    `sequence` is the last one heard from that boot: a larger one is a sign of life. `tried`: what has not proven its end,
+    as of the last look before it was proven.
     """
 
     id: IncidentId
@@ -67,6 +76,7 @@ class Incident:
     term: int
     release_by: Instant | None = None
     evidence: tuple[Evidence, ...] = ()
+    tried: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,17 @@ FAST = PROFILES[Profile.FAST]
 T = FAST.release_after_s
 
 
-def gather(view, case=None, *, accepted=None):
+def look(view, case=None, *, accepted=None):
     made = world(nodes=(view,))
     if accepted is not None:
         spec = replace(made.cluster.spec, **accepted)
         made = replace(made, cluster=replace(made.cluster, spec=spec))
-    found, wake_at = evidence.gather(made, view, read(view, FAST, NOW), case or incident())
-    return [one.kind for one in found], wake_at
+    return evidence.gather(made, view, read(view, FAST, NOW), case or incident())
+
+
+def gather(view, case=None, *, accepted=None):
+    gathered = look(view, case, accepted=accepted)
+    return [one.kind for one in gathered.found], gathered.wake_at_s
 
 
 class TestLeaseExpired:
@@ -137,12 +141,12 @@ class TestDrained:
     def test_it_keeps_the_names_and_never_more_than_a_status_may_hold(self):
         many = tuple(Uid(f"pod-{number}") for number in range(2000))
         view = node("n1", beat=beat("n1", 1, drained=True, armed=False, left=many))
-        found, _ = evidence.gather(world(nodes=(view,)), view, read(view, FAST, NOW), incident())
+        found = look(view).found
         assert [(one.kind, one.pods) for one in found] == [(EvidenceKind.DRAINED, many[:1024])]
 
     def test_no_other_evidence_names_pods(self):
         view = node("n1", beat=beat("n1", T + 1, left=(Uid("pod-1"),)))
-        found, _ = evidence.gather(world(nodes=(view,)), view, read(view, FAST, NOW), incident())
+        found = look(view).found
         assert [(one.kind, one.pods) for one in found] == [(EvidenceKind.LEASE_EXPIRED, ())]
 
 
@@ -182,6 +186,52 @@ class TestHumanAck:
         old = replace(found, sightings=(Sighting("n1.2", NOW - T - 1, NOW, 0, 1),))
         assert gather(node("n1", beat=young, confirm="n1-x/n1.1/anna"))[0] == []
         assert gather(node("n1", beat=old, confirm="n1-x/n1.1/anna"))[0] == [EvidenceKind.HUMAN_ACK]
+
+
+class TestWhatWasTried:
+    """Every kind that has not proven the loss says what it waits for, or why it does not count."""
+
+    def why(self, view, kind, case=None, **how):
+        return next(one.why for one in look(view, case, **how).tried if one.kind is kind)
+
+    def test_each_kind_is_found_or_tried(self):
+        gathered = look(node("n1", beat=beat("n1", T + 1)))
+        kinds = [one.kind for one in (*gathered.found, *gathered.tried)]
+        assert sorted(kinds) == sorted(EvidenceKind)
+
+    def test_the_first_that_holds_does_not_stop_the_others(self):
+        view = node("n1", beat=beat("n1", 1000, armed=False, drained=True), confirm="n1-x/n1.1/anna")
+        assert gather(view)[0] == [EvidenceKind.DRAINED, EvidenceKind.HUMAN_ACK]
+
+    def test_silence(self):
+        kind = EvidenceKind.LEASE_EXPIRED
+        assert self.why(node("n1", beat=beat("n1", 1, armed=False)), kind) == "the lost boot had no watchdog armed"
+        assert self.why(node("n1", beat=beat("n1", 1)), kind, incident(release_by=WALL)) == "not before 00:16:40 UTC"
+        other = {"accepted_watchdogs": (WatchdogKind.HARDWARE,)}
+        assert "of kind External" in self.why(node("n1", beat=beat("n1", 1)), kind, accepted=other)
+        refused = {"accepted_evidence": (EvidenceKind.HUMAN_ACK,)}
+        assert "spec.fencing.acceptedEvidence" in self.why(node("n1", beat=beat("n1", 1)), kind, accepted=refused)
+
+    def test_a_new_boot(self):
+        kind = EvidenceKind.NEW_BOOT
+        assert self.why(node("n1", beat=beat("n1", 1)), kind) == "it has not booted again"
+        clone = node("n1", beat=beat("n1", holder="x.1", system_uuid="other"))
+        assert self.why(clone, kind) == "another machine renews under its name"
+        nameless = node("n1", beat=beat("n1", holder="n1.2"), status={"system_uuid": ""})
+        assert self.why(nameless, kind) == "it has no system UUID to tell it by"
+
+    def test_a_person(self):
+        armed = node("n1", beat=beat("n1", 1), confirm="n1-x/n1.1/anna")
+        assert "does not shorten" in self.why(armed, EvidenceKind.HUMAN_ACK)
+        assert "nobody" in self.why(node("n1", beat=beat("n1", 1)), EvidenceKind.HUMAN_ACK)
+
+    def test_no_word_changes_while_nothing_happens(self):
+        """It is in the status: a second that passes must not be a write."""
+        case = incident(release_by=WALL)
+        for age_s in (1, 5, T - 0.1):
+            assert (
+                look(node("n1", beat=beat("n1", age_s)), case).tried == look(node("n1", beat=beat("n1", 0)), case).tried
+            )
 
 
 class TestCovers:
