@@ -125,6 +125,10 @@ class ArmingModel(Model):
     """It did not arm in time, and has not armed since: it is chosen only where no other node is left."""
     released: bool = False
     """HA is disarmed: the watchdog is to be let go even while guests run."""
+    tries: int = 0
+    """How often in a row it was asked and did not arm in time. The pause after each grows, from 30 s to an hour."""
+    tried: Timestamp | None = None
+    """When that was found last."""
 
 
 class ResetRequestModel(Model):

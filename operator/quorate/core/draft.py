@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
+from quorate.core import arming
 from quorate.core.actions import Action, Note
 from quorate.core.board import Board, Wish
 from quorate.core.disarm import FREE, Brake
@@ -14,10 +14,6 @@ from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
 from quorate.core.world import GuestView, NodeView, PodView, StorageView, World
-
-ARMING_MS: Final = 10_000
-ARMING_RENEWALS: Final = 3
-"""The agent reads its orders, attests that it is about to arm, and arms: three renewals, and some time for a slow one."""
 
 
 class IllegalMoveError(Exception):
@@ -72,7 +68,7 @@ class Room:
             view=node,
             state=self.statuses[node.name].state,
             guests=self.counts.get(node.name, 0),
-            slow_to_arm=self._slow_to_arm(node.name),
+            slow_to_arm=self.slow_to_arm(node.name),
             failed_to_arm=self.failed_to_arm(node.name),
         )
         return made
@@ -102,17 +98,22 @@ class Room:
 
     def arms_until(self, node: NodeName) -> Instant | None:
         """When a node that was asked to arm its watchdog has had time enough for it, None while it is not asked."""
-        status = self.statuses[node]
-        if not status.arming.wanted or status.arming.since is None or status.orders is None:
-            return None
-        asked = max(status.arming.since, status.since or status.arming.since)
-        return Instant(asked + ARMING_MS + round(ARMING_RENEWALS * 1000 * status.orders.renew_every_s))
+        return arming.until(self.statuses[node])
 
     def failed_to_arm(self, node: NodeName) -> bool:
         """Has it been asked once, let the time for it pass, and not armed since?"""
-        return node not in self.armed and (self.statuses[node].arming.failed or self._slow_to_arm(node))
+        return node not in self.armed and (self.statuses[node].arming.failed or self.slow_to_arm(node))
 
-    def _slow_to_arm(self, node: NodeName) -> bool:
+    def pauses(self, node: NodeName) -> Instant | None:
+        """Until when a node that failed to arm is not asked again for a guest that has time; None: it may be."""
+        asked = self.statuses[node].arming
+        again = arming.again_at(asked)
+        if asked.wanted or again is None or self.world.wall >= again or not self.failed_to_arm(node):
+            return None
+        return again
+
+    def slow_to_arm(self, node: NodeName) -> bool:
+        """Is it asked to arm, and has it had time enough?"""
         until = self.arms_until(node)
         return node not in self.armed and until is not None and self.world.wall >= until
 
@@ -172,17 +173,26 @@ class Draft:
         self.room.saw(self.guest.key, self.status)
         return self.room.board.wish(self.guest.key)
 
-    def choose(self, *, prefer: NodeName | None = None, avoid: tuple[NodeName, ...] = ()) -> Choice:
-        """The best node for this guest, as everything stands by now. `avoid`: nodes on which it failed."""
+    def choose(
+        self, *, prefer: NodeName | None = None, avoid: tuple[NodeName, ...] = (), patient: bool = False
+    ) -> Choice:
+        """The best node for this guest, as everything stands by now.
+
+        `avoid`: nodes on which it failed. `patient`: it runs, and does not send for one that pauses (`core/arming.py`).
+        """
         room, guest = self.room, self.guest
         refusal, full = room.refusal(guest), room.ledger.full
 
         def refuse(candidate: Candidate) -> str | None:
-            return refusal(candidate) or full((guest,), candidate.view.name)
+            return (
+                refusal(candidate)
+                or full((guest,), candidate.view.name)
+                or (self.pause(candidate) if patient else None)
+            )
 
         return choose(
             room.candidates(),
-            refuse if room.ledger.weighs else refusal,
+            refuse if room.ledger.weighs or patient else refusal,
             prefer=prefer,
             avoid=avoid,
             wish=self.wish(),
@@ -197,6 +207,14 @@ class Draft:
     def rejection(self, candidate: Candidate) -> str | None:
         """Why this guest may not start there; None if it may."""
         return self.room.rejection(self.guest, candidate) or self.wish().forbidden.get(candidate.view.name)
+
+    def pause(self, candidate: Candidate) -> str | None:
+        """Why it does not send for a node while it runs elsewhere, which it says again when that is over."""
+        again = self.room.pauses(candidate.view.name)
+        if again is None:
+            return None
+        self.wake_at(again)
+        return arming.in_words(self.room.statuses[candidate.view.name].arming)
 
     def set_instance(self, instance: Instance | None) -> None:
         self.status = replace(self.status, instance=instance)

@@ -11,6 +11,7 @@ what would end it. Until the Lease is taken, a new sequence of the same boot is 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from quorate.core import arming
 from quorate.core import evidence as proofs
 from quorate.core.actions import Action, GiveLease, Note, ProbeLease, SetTaint, TakeLease
 from quorate.core.flapping import came_back, held_until, lately
@@ -171,8 +172,8 @@ class _Round:
         if self.status.system_uuid and said.system_uuid != self.status.system_uuid:
             self._note("MachineReplaced", f"another machine renews under this name (system UUID {said.system_uuid})")
         # Another boot is another chance: that the one before did not arm in time says nothing of this one.
-        arming = replace(self.status.arming, failed=False) if self.status.arming.failed else self.status.arming
-        self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid, arming=arming)
+        asked = arming.succeeded(self.status.arming)
+        self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid, arming=asked)
         self._remember_attestation()
 
     def _suspect(self) -> None:

@@ -129,7 +129,7 @@ class _Inquiry:
         allowed = [
             candidate
             for candidate in self.room.candidates()
-            if (broken or not candidate.failed_to_arm) and self._takes(candidate, block, zone)
+            if self._is_asked(candidate, broken=broken) and self._takes(candidate, block, zone)
         ]
         scores = self._scores(allowed)
 
@@ -150,6 +150,15 @@ class _Inquiry:
 
         best = min(allowed, key=rank, default=None)
         return Goal(best.view.name, why) if best is not None and best.view.name != self.here else None
+
+    def _is_asked(self, candidate: Candidate, *, broken: bool) -> bool:
+        """One that failed to arm its watchdog is the last choice of who is against a rule, and not over and over."""
+        if not candidate.failed_to_arm:
+            return True
+        again = self.room.pauses(candidate.view.name) if broken else None
+        if again is not None:
+            self.look_again = min(self.look_again or again, again)
+        return broken and again is None
 
     def _takes(self, candidate: Candidate, block: list[GuestKey], zone: str | None) -> bool:
         """May all of them be there, is there room, and is it in that zone, if it is to be in one?"""

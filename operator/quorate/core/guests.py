@@ -180,7 +180,8 @@ def _runs(draft: Draft, instance: Instance) -> None:
         elif _for_the_load(draft, instance):
             move(draft, S.RELOCATE)
         elif not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
-            draft.say(f"runs on {instance.node}" + ("" if draft.status.ready else ", not Ready"))
+            ready = "" if draft.status.ready else ", not Ready"
+            draft.say(f"runs on {instance.node}{ready}{maintenance.awaits(draft)}")
 
 
 def _for_the_load(draft: Draft, instance: Instance) -> bool:

@@ -2,6 +2,7 @@
 
 The node keeps its vote, its Lease and, while guests are left, its armed watchdog. A guest moves once a node is found that
 may run it and has armed its watchdog; one that has nowhere to go runs on, and the node's condition `Drained` names it.
+Where the only other node does not arm, it is asked again with a growing pause, on the way there and back (`arming.py`).
 A guest remembers the node that it left. It forgets it when it comes to run elsewhere for another reason (its new node was
 lost, or it failed there), but not because a person moved it meanwhile.
 """
@@ -22,7 +23,7 @@ def leave(draft: Draft) -> bool:
     instance = draft.instance
     if instance is None or not _drains(draft, instance.node):
         return False
-    choice = draft.choose(avoid=draft.status.failed_nodes)
+    choice = draft.choose(avoid=draft.status.failed_nodes, patient=True)
     if choice.node is None:
         draft.room.staying.setdefault(instance.node, {})[draft.guest.key.sid] = choice.reasons
         draft.say(f"runs on {instance.node}, which is in maintenance: no other node can run it: {choice.reasons}")
@@ -42,11 +43,19 @@ def _come_back(draft: Draft) -> bool:
         # The node has left the cluster, or the guest is back (or never left).
         draft.status = replace(draft.status, maintenance_node=None)
         return False
-    if instance.node == home or draft.rejection(found) is not None:
+    if instance.node == home or draft.rejection(found) is not None or draft.pause(found) is not None:
         return False
     draft.say(f"the maintenance of {home} is over: it moves back")
     draft.status = replace(draft.status, target=home)
     return True
+
+
+def awaits(draft: Draft) -> str:
+    """What keeps a guest from the node that it left, where that is its watchdog; to be added to where it runs."""
+    home = draft.status.maintenance_node
+    found = draft.room.candidate(home) if home is not None else None
+    why = draft.pause(found) if found is not None and found.state is NodeState.ONLINE else None
+    return f", and does not return to {home} yet: {why}" if why else ""
 
 
 def _drains(draft: Draft, node: NodeName) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from quorate.core import arming
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
@@ -11,7 +12,7 @@ from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.flapping import held_until, lately
 from quorate.core.overdue import reset_request
-from quorate.core.status import Arming, Condition, Incident, NodeStatus, Orders
+from quorate.core.status import Condition, Incident, NodeStatus, Orders
 from quorate.core.timing import Timing
 from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
 from quorate.core.world import NodeView, World
@@ -97,16 +98,19 @@ def finish(
     for node in world.nodes:
         status = nodes[node.name]
         guests = room.counts.get(node.name, 0)
-        failed = room.failed_to_arm(node.name)
-        arming = replace(status.arming, failed=failed) if failed != status.arming.failed else status.arming
+        asked = status.arming
+        if node.name in room.armed:
+            asked = arming.succeeded(asked)
+        elif room.slow_to_arm(node.name):
+            asked = arming.failed(asked, world.wall)
         released = room.brake.release
         wanted = guests > 0 and not released
-        if (wanted, released) != (arming.wanted, arming.released):
-            arming = Arming(arming.generation + 1, wanted, world.wall, failed, released)
+        if (wanted, released) != (asked.wanted, asked.released):
+            asked = replace(asked, generation=asked.generation + 1, wanted=wanted, since=world.wall, released=released)
         after = replace(
             status,
             votes=effective_votes(world, node),
-            arming=arming,
+            arming=asked,
             orders=orders,
             asks=tuple(sorted(room.asks.get(node.name, ()))),
             guests=guests,
@@ -264,6 +268,10 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
             f"{', '.join(accepted) or 'none'}): no guest starts here; add it to spec.fencing.acceptedWatchdogs if it "
             "really resets this node",
         )
+    if status.arming.failed:
+        failed = arming.in_words(status.arming)
+        text = f"{watchdog.kind}, but {failed}: it is the last choice for guests; the log of its agent says why"
+        return Finding("WatchdogAccepted", False, "DoesNotArm", text)
     word = "armed" if was_armed(node, status, world.cluster.spec) else "on standby"
     return Finding("WatchdogAccepted", True, "Accepted", f"{watchdog.kind}, {word}")
 

@@ -98,7 +98,8 @@ class WatchdogStatus:
 class Arming:
     """The request to the agent: hold an armed watchdog, or do not. Each change of mind is a new generation.
 
-    `failed`: it was asked once and did not arm in time, and has not armed since. `released`: HA is disarmed, so the
+    `failed`: it was asked once and did not arm in time, and has not armed since: `tries` times in a row, `tried` then last
+    (not counting what was asked of it in the pause after a try, `core/arming.py`). `released`: HA is disarmed, so the
     watchdog is to be let go even while guests run.
     """
 
@@ -107,6 +108,8 @@ class Arming:
     since: Instant | None = None
     failed: bool = False
     released: bool = False
+    tries: int = 0
+    tried: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

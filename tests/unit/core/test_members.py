@@ -6,7 +6,7 @@ from quorate.core.actions import CreateLease, Enroll, SetFinalizer
 from quorate.core.override import ExpectedVotes
 from quorate.core.plan import plan
 from quorate.core.selectors import Requirement, Selector, Taint
-from quorate.core.status import ClusterStatus
+from quorate.core.status import Arming, ClusterStatus
 from quorate.core.timing import Profile, Timing, TimingSpec
 from quorate.core.types import GuestKey, Instant, NodeName, NodeState, Uid
 from quorate.core.world import KubeNode
@@ -149,6 +149,22 @@ class TestWords:
         found = condition(written, "WatchdogAccepted")
         assert found.reason == "KindNotAccepted"
         assert "add it to spec.fencing.acceptedWatchdogs" in found.message
+
+    def test_a_node_that_does_not_arm_is_a_condition_that_says_when_it_is_asked_again(self):
+        asked = Arming(3, wanted=False, since=WALL, failed=True, tries=2, tried=WALL)
+        silent = node("n1", beat=beat("n1", armed=False, generation=3), status={"arming": asked})
+        written = next(
+            write.status for write in plan(world(nodes=(silent, node("n2")))).statuses if write.ref.name == "n1"
+        )
+        found = condition(written, "WatchdogAccepted")
+        assert (found.status, found.reason) == ("False", "DoesNotArm")
+        assert "it was asked 2 times to arm its watchdog and did not; from 00:17:40 UTC on" in found.message
+
+    def test_what_was_counted_is_forgotten_once_it_arms(self):
+        asked = Arming(1, wanted=True, since=WALL, failed=True, tries=2, tried=WALL)
+        made = plan(world(nodes=(node("n1", status={"arming": asked}), node("n2")), guests=(guest(),)))
+        written = next(write.status for write in made.statuses if write.ref.name == "n1")
+        assert written.arming == Arming(1, wanted=True, since=WALL)
 
     def test_an_acknowledgement_that_means_nothing_is_said(self):
         made = world(nodes=(node("n1", confirm="old/n1.0/anna"), node("n2"), node("n3")))
