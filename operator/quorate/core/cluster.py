@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core import capacity, counting, disarm, history, latency
 from quorate.core.actions import Note
+from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, some, summary
 from quorate.core.counting import Count
 from quorate.core.disarm import FREE, Brake
@@ -92,7 +93,7 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
     if quorum.answer is Answer.NOT_YET:
         votes, table_changed = before.votes, False
     recorded = disarm.record(world, outlook.brake, outlook.nodes)
-    status = replace(
+    status = updated(
         before,
         quorate=quorate,
         quorate_since=(world.wall if quorate else None) if turned else before.quorate_since,
@@ -112,15 +113,15 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
         observed_generation=world.cluster.generation,
     )
     if outlook.rules is not None:
-        status = replace(
+        status = updated(
             status,
             rules=outlook.rules.text,
             ignored_rules=outlook.rules.ignored,
             capacity=outlook.capacity,
             rebalance=outlook.rebalance,
         )
-    status = replace(status, message=_sentence(world, outlook))
-    return replace(status, conditions=_conditions(world, outlook, status))
+    status = updated(status, message=_sentence(world, outlook))
+    return updated(status, conditions=_conditions(world, outlook, status))
 
 
 def notes(world: World, after: ClusterStatus) -> tuple[Note, ...]:

@@ -47,6 +47,15 @@ def merge(
     for finding in findings:
         status = "True" if finding.holds else "False"
         previous = old.get(finding.type)
-        since = previous.last_transition_time if previous and previous.status == status else second
+        since = second
+        if previous is not None and previous.status == status:
+            since = previous.last_transition_time
+            if _says(previous, finding) and previous.observed_generation == generation:
+                merged.append(previous)
+                continue
         merged.append(Condition(finding.type, status, finding.reason, finding.message, since, generation))
     return tuple(merged)
+
+
+def _says(condition: Condition, finding: Finding) -> bool:
+    return condition.message == finding.message and condition.reason == finding.reason

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core import device as devices
+from quorate.core.changes import updated
 from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse
 from quorate.core.members import effective_votes
@@ -48,9 +49,9 @@ def count_votes(world: World, pulses: Mapping[NodeName, Pulse], suspect_after_s:
         votes.append(Vote(NodeName(device.name), device.votes, alive, member=False))
     total = sum(vote.votes for vote in votes)
     memory = recalled(votes, _fitted(before.quorum or Memory(waiting=not before.quorate), before.votes.total, total))
-    override = judge_override(
-        world.cluster.spec.expected_votes, before.override, _real(votes, memory, options, before.override)
-    )
+    wish, override = world.cluster.spec.expected_votes, before.override
+    if wish is not None or override is not None:
+        override = judge_override(wish, override, _real(votes, memory, options, override))
     said = _told(memory, votes, before.override, override, kept=before.quorum is not None)
     quorum, after = count(votes, said, options)
     return Count(
@@ -100,7 +101,7 @@ def _fitted(memory: Memory, old_total: int, total: int) -> Memory:
     """
     expected = memory.expected
     if not expected or expected == old_total:
-        return replace(memory, expected=total)
+        return updated(memory, expected=total)
     if expected > old_total:
         return memory  # a person said so
     return replace(memory, expected=min(total, expected + max(0, total - old_total)))

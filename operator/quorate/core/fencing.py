@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from quorate.core import arming
 from quorate.core import evidence as proofs
 from quorate.core.actions import Action, GiveLease, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.changes import updated
 from quorate.core.flapping import came_back, held_until, lately
 from quorate.core.liveness import Pulse, valid
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
@@ -124,7 +125,7 @@ class _Round:
                 said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel, said.generation
             )
         going = next((one for one in Going if one == said.going), None)
-        self.status = replace(self.status, watchdog=watchdog, agent_protocol=said.protocol, going=going)
+        self.status = updated(self.status, watchdog=watchdog, agent_protocol=said.protocol, going=going)
 
     def _watch(self) -> None:
         """Adopt a boot, or open an incident for the one we know."""

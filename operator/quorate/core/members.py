@@ -6,6 +6,7 @@ from typing import Final
 
 from quorate.core import arming
 from quorate.core.actions import Action, CreateLease, Enroll
+from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
@@ -107,7 +108,7 @@ def finish(
         wanted = guests > 0 and not released
         if (wanted, released) != (asked.wanted, asked.released):
             asked = replace(asked, generation=asked.generation + 1, wanted=wanted, since=world.wall, released=released)
-        after = replace(
+        after = updated(
             status,
             votes=effective_votes(world, node),
             arming=asked,
@@ -118,9 +119,8 @@ def finish(
             observed_generation=node.generation,
         )
         after = reset_request(world, after, room.resets, node)
-        after = replace(after, message=_message(node, after, room))
-        after = replace(after, conditions=_conditions(world, node, after, room))
-        finished[node.name] = after
+        after = updated(after, message=_message(node, after, room))
+        finished[node.name] = updated(after, conditions=_conditions(world, node, after, room))
     return finished
 
 

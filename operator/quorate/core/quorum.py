@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from quorate.core.changes import updated
 from quorate.core.quorum_options import PLAIN, QuorumOptions
 from quorate.core.types import Answer, NodeName
 
@@ -195,7 +196,7 @@ def tally(votes: Sequence[Vote], memory: Memory, options: QuorumOptions = PLAIN)
     pending = sum(vote.votes for vote in votes if vote.alive is Answer.NOT_YET)
     old = memory.expected or total
     expected = max(old, live)
-    quorate, rule = _decide(heard, total, replace(memory, expected=old), options)
+    quorate, rule = _decide(heard, total, updated(memory, expected=old), options)
     left = memory.left
     if quorate and left and _window_over(votes, options):
         # Counted in nodes, as every one has one vote at most: a node without a vote makes it stricter.
@@ -203,7 +204,7 @@ def tally(votes: Sequence[Vote], memory: Memory, options: QuorumOptions = PLAIN)
     needed = _needed(expected, heard, options)
     names = _names(heard)
     by_votes = quorate and rule is not Rule.TIE_BREAKER
-    after = replace(
+    after = updated(
         memory,
         expected=expected,
         waiting=not quorate,
@@ -227,7 +228,7 @@ def recalled(votes: Iterable[Vote], memory: Memory) -> Memory:
     heard = {Member(vote.node, vote.boot) for vote in votes if vote.member and vote.alive is Answer.YES}
     if not heard or not memory.witnesses:
         return memory
-    return replace(memory, waiting=not heard & set(memory.witnesses))
+    return updated(memory, waiting=not heard & set(memory.witnesses))
 
 
 def members_of(votes: Iterable[Vote]) -> tuple[Member, ...]:
