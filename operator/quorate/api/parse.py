@@ -4,9 +4,9 @@ read is an error as well, because state that is not understood must not be acted
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -56,6 +56,9 @@ from quorate.core.world import (
 Raw = Mapping[str, Any]
 Spec = TypeVar("Spec", bound=Model)
 Status = TypeVar("Status")
+Read = TypeVar("Read")
+MOST_READ: Final = 50_000
+"""Specs that are remembered; more than any one Kubernetes cluster has of ours."""
 
 
 class UnreadableError(Exception):
@@ -64,32 +67,37 @@ class UnreadableError(Exception):
 
 def cluster(raw: Raw) -> ClusterView:
     """A Cluster. Raises UnreadableError."""
-    spec = _spec(raw, ClusterSpecModel)
-    expected, custom = spec.quorum.expected_votes, spec.timing.custom
-    timing = None
-    if custom is not None:
-        timing = Timing(*(parse_duration(one) for one in (custom.renew_every, custom.timeout, custom.watchdog)))
+    spec = _read_once(raw, _cluster_spec)
     return ClusterView(
         **_identity(raw),
         accepted_history=_annotations(raw).get(ACCEPT_ANNOTATION, ""),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, ClusterStatus),
-        spec=ClusterSpec(
-            node_selector=selector(spec.node_selector) if spec.node_selector is not None else None,
-            expected_votes=(
-                ExpectedVotes(expected.votes, expected.reason, expected.generation) if expected is not None else None
-            ),
-            quorum=quorum_options(spec.quorum),
-            timing=TimingSpec(spec.timing.profile, timing),
-            disarm=_disarm(raw, spec),
-            accepted_evidence=tuple(spec.fencing.accepted_evidence),
-            accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
-            scheduling=_scheduling(spec.scheduling),
-            tolerate_node_failures=spec.tolerate_node_failures,
-            rules=tuple(_rule(one) for one in spec.rules),
-            shutdown_policy=spec.shutdown_policy,
-            freeze_timeout_s=parse_duration(spec.freeze_timeout),
+        spec=spec,
+    )
+
+
+def _cluster_spec(raw: Raw) -> ClusterSpec:
+    spec = _spec(raw, ClusterSpecModel)
+    expected, custom = spec.quorum.expected_votes, spec.timing.custom
+    timing = None
+    if custom is not None:
+        timing = Timing(*(parse_duration(one) for one in (custom.renew_every, custom.timeout, custom.watchdog)))
+    return ClusterSpec(
+        node_selector=selector(spec.node_selector) if spec.node_selector is not None else None,
+        expected_votes=(
+            ExpectedVotes(expected.votes, expected.reason, expected.generation) if expected is not None else None
         ),
+        quorum=quorum_options(spec.quorum),
+        timing=TimingSpec(spec.timing.profile, timing),
+        disarm=_disarm(raw, spec),
+        accepted_evidence=tuple(spec.fencing.accepted_evidence),
+        accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
+        scheduling=_scheduling(spec.scheduling),
+        tolerate_node_failures=spec.tolerate_node_failures,
+        rules=tuple(_rule(one) for one in spec.rules),
+        shutdown_policy=spec.shutdown_policy,
+        freeze_timeout_s=parse_duration(spec.freeze_timeout),
     )
 
 
@@ -130,7 +138,7 @@ def _scheduling(spec: SchedulingSpec) -> Scheduling:
 
 def node(raw: Raw) -> NodeView:
     """A Node, without its Kubernetes node and its Lease. Raises UnreadableError."""
-    spec = _spec(raw, NodeSpec)
+    spec = _read_once(raw, _node_spec)
     identity = _identity(raw)
     return NodeView(
         **{**identity, "name": NodeName(identity["name"])},
@@ -145,12 +153,14 @@ def node(raw: Raw) -> NodeView:
     )
 
 
+def _node_spec(raw: Raw) -> NodeSpec:
+    return _spec(raw, NodeSpec)
+
+
 def guest(raw: Raw) -> GuestView:
     """An HAResource, without its Pod. Raises UnreadableError."""
-    spec = _spec(raw, HAResourceSpec)
-    identity = _identity(raw)
+    spec, identity = _read_once(raw, _guest_spec), _identity(raw)
     key = GuestKey(raw["metadata"].get("namespace", ""), identity.pop("name"))
-    mounts = tuple(Mount(one.name, one.path) for one in spec.storage)
     return GuestView(
         **identity,
         key=key,
@@ -158,21 +168,27 @@ def guest(raw: Raw) -> GuestView:
         labels=raw["metadata"].get("labels") or {},
         held=_holds(raw, INSTANCE_FINALIZER),
         status=_status(raw, GuestStatus),
-        spec=GuestSpec(
-            template=template(spec, mounts),
-            cluster_name=spec.cluster_name,
-            wanted=spec.state,
-            max_restart=spec.max_restart,
-            max_relocate=spec.max_relocate,
-            start_timeout_s=parse_duration(spec.start_timeout),
-            stop_timeout_s=parse_duration(spec.stop_timeout),
-            stop_timeout_policy=spec.stop_timeout_policy,
-            update_policy=spec.update_policy,
-            mounts=mounts,
-            priority=spec.priority,
-            start_after=tuple(_named(text, key.namespace) for text in spec.start_after),
-            failback=spec.failback,
-        ),
+        spec=spec,
+    )
+
+
+def _guest_spec(raw: Raw) -> GuestSpec:
+    spec, namespace = _spec(raw, HAResourceSpec), raw["metadata"].get("namespace", "")
+    mounts = tuple(Mount(one.name, one.path) for one in spec.storage)
+    return GuestSpec(
+        template=template(spec, mounts),
+        cluster_name=spec.cluster_name,
+        wanted=spec.state,
+        max_restart=spec.max_restart,
+        max_relocate=spec.max_relocate,
+        start_timeout_s=parse_duration(spec.start_timeout),
+        stop_timeout_s=parse_duration(spec.stop_timeout),
+        stop_timeout_policy=spec.stop_timeout_policy,
+        update_policy=spec.update_policy,
+        mounts=mounts,
+        priority=spec.priority,
+        start_after=tuple(_named(text, namespace) for text in spec.start_after),
+        failback=spec.failback,
     )
 
 
@@ -347,6 +363,26 @@ def _annotations(raw: Raw) -> Mapping[str, str]:
 
 def _holds(raw: Raw, finalizer: str) -> bool:
     return finalizer in (raw["metadata"].get("finalizers") or [])
+
+
+_READ: dict[tuple[object, str], tuple[int, object, Any]] = {}
+"""How a spec is read, and the object's uid -> its generation, its spec, and what was made of that."""
+
+
+def _read_once(raw: Raw, read: Callable[[Raw], Read]) -> Read:
+    """What was made of an object's spec before, as long as it is the very same one: most versions bring another status.
+
+    The spec is compared as well: a store that was restored from an old copy may give out a generation again. And the
+    generation, because 1 and true are equal to Python and not to the API server. Raises UnreadableError.
+    """
+    metadata, spec = raw["metadata"], raw.get("spec")
+    key, generation = (read, metadata.get("uid", "")), metadata.get("generation", 0)
+    known = _READ.get(key)
+    made: Read = known[2] if known is not None and known[:2] == (generation, spec) else read(raw)
+    if len(_READ) >= MOST_READ:
+        _READ.clear()
+    _READ[key] = (generation, spec, made)
+    return made
 
 
 def _spec(raw: Raw, model: type[Spec]) -> Spec:
