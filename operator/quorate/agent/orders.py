@@ -88,6 +88,8 @@ class OrdersReader:
     servers: tuple[str, ...] = ()
     known: bool = False
     """Have the orders been read at all? "Not asked to" must not be taken from a question that has no answer yet."""
+    _read: dict[str, Any] = field(default_factory=dict)
+    """What `current` was made of: most answers say nothing new."""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
@@ -125,12 +127,15 @@ class OrdersReader:
         """The same, step by step."""
         timeout_s = (self.current.timing or UNTIL_TOLD).timeout_s
         try:
-            found = parse((yield Request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s)))
+            node = yield Request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s)
+            read = {"metadata": {"uid": (node.get("metadata") or {}).get("uid")}, "status": node.get("status")}
+            found = self.current if self.known and read == self._read else parse(read)
         except Refused as error:
             if error.code != 404:
                 raise
-            found = Orders()  # not a member, or no longer
+            found, read = Orders(), {}  # not a member, or no longer
         guests = (yield from list_guests(self.node, timeout_s)).bound
+        self._read = read
         if not self.known or found != self.current or guests != self.guests:
             self.current, self.guests = found, guests
             self.known = True

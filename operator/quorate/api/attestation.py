@@ -30,25 +30,27 @@ _KEYS = {
     "latency": "latency_s",
     "going": "going",
 }
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "lease_uid": str,
-    "sequence": int,
-    "armed": bool,
-    "watchdog": str,
+_TYPES: dict[str, tuple[type, ...]] = {
+    "lease_uid": (str,),
+    "sequence": (int,),
+    "armed": (bool,),
+    "watchdog": (str,),
     "watchdog_s": (int, float),
     "timeout_s": (int, float),
     "uptime_s": (int, float),
-    "system_uuid": str,
-    "protocol": int,
-    "generation": int,
-    "highest_term": int,
-    "highest_sequence": int,
-    "shared_kernel": bool,
-    "drained": bool,
-    "rewound": int,
+    "system_uuid": (str,),
+    "protocol": (int,),
+    "generation": (int,),
+    "highest_term": (int,),
+    "highest_sequence": (int,),
+    "shared_kernel": (bool,),
+    "drained": (bool,),
+    "rewound": (int,),
     "latency_s": (int, float),
-    "going": str,
+    "going": (str,),
 }
+_FIELDS: Final = tuple((key, name, _TYPES[name], int in _TYPES[name]) for key, name in _KEYS.items())
+"""Key, name, exact types of JSON, and whether it is a number."""
 
 
 _LISTS: Final = ("left", "idle", "gone")
@@ -72,9 +74,12 @@ def decode(text: str | None) -> Attestation | None:
     """
     try:
         found = json.loads(text or "")
-        values = {name: found[key] for key, name in _KEYS.items() if key in found}
-        if not all(_fits(name, value) for name, value in values.items()):
-            return None
+        values = {}
+        for key, name, types, number in _FIELDS:
+            if key in found:
+                value = values[name] = found[key]
+                if type(value) not in types or (number and not 0 <= value < 1e12):
+                    return None
         values |= {key: _uids(found, key) for key in _LISTS}
         return Attestation(**values)
     except (ValueError, TypeError, AttributeError, KeyError):
@@ -86,14 +91,3 @@ def _uids(found: dict[str, Any], key: str) -> tuple[Uid, ...]:
     if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
         raise ValueError(f"{key} is not a list of uids")
     return tuple(Uid(uid) for uid in uids)
-
-
-def _fits(name: str, value: object) -> bool:
-    wanted = _TYPES[name]
-    if wanted is not bool and isinstance(value, bool):
-        return False
-    if not isinstance(value, wanted):
-        return False
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return 0 <= value < 1e12
-    return True

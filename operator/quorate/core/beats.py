@@ -57,7 +57,7 @@ def _noted(
     known = next((one for one in sightings if one.holder == holder), None)
     sequence = attestation.sequence if attestation is not None else 0
     if known is not None:
-        current = replace(known, last_s=now_s, sequence=max(known.sequence, sequence))
+        current = Sighting(holder, known.first_s, now_s, known.uptime_s, max(known.sequence, sequence))
     else:
         uptime_s = attestation.uptime_s if attestation is not None else 0.0
         current = Sighting(holder, now_s, now_s, uptime_s, sequence)

@@ -91,6 +91,8 @@ class Actor:
     async def carry_out(self, plan: Plan) -> Done:
         """As much of it as can be done at a stretch. Guests that were left over most often come first among them."""
         waited, self._left = self._left, {}
+        if not (plan.statuses or plan.actions or plan.notes):
+            return Done(0, again=False)
 
         def turn(ref: Ref) -> tuple[bool, int]:
             return ref.kind is Kind.HARESOURCE, -waited.get(ref, 0)

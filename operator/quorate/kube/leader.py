@@ -125,8 +125,11 @@ class Elector:
             "leaseTransitions": term,
             # For people, and because a PUT that changes nothing leaves the resourceVersion as it is: a standby would
             # take that for silence. Nobody compares this clock with another.
-            "renewTime": datetime.fromtimestamp(self.host.wall_ns() / 1e9, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "renewTime": f"{self._wall().isoformat(timespec='microseconds')}Z",
         }
+
+    def _wall(self) -> datetime:
+        return datetime.fromtimestamp(self.host.wall_ns() / 1e9, UTC).replace(tzinfo=None)
 
     def _won(self, lease: Json, began_s: float, term: int) -> None:
         self._lease, self._renewed_s = lease, began_s

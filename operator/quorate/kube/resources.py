@@ -6,7 +6,7 @@ from typing import Final
 from quorate.core.types import GROUP, VERSION, Kind, Ref
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
     """A kind's place. `group` is empty for core/v1."""
 

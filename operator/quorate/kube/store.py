@@ -69,7 +69,11 @@ def _kept(resource: Resource, raw: Raw) -> Raw:
 
     Of our own objects and Leases the rest is needed to write them again; of all others their name and version will do.
     """
-    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+    metadata = raw["metadata"]
+    if "managedFields" in metadata:
+        metadata = {name: value for name, value in metadata.items() if name != "managedFields"}
+    elif resource not in _SEEN_ONLY:
+        return raw
     return {"metadata": metadata} if resource in _SEEN_ONLY else {**raw, "metadata": metadata}
 
 

@@ -1,6 +1,7 @@
 """Objects of Kubernetes itself -> the core's views: Pods, nodes, Leases. Never raises: anybody may have written them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from quorate.api import attestation, quantity
@@ -164,17 +165,7 @@ def material(before: Beat | None, after: Beat) -> bool:
     return _words(before.attestation) != _words(after.attestation)
 
 
-def _words(said: Attestation) -> tuple[object, ...]:
-    return (
-        said.armed,
-        said.watchdog,
-        said.watchdog_s,
-        said.timeout_s,
-        said.generation,
-        said.drained,
-        said.left,
-        said.going,
-        said.idle,
-        said.gone,
-        said.protocol,
-    )
+_words: Callable[[Attestation], object] = attrgetter(
+    "armed", "watchdog", "watchdog_s", "timeout_s", "generation", "drained", "left", "going", "idle", "gone", "protocol"
+)
+"""What an attestation says besides "still there"."""
