@@ -170,6 +170,7 @@ class Loop(Process):
     def __init__(self, engine: Engine, failed: Callable[[str], None], rate: float = 1.0) -> None:
         super().__init__(engine, rate)
         self._failed = failed
+        self._self = cast("asyncio.AbstractEventLoop", self)
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
         return self.engine.soon(callback, *args, owner=self)
@@ -181,10 +182,10 @@ class Loop(Process):
         return self.engine.after(when - self.time(), callback, *args, owner=self)
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=cast("asyncio.AbstractEventLoop", self))
+        return asyncio.Future(loop=self._self)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.Task(coro, loop=cast("asyncio.AbstractEventLoop", self), **options)
+        return asyncio.Task(coro, loop=self._self, **options)
 
     def kill(self) -> None:
         """Its tasks end where they are, as soon as none of them is at work."""
@@ -195,7 +196,7 @@ class Loop(Process):
         """Close what nobody will ever await; coroutines that had not even begun are no news."""
         with catch_warnings():
             filterwarnings("ignore", message="coroutine .* was never awaited")
-            for task in asyncio.all_tasks(cast("asyncio.AbstractEventLoop", self)):
+            for task in asyncio.all_tasks(self._self):
                 with suppress(Exception):
                     cast("Coroutine[Any, Any, Any]", task.get_coro()).close()
 

@@ -222,8 +222,8 @@ class Manager:
     # -- its watch --------------------------------------------------------------------------------------------------
 
     def _wants(self, event: Event) -> bool:
-        resource = _RESOURCES[event.resource.table]
-        return any(one is not None and _seen(resource, one) for one in (event.new, event.old))
+        resource, new, old = _RESOURCES[event.resource.table], event.new, event.old
+        return (new is not None and _seen(resource, new)) or (old is not None and _seen(resource, old))
 
     def _heard(self, event: Event) -> None:
         if self.replica is None:

@@ -8,6 +8,7 @@ from outside, so that a simulator can run it in virtual time and replay a run by
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 from quorate.api.schema import Cause, Json, quoted, wrong
@@ -20,6 +21,9 @@ Place = tuple[str, str]
 """(namespace, name); the namespace of cluster-scoped objects is empty."""
 
 _KEPT = ("uid", "resourceVersion", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+_NOT_WRITTEN = ("name", "namespace", *_KEPT)
+"""What a change of an object leaves as it is, whatever is wanted."""
+_NOTHING: tuple[object, ...] = ("", None, [], {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +37,11 @@ class Resource:
     namespaced: bool
     status: bool
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def table(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
@@ -156,8 +160,10 @@ class Store:
         _check_versions(resource, old["metadata"], wanted["metadata"])
         if status:
             return self._put(resource, old, old | {"status": wanted.get("status")})
-        meta = wanted["metadata"] | {key: old["metadata"].get(key) for key in ("name", "namespace", *_KEPT)}
-        new = wanted | {"metadata": meta} | ({"status": old.get("status")} if resource.status else {})
+        meta = wanted["metadata"] | dict.fromkeys(_NOT_WRITTEN) | _kept(old["metadata"])
+        new = wanted | {"metadata": meta}
+        if resource.status:
+            new["status"] = old.get("status")
         return self._put(resource, old, new)
 
     def delete(self, resource: Resource, place: Place, grace_s: int | None = None, held: Json | None = None) -> Json:
@@ -179,35 +185,38 @@ class Store:
     def _put(self, resource: Resource, old: Json | None, wanted: Json) -> Json:
         """What every change goes through: admission, then nothing, an event, or the end of an object."""
         new = {key: value for key, value in wanted.items() if value is not None}
-        new["metadata"] = {
-            key: value for key, value in new["metadata"].items() if value or value not in ("", None, [], {})
-        }
-        new |= {"apiVersion": resource.api_version, "kind": resource.kind}
-        if causes := resource.admit(new, old) + _metadata_causes(new["metadata"], old["metadata"] if old else {}):
-            raise invalid(resource.kind, resource.group, new["metadata"].get("name", ""), causes)
+        meta = {key: value for key, value in wanted["metadata"].items() if value or value not in _NOTHING}
+        new["metadata"], new["apiVersion"], new["kind"] = meta, resource.api_version, resource.kind
+        if causes := resource.admit(new, old) + _metadata_causes(meta, old["metadata"] if old else {}):
+            raise invalid(resource.kind, resource.group, meta.get("name", ""), causes)
         place = place_of(new)
         if old is None and place in self._tables[resource.table]:
             ends = "object is being deleted: " * ("deletionTimestamp" in self.get(resource, place)["metadata"])
             raise resource.refusal(409, "AlreadyExists", place[1], ends + "{} already exists")
         if old is None or _differs(new, old):
-            new["metadata"] = new["metadata"] | {"generation": new["metadata"].get("generation", 0) + 1}
-        if new == old:
+            meta["generation"] = meta.get("generation", 0) + 1
+        elif new == old:
             return new
-        gone = "deletionTimestamp" in new["metadata"] and not _held(new)
+        gone = "deletionTimestamp" in meta and not _held(new)
         return self._commit(resource, place, old, None if gone else new) or new
 
     def _commit(self, resource: Resource, place: Place, old: Json | None, new: Json | None) -> Json | None:
+        """`new` is of this change alone until it is here: it gets its version in place."""
         self.version += 1
         if new is None:
             del self._tables[resource.table][place]
         else:
-            new = new | {"metadata": new["metadata"] | {"resourceVersion": str(self.version)}}
+            new["metadata"]["resourceVersion"] = str(self.version)
             self._tables[resource.table][place] = new
         event = Event(self.version, resource, old, new)
         self._log.append(event)
         for listener in self.listeners:
             listener(event)
         return new
+
+
+def _kept(meta: Json) -> Json:
+    return {key: meta[key] for key in _NOT_WRITTEN if key in meta}
 
 
 def place_of(found: Json) -> Place:
@@ -219,7 +228,12 @@ def _differs(new: Json, old: Json) -> bool:
     """In what generation counts; that deletion began is part of it."""
     if ("deletionTimestamp" in new["metadata"]) != ("deletionTimestamp" in old["metadata"]):
         return True
-    return any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status"})
+    for key, value in new.items():
+        if key not in ("metadata", "status"):
+            before = old.get(key)
+            if value is not before and value != before:
+                return True
+    return any(key not in new for key in old if key not in ("metadata", "status"))
 
 
 def _held(found: Json) -> bool:
