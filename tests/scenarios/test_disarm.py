@@ -3,7 +3,8 @@
 import pytest
 
 from quorate.core.status import DisarmState
-from quorate.core.types import DisarmMode, EvidenceKind, GuestState, NodeName, NodeState, Wanted
+from quorate.core.types import DisarmMode, EvidenceKind, GuestState, NodeName, NodeState, UpdatePolicy, Wanted
+from quorate.core.world import Template
 from tests.scenarios.looks import settled_on, state
 from tests.toy import Toy
 from tests.toy.parts import Machine
@@ -156,6 +157,35 @@ class TestDeferred:
         toy.disarm()
         toy.run_until(lambda: disarmed(toy), LONG_S, "disarming")
         assert len(toy.running(web)) == 1
+
+    @pytest.mark.parametrize("why", ["a move", "a new template"])
+    def test_one_that_was_stopped_to_run_again_and_whose_target_goes_meanwhile_is_started_first(self, toy, web, why):
+        if why == "a move":
+            toy.touch_guest(web, command="1 relocate n3")
+        else:
+            toy.edit_guest(web, template=Template("t2"), update_policy=UpdatePolicy.RECREATE)
+        toy.run_until(lambda: toy.guests[web].status.instance.stopping, 30, "it is being stopped")
+        for name in toy.kube:
+            toy.touch_kube(name, unschedulable=True)
+        toy.disarm()
+        toy.run(LONG_S / 2)
+        assert not toy.running(web)
+        assert toy.cluster.status.disarm.state is DisarmState.DISARMING
+        assert "waits for ct:default/web (in starting)" in toy.cluster.status.message
+        toy.touch_kube("n2", unschedulable=False)
+        toy.run_until(lambda: disarmed(toy), LONG_S, "disarming")
+        assert settled_on(toy, web, "n2")
+
+    def test_one_that_a_person_stops_meanwhile_defers_it_no_longer(self, toy, web):
+        toy.touch_guest(web, command="1 relocate n3")
+        toy.run_until(lambda: toy.guests[web].status.instance.stopping, 30, "it is being stopped")
+        for name in toy.kube:
+            toy.touch_kube(name, unschedulable=True)
+        toy.disarm()
+        toy.run(5)
+        toy.edit_guest(web, wanted=Wanted.STOPPED)
+        toy.run_until(lambda: disarmed(toy), LONG_S, "disarming")
+        assert not toy.running(web)
 
     def test_one_that_no_node_can_run_does_not_defer_it(self, toy, web):
         for name in toy.kube:

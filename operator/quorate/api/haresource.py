@@ -223,6 +223,8 @@ class HAResourceStatusModel(Model):
     """Where it runs, or ran last."""
     target: str | None = None
     """Where it is going; in Fence, where it would go."""
+    interrupted: bool = False
+    """It was stopped to run again at once (a move, a new template), and has not run since: Disarm waits for it."""
     restarts: int = 0
     """Restarts used on this node."""
     failed_nodes: Annotated[list[str], Field(max_length=128)] = []

@@ -62,11 +62,15 @@ FREE: Final = Brake()
 
 
 def in_flight(status: GuestStatus) -> bool:
-    """Would leaving this guest as it is leave it half moved? One that starts for the first time and has no node is not."""
+    """Would leaving this guest as it is leave it half moved? One that starts for the first time and has no node is not.
+
+    One that was stopped to be moved is, also while its target has gone and no other node is found: it ran before.
+    """
     if status.state is not S.STARTING:
         return status.state in MOVING
     recovers = status.recovery is not None and status.recovery.ready is None
-    return status.instance is not None or status.target is not None or status.next_try is not None or recovers
+    begun = status.instance is not None or status.target is not None or status.next_try is not None
+    return begun or status.interrupted or recovers
 
 
 def judge(world: World, *, quorate: bool) -> Brake:

@@ -207,16 +207,16 @@ def _request_stop(draft: Draft) -> None:
     if stop(draft):
         draft.set_instance(None)
         draft.say("stopped")
-        if draft.want is Wanted.STARTED:  # for a new template: it starts again where it was, rebalanceOnStart or not
-            draft.status = replace(draft.status, target=draft.status.node)
         move(draft, S.STOPPED)
+        if draft.want is Wanted.STARTED:  # for a new template: it starts again where it was, rebalanceOnStart or not
+            draft.status = replace(draft.status, target=draft.status.node, interrupted=True)
 
 
 def _relocate(draft: Draft) -> None:
     if draft.want is not Wanted.STARTED:
         move(draft, S.REQUEST_STOP)
     elif not _waits_for_target(draft) and stop(draft):
-        draft.set_instance(None)
+        draft.status = replace(draft.status, instance=None, interrupted=True)
         move(draft, S.STARTING)
 
 

@@ -31,6 +31,8 @@ MOVES: Final[dict[GuestState, frozenset[GuestState]]] = {
     S.ERROR: frozenset({S.QUEUED, S.REQUEST_STOP, S.STOPPED, S.IGNORED}),
 }
 """state -> the states that may follow it."""
+RESTED: Final = frozenset({S.STARTED, S.STOPPED, S.IGNORED, S.ERROR})
+"""Here nothing goes on that was begun: the guest runs, or is as somebody wishes it."""
 
 
 def move(draft: Draft, to: GuestState) -> None:
@@ -38,5 +40,6 @@ def move(draft: Draft, to: GuestState) -> None:
     state = draft.status.state
     if to not in MOVES[state]:
         raise IllegalMoveError(f"{draft.guest.key.sid}: {state} -> {to} is not in the table")
-    draft.status = replace(draft.status, state=to, since=draft.world.wall)
+    interrupted = draft.status.interrupted and to not in RESTED
+    draft.status = replace(draft.status, state=to, since=draft.world.wall, interrupted=interrupted)
     draft.note(f"Guest{to}", f"{state} -> {to}" + (f": {draft.status.message}" if draft.status.message else ""))

@@ -246,6 +246,8 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class GuestStatus:
+    """`interrupted`: it was stopped to run again at once (a move, a new template), and has not run since."""
+
     guest: str = ""
     state: GuestState = GuestState.QUEUED
     since: Instant | None = None
@@ -254,6 +256,7 @@ class GuestStatus:
     ready_since: Instant | None = None
     node: NodeName | None = None
     target: NodeName | None = None
+    interrupted: bool = False
     restarts: int = 0
     failed_nodes: tuple[NodeName, ...] = ()
     maintenance_node: NodeName | None = None

@@ -39,6 +39,7 @@ def wishing(made: World, wish: Disarm | None = WISH, before: DisarmStatus | None
         (GuestStatus(state=S.STARTING, instance=instance()), True),
         (GuestStatus(state=S.STARTING, next_try=WALL), True),
         (GuestStatus(state=S.STARTING, recovery=LOST), True),
+        (GuestStatus(state=S.STARTING, interrupted=True), True),
         (GuestStatus(state=S.STARTING, recovery=replace(LOST, ready=WALL)), False),
         (GuestStatus(state=S.STARTED, instance=instance()), False),
         (GuestStatus(state=S.STOPPED), False),
