@@ -18,7 +18,11 @@ TOO_SHORT = (
 def test_the_defaults_of_a_cluster(api, unique):
     spec = api.post(CLUSTERS, cluster(unique)).ok()["spec"]
     assert spec["timing"] == {"profile": "Auto"}
-    assert spec["fencing"] == {"acceptedEvidence": EVIDENCE, "acceptedWatchdogs": ["Hardware", "Softdog"]}
+    assert spec["fencing"] == {
+        "acceptedEvidence": EVIDENCE,
+        "acceptedWatchdogs": ["Hardware", "Softdog"],
+        "holdBack": "1m",
+    }
 
 
 def test_defaults_fill_what_is_left_out_or_null(api, namespace):

@@ -100,6 +100,9 @@ class FencingSpec(Model):
     """The kinds of watchdog that are trusted to reset their node. Guests start only on nodes with one of these.
     VirtualHardware, VirtualSoftdog (a VM can be frozen with its watchdog) and External (a stand-in outside the node: lab
     and kind) count only when they are named here."""
+    hold_back: Duration = "1m"
+    """A node that is lost again within an hour of its return is held back for so long when it is back the next time, then
+    for twice as long, and so on up to 15m: no guest starts there meanwhile. 0s: never."""
 
 
 class AutoRebalanceSpec(Model):

@@ -93,6 +93,7 @@ def _cluster_spec(raw: Raw) -> ClusterSpec:
         disarm=_disarm(raw, spec),
         accepted_evidence=tuple(spec.fencing.accepted_evidence),
         accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
+        hold_back_s=parse_duration(spec.fencing.hold_back),
         scheduling=_scheduling(spec.scheduling),
         tolerate_node_failures=spec.tolerate_node_failures,
         rules=tuple(_rule(one) for one in spec.rules),

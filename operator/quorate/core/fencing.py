@@ -313,7 +313,7 @@ class _Round:
         if not self._ready_to_return():
             return
         before = self.status.returns
-        returns = came_back(before, incident, beat.nonce, self.world.wall)
+        returns = came_back(before, incident, beat.nonce, self.world.wall, self.world.cluster.spec.hold_back_s)
         self.status = replace(self.status, returns=returns)
         until = self._held_until()
         if until is None:

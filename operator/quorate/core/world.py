@@ -354,6 +354,7 @@ class ClusterSpec:
     disarm: Disarm | None = None
     accepted_evidence: tuple[EvidenceKind, ...] = tuple(EvidenceKind)
     accepted_watchdogs: tuple[WatchdogKind, ...] = (WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG)
+    hold_back_s: float = 60.0
     scheduling: Scheduling = field(default_factory=Scheduling)
     tolerate_node_failures: int = 1
     rules: tuple[Rule, ...] = ()

@@ -154,7 +154,7 @@ class Lab:
                 "metadata": {"name": self.options.name},
                 "spec": {
                     "timing": {"profile": self.options.profile},
-                    "fencing": {"acceptedWatchdogs": ["External"]},
+                    "fencing": {"acceptedWatchdogs": ["External"], "holdBack": "0s"},  # they are switched off at will
                 },
             }
             await api.create(f"/apis/{GROUP}/{VERSION}/clusters", cluster)

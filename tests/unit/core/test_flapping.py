@@ -6,7 +6,7 @@ import pytest
 
 from quorate.core.actions import GiveLease, SetTaint
 from quorate.core.fencing import node_round
-from quorate.core.flapping import FIRST_MS, LONGEST_MS, QUIET_MS, came_back, delay_ms, held_until, lately
+from quorate.core.flapping import LONGEST_MS, QUIET_MS, came_back, delay_ms, held_until, lately
 from quorate.core.invariants import check
 from quorate.core.liveness import read
 from quorate.core.plan import plan
@@ -16,6 +16,7 @@ from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import FENCE_TAINT, EvidenceKind, NodeState, Stage
 from tests.unit.core.worlds import NOW, WALL, beat, guest, incident, instance, node, world
 
+FIRST_MS = 60_000
 PROOF = Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, "armed and silent")
 FENCED = incident(stage=Stage.FENCED, evidence=(PROOF,))
 
@@ -42,7 +43,7 @@ def untaints(outcome):
 
 class TestTheWait:
     def test_it_grows_and_is_bounded(self):
-        waits = [delay_ms(number) for number in range(1, 40)]
+        waits = [delay_ms(number, 60) for number in range(1, 40)]
         assert waits[:4] == [0, FIRST_MS, 2 * FIRST_MS, 4 * FIRST_MS]
         assert waits == sorted(waits)
         assert waits[-1] == LONGEST_MS
@@ -53,15 +54,15 @@ class TestTheWait:
         assert lately(returned(3, -QUIET_MS), WALL) == 3
 
     def test_a_boot_is_counted_once(self):
-        first = came_back(None, FENCED, "n1.2", WALL)
+        first = came_back(None, FENCED, "n1.2", WALL, 60)
         assert (first.number, first.until) == (1, WALL)
-        assert came_back(first, FENCED, "n1.2", WALL + 9) is first
-        second = came_back(first, FENCED, "n1.3", WALL + 9)
+        assert came_back(first, FENCED, "n1.2", WALL + 9, 60) is first
+        second = came_back(first, FENCED, "n1.3", WALL + 9, 60)
         assert (second.number, second.until) == (2, WALL + 9 + FIRST_MS)
 
     def test_a_clean_shutdown_counts_nothing(self):
         drained = replace(FENCED, evidence=(Evidence(EvidenceKind.DRAINED, WALL, 50, ""),))
-        assert came_back(None, drained, "n1.2", WALL) is None
+        assert came_back(None, drained, "n1.2", WALL, 60) is None
 
     def test_it_is_about_that_boot_and_ends(self):
         wait = returned(2, boot="n1.2", until=WALL + FIRST_MS)
