@@ -21,7 +21,7 @@ quorate run tests/scenarios/*/         play them and compare their logs
 quorate run my-scenario --update       write its log anew"""
 CHAOS_EXAMPLES: Final = """\
 quorate chaos --seeds 0:100 --nodes 3 --guests 3
-quorate chaos --seeds 7 --nodes 3:7 --guests 20 --json"""
+quorate chaos --seeds 7 --nodes 3:7 --guests 1:20 --json"""
 CRASH_EXAMPLES: Final = """\
 quorate crash tests/scenarios/story/   once for each call of the leading manager"""
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 Folders = Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Scenarios: folders with a scenario.yaml.")]
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A scenario: a folder with a scenario.yaml.")]
 MOST_NODES: Final = 32
+MOST_GUESTS: Final = 1000
 
 
 @app.command(cls=Verb, epilog=RUN_EXAMPLES)
@@ -85,8 +86,12 @@ def _range(text: str, what: str, least: int, most: int) -> range:
 def chaos(
     *,
     seeds: Annotated[str, typer.Option("--seeds", metavar="A[:B]", help="Seeds from A to before B.")] = "0:20",
-    nodes: Annotated[str, typer.Option("--nodes", metavar="N[:M]", help="How many nodes; by turns, up to M.")] = "3",
-    guests: Annotated[int, typer.Option("--guests", metavar="N", help="How many guests.", min=1, max=1000)] = 3,
+    nodes: Annotated[
+        str, typer.Option("--nodes", metavar="N[:M]", help="How many nodes; up to M, as each seed has it.")
+    ] = "3",
+    guests: Annotated[
+        str, typer.Option("--guests", metavar="N[:M]", help="How many guests; up to M, as each seed has it.")
+    ] = "3",
     write: Annotated[
         Path, typer.Option("--write", metavar="FOLDER", help="Where a failing seed is written, made small.")
     ] = Path("chaos-found"),
@@ -96,14 +101,15 @@ def chaos(
 
     A failing seed is made small and written as a scenario.
     """
-    from quorate.sim.chaos import play, scenario
+    from quorate.sim.chaos import play, scenario, sizes
 
-    numbers, sizes = _range(seeds, "seeds", 0, 1 << 40), _range(nodes, "nodes", 1, MOST_NODES)
+    numbers = _range(seeds, "seeds", 0, 1 << 40)
+    some_nodes, some_guests = _range(nodes, "nodes", 1, MOST_NODES), _range(guests, "guests", 1, MOST_GUESTS)
     began_s, total = time.process_time(), Counter[str]()
     faults: Counter[str] = Counter()
     simulated_s = 0.0
-    for at, seed in enumerate(numbers):
-        ruin = play(scenario(seed, sizes[at % len(sizes)], guests))
+    for seed in numbers:
+        ruin = play(scenario(seed, *sizes(seed, some_nodes, some_guests)))
         faults += ruin.faults
         simulated_s += ruin.simulated_s
         total["steps"] += ruin.steps

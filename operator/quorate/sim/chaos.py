@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from quorate.core.types import DisarmMode, ShutdownPolicy, Wanted
+from quorate.core.rules import Affinity, Topology
+from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, Wanted
+from quorate.sim.outside import Measuring
 from quorate.sim.play import Player
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
-from quorate.sim.words import Names, understand
+from quorate.sim.words import QUORUM_OPTIONS, Names, understand
 from quorate.sim.world import NAMESPACE, GuestSetting, Setting
 
 BEGINS_S: Final = 20.0
 LASTS_S: Final = 180.0
 PAUSE_S: Final = 6.0
 """Mean time between two faults."""
+DEVICE: Final = "outside"
 _PROFILES: Final = ("Fast", "Balanced", "Balanced", "Relaxed")
 _MANY: Final = {
     # sentence -> how often, compared with the others; what may be left out of a sentence stands in the generator
@@ -88,6 +91,13 @@ _MANY: Final = {
     "take shutdown policy POLICY": 2,
     "disarm DISARMMODE ending in TIME": 4,
     "arm": 2,
+    "schedule by MODE": 2,
+    "rebalance after TIME": 1,
+    "leave guests in place": 1,
+    "measurements lag TIME": 1,
+    "count by OPTION for TIME": 2,
+    "count plainly": 1,
+    "stop quorum device for TIME": 1,
     "expect NUMBER votes": 1,
     "copy the store": 1,
     "put the copy back": 1,
@@ -125,12 +135,61 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         nodes=tuple(every),
         managers=managers,
         profile=random.choice(_PROFILES),
-        guests={f"g{number}": GuestSetting(_spec(random, number)) for number in range(1, guests + 1)},
+        guests={f"g{number}": _guest(random, number) for number in range(1, guests + 1)},
         rates={name: 1 + random.uniform(-0.005, 0.005) for name in drifting},
         firmware_s=random.choice((2.0, 5.0, 15.0)),
         jitter=True,
+        **_usage(random, every),
+        cluster=_cluster(random, guests),
+        device=DEVICE,
     )
     return Scenario(setting, tuple(_moments(random, names_of(setting))), mend=True)
+
+
+def sizes(seed: int, nodes: Sequence[int], guests: Sequence[int]) -> tuple[int, int]:
+    """How many nodes and guests a seed has, where there is a choice: the same whatever other seeds are played."""
+    random = Random(f"{seed}/sizes")  # noqa: S311 - the same for each replay
+    return random.choice(nodes), random.choice(guests)
+
+
+def _guest(random: Random, number: int) -> GuestSetting:
+    """Some request less than they use, and some more."""
+    spec = _spec(random, number)
+    memory, used = (f"{random.choice((64, 128, 256))}Mi" for _ in range(2))
+    return GuestSetting(spec, requests={"memory": memory, "cpu": "10m"}, uses={"memory": used, "cpu": "10m"})
+
+
+def _usage(random: Random, nodes: Sequence[str]) -> dict[str, Any]:
+    """Every node has room for all guests: that one has none is for scenarios. Zones are of different sizes."""
+    zones = {name: random.choice(("left", "right")) for name in nodes} if random.random() < 0.5 else {}
+    measuring = Measuring(random.choice((5.0, 15.0)), random.choice((0.0, 2.0, 20.0, 60.0)))
+    return {
+        "sizes": {name: {"memory": random.choice(("8Gi", "12Gi"))} for name in nodes},
+        "zones": zones,
+        "measuring": measuring,
+    }
+
+
+def _cluster(random: Random, guests: int) -> dict[str, Any]:
+    """How guests are placed and moved, what a shutdown means, and what a majority is."""
+    scheduling: dict[str, Any] = {
+        "mode": str(random.choice(list(SchedulingMode))),
+        "rebalanceOnStart": random.random() < 0.5,
+    }
+    if random.random() < 0.3:
+        hold = f"{random.choice((5, 20, 40))}s"
+        scheduling["autoRebalance"] = {"threshold": 10, "margin": 10, "hold": hold, "maxMoves": random.randint(1, 3)}
+    found: dict[str, Any] = {"scheduling": scheduling, "shutdownPolicy": str(random.choice(list(ShutdownPolicy)))}
+    option = random.choice((*QUORUM_OPTIONS, "device", *("",) * 4))
+    if option == "device":
+        found["quorum"] = {"device": {"name": DEVICE, "votes": 1}}
+    elif option:
+        found["quorum"] = {option: {"window": "10s"} if option == "lastManStanding" else True}
+    if guests > 1 and random.random() < 0.3:
+        pair = [f"{NAMESPACE}/g{number}" for number in random.sample(range(1, guests + 1), 2)]
+        affinity = {"affinity": str(random.choice(list(Affinity))), "topology": str(random.choice(list(Topology)))}
+        found["rules"] = [{"name": "drawn", "guests": {"names": pair}, "guestAffinity": affinity}]
+    return found
 
 
 def _spec(random: Random, number: int) -> dict[str, Any]:
@@ -163,6 +222,8 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
         "CLIENT": [*names.nodes, *names.managers, "leader"],
         "PROFILE": _PROFILES,
         "POLICY": list(ShutdownPolicy),
+        "MODE": list(SchedulingMode),
+        "OPTION": QUORUM_OPTIONS,
         "DISARMMODE": list(DisarmMode),
         "WANTED": list(Wanted),
     }

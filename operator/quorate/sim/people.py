@@ -85,8 +85,11 @@ def another_chance(simulation: "Simulation", guest: str) -> None:
 
 
 def _image(simulation: "Simulation", guest: str, image: str) -> None:
-    container = {"spec": {"containers": [{"name": "main", "image": image}]}}
-    edit_guest(simulation, guest, guest={"container": container})
+    def change(old: Json) -> Json:
+        main = old["spec"]["guest"]["container"]["spec"]["containers"][0] | {"image": image}
+        return old | {"spec": old["spec"] | {"guest": {"container": {"spec": {"containers": [main]}}}}}
+
+    edit(simulation, OURS["haresources"], NAMESPACE, guest, change)
 
 
 @word("give GUEST version NUMBER")

@@ -11,13 +11,15 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec
 from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.core.timing import Profile
-from quorate.sim import faults, people, wishes  # noqa: F401 - they bring their words
+from quorate.sim import faults, outside, people, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
 from quorate.sim.machine import Behaviour
+from quorate.sim.outside import Measuring
 from quorate.sim.words import Deed, Names, Word, WordError, duration, understand
 from quorate.sim.world import GuestSetting, Setting
 
@@ -34,11 +36,15 @@ _KEYS: Final = (
     "firmware",
     "zones",
     "cluster",
+    "sizes",
+    "measurements",
+    "device",
     "timeline",
     "lasts",
     "then",
 )
 _BEHAVIOUR: Final = {"ready": "ready_s", "stops": "stops_s"}
+_LOADS: Final = ("requests", "uses")
 _SPEC: Final = tuple(one.alias or name for name, one in HAResourceSpec.model_fields.items() if name != "guest")
 """What a guest may say of its HAResource: whatever there is."""
 MOST_DRIFT: Final = 0.005
@@ -119,6 +125,9 @@ class _Reader:
             jitter=self.choice(given.get("jitter"), "false", ("true", "false")) == "true",
             zones=self.zones(given.get("zones"), names),
             cluster=self.cluster(given.get("cluster")),
+            sizes=self.sizes(given.get("sizes"), names),
+            measuring=self.measuring(given.get("measurements")),
+            device=self.text(given["device"], "a device's name") if "device" in given else "",
         )
         lasts = given.get("lasts")
         timeline = self.timeline(given.get("timeline"), names)
@@ -196,14 +205,40 @@ class _Reader:
     def guest(self, node: Any) -> GuestSetting:
         if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
             return GuestSetting()
-        given = self.mapping(node, "a guest", (*_SPEC, *_BEHAVIOUR, "fails"))
+        given = self.mapping(node, "a guest", (*_SPEC, *_BEHAVIOUR, *_LOADS, "fails"))
         values: dict[str, Any] = {_BEHAVIOUR[key]: self.time(given[key], 0) for key in _BEHAVIOUR if key in given}
         if "fails" in given:
             values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
         loader = yaml.SafeLoader("")
         spec: dict[str, Any] = {key: loader.construct_document(given[key]) for key in _SPEC if key in given}
         self.check(node, HAResourceSpec, spec | {"guest": {"container": {"spec": {}}}})
-        return GuestSetting(spec, Behaviour(**values))
+        loads = {key: self.size(given[key]) for key in _LOADS if key in given}
+        return GuestSetting(spec, Behaviour(**values), **loads)
+
+    def size(self, node: Any) -> dict[str, str]:
+        """`cpu` and `memory`, as Kubernetes writes them."""
+        found = {key: self.text(value, key) for key, value in self.mapping(node, "a size", ("cpu", "memory")).items()}
+        try:
+            quantity.size(found)
+        except ValueError as error:
+            raise self.fail(node, str(error)) from error
+        return found
+
+    def sizes(self, node: Any, names: Names) -> Mapping[str, Mapping[str, str]]:
+        """Node -> what it can allocate."""
+        if node is None:
+            return {}
+        return {name: self.size(value) for name, value in self.mapping(node, "sizes", names.nodes).items()}
+
+    def measuring(self, node: Any) -> Measuring | None:
+        if node is None:
+            return None
+        given = self.mapping(node, "measurements", ("every", "lag"))
+        usual = Measuring()
+        every_s = self.time(given.get("every"), usual.every_s)
+        if every_s <= 0:
+            raise self.fail(given["every"], "measurements.every: must be longer than 0s")
+        return Measuring(every_s, self.time(given.get("lag"), usual.lag_s))
 
     def check(self, node: Any, model: type[Model], spec: dict[str, Any]) -> None:
         """What no API server would take is wrong here as well."""

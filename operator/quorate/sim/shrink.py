@@ -9,6 +9,7 @@ import yaml
 
 from quorate.sim.chaos import Ruin, play
 from quorate.sim.scenario import FILE, Moment, Scenario
+from quorate.sim.world import Setting
 
 MOST_RUNS: Final = 400
 
@@ -60,7 +61,10 @@ def write(found: Ruin, folder: Path) -> None:
 def as_yaml(scenario: Scenario) -> str:
     """scenario.yaml of it."""
     setting = scenario.setting
-    guests: dict[str, Any] = {name: dict(one.spec) for name, one in setting.guests.items()}
+    guests: dict[str, Any] = {}
+    for name, one in setting.guests.items():
+        loads = {"requests": dict(one.requests), "uses": dict(one.uses)}
+        guests[name] = {**one.spec, **{key: load for key, load in loads.items() if load}}
     timeline: dict[str, list[str]] = {}
     for moment in scenario.timeline:
         timeline.setdefault(f"{moment.at_s:g}s", []).extend(one.text for one in moment.deeds)
@@ -73,7 +77,22 @@ def as_yaml(scenario: Scenario) -> str:
         "firmware": f"{setting.firmware_s:g}s",
         "clocks": {name: f"{100 * (rate - 1):+.12g}%" for name, rate in setting.rates.items()},
         "guests": guests,
+        **_unusual(setting),
         "then": "mend",
         "timeline": timeline,
     }
     return yaml.safe_dump(content, sort_keys=False, width=120)
+
+
+def _unusual(setting: Setting) -> dict[str, Any]:
+    """What few scenarios have."""
+    found: dict[str, Any] = {
+        "zones": dict(setting.zones),
+        "cluster": dict(setting.cluster),
+        "sizes": {name: dict(size) for name, size in setting.sizes.items()},
+        "device": setting.device,
+    }
+    if setting.measuring is not None:
+        every_s, lag_s = setting.measuring.every_s, setting.measuring.lag_s
+        found["measurements"] = {"every": f"{every_s:g}s", "lag": f"{lag_s:g}s"}
+    return {key: value for key, value in found.items() if value}

@@ -116,6 +116,10 @@ class Store:
             return self._tables[resource.table][place]
         raise resource.refusal(404, "NotFound", place[1], "{} not found")
 
+    def find(self, resource: Resource, place: Place) -> Json | None:
+        """One object, or None."""
+        return self._tables[resource.table].get(place)
+
     def listed(self, resource: Resource, matches: Matches = bool) -> list[Json]:
         """The selected objects, sorted by namespace and name."""
         return [found for _, found in sorted(self._tables[resource.table].items()) if matches(found)]

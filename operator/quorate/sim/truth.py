@@ -47,6 +47,10 @@ class Truth:
         """The machines on which it runs now."""
         return [machine.name for machine in self._runs.get(key, {}).values() if not machine.frozen]
 
+    def on(self, machine: "Machine") -> list[GuestKey]:
+        """The guests that run on a machine now, sorted."""
+        return sorted(key for key, runs in self._runs.items() if machine in runs.values())
+
     def broken(self, now_s: float, text: str) -> None:
         self.violations.append(Violation(now_s, text))
 

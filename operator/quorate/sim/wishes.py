@@ -118,6 +118,62 @@ def stay(simulation: "Simulation", guest: str) -> None:
     edit_guest(simulation, guest, failback=False)
 
 
+# -- load ---------------------------------------------------------------------------------------------------------------
+
+
+def _schedule(simulation: "Simulation", **changes: object) -> None:
+    def change(old: Json) -> Json:
+        return old | {"spec": old["spec"] | {"scheduling": (old["spec"].get("scheduling") or {}) | changes}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+@word("schedule by MODE", fault="scheduling changed")
+def schedule_by(simulation: "Simulation", mode: str) -> None:
+    _schedule(simulation, mode=mode)
+
+
+def leave_in_place(simulation: "Simulation") -> None:
+    """Nobody moves for the load."""
+    _schedule(simulation, autoRebalance=None)
+
+
+@word("rebalance after TIME", lambda simulation, _: leave_in_place(simulation), "scheduling changed")
+def rebalance_after(simulation: "Simulation", hold_s: float) -> None:
+    """Guests move for the load, when nodes have been unevenly loaded for so long."""
+    _schedule(simulation, autoRebalance={"threshold": 10, "margin": 10, "hold": f"{hold_s:g}s"})
+
+
+word("leave guests in place")(leave_in_place)
+
+
+# -- quorum -------------------------------------------------------------------------------------------------------------
+
+
+def _options(simulation: "Simulation", wished: Json) -> None:
+    """These options and no others; a person's word about the votes stays."""
+
+    def change(old: Json) -> Json:
+        before = old["spec"].get("quorum") or {}
+        kept = {name: before[name] for name in ("expectedVotes", "device") if name in before}
+        return old | {"spec": old["spec"] | {"quorum": kept | wished}}
+
+    edit(simulation, OURS["clusters"], "", CLUSTER, change)
+
+
+def count_plainly(simulation: "Simulation", *_: str) -> None:
+    """By majority."""
+    _options(simulation, {})
+
+
+@word("count by OPTION", count_plainly, "quorum options changed")
+def count_by(simulation: "Simulation", option: str) -> None:
+    _options(simulation, {option: {"window": "10s"} if option == "lastManStanding" else True})
+
+
+word("count plainly", fault="quorum options changed")(count_plainly)
+
+
 # -- times --------------------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.core.timing import PROFILES, parse_duration
-from quorate.core.types import DisarmMode, GuestState, NodeState, ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, GuestState, NodeState, SchedulingMode, ShutdownPolicy, Wanted
 
 if TYPE_CHECKING:
     from quorate.sim.world import Simulation
@@ -62,6 +62,7 @@ class Deed:
 
 
 WORDS: Final[list[Word]] = []
+QUORUM_OPTIONS: Final = ("waitForAll", "autoTieBreaker", "lastManStanding", "twoNode")
 
 
 def word(pattern: str, undo: Callable[..., Any] | None = None, fault: str = "") -> Callable[[Any], Any]:
@@ -123,6 +124,8 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "DISARMMODE": list(DisarmMode),
         "PROFILE": list(PROFILES),
         "POLICY": list(ShutdownPolicy),
+        "MODE": list(SchedulingMode),
+        "OPTION": QUORUM_OPTIONS,
         "GUESTSTATE": list(GuestState),
         "NODESTATE": list(NodeState),
     }

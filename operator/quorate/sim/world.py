@@ -25,6 +25,7 @@ from quorate.sim.journal import Journal
 from quorate.sim.kubelet import Kubelet
 from quorate.sim.machine import Behaviour, Machine, Surroundings
 from quorate.sim.manager import Manager, parsed_once
+from quorate.sim.outside import Device, Measuring, Metrics
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
 from quorate.sim.store import Resource
 from quorate.sim.truth import Truth
@@ -38,15 +39,24 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 @dataclass(frozen=True, slots=True)
 class GuestSetting:
-    """A guest of a scenario: what its HAResource says, and how its container behaves."""
+    """A guest of a scenario: what its HAResource says, and how its container behaves.
+
+    `requests`: of processor and memory, as Kubernetes writes them; `uses`: what it really takes, the same without it.
+    """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
     behaviour: Behaviour = field(default_factory=Behaviour)
+    requests: Mapping[str, str] = field(default_factory=dict)
+    uses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a run begins with. `rates`: clock rates by node or manager; all others run true."""
+    """What a run begins with. `rates`: clock rates by node or manager; all others run true.
+
+    `sizes`: what nodes can allocate; `measuring`: how metrics-server works, None: there is none; `device`: the name of the
+    quorum device that runs, "": none does.
+    """
 
     seed: int = 0
     nodes: tuple[str, ...] = ("n1", "n2", "n3")
@@ -59,6 +69,9 @@ class Setting:
     """Do messages take different times, and so overtake each other?"""
     zones: Mapping[str, str] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    measuring: Measuring | None = None
+    device: str = ""
 
 
 class Simulation:
@@ -79,6 +92,8 @@ class Simulation:
         self.copies: list[tuple[list[tuple[Resource, Json]], int]] = []
         self.asked = 0
         """Commands that people gave."""
+        self.metrics = Metrics(self, setting.measuring) if setting.measuring is not None else None
+        self.device = Device(self, setting.device) if setting.device else None
         self.bargain = Bargain(self)
         around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self.bargain)
         for name in setting.nodes:
@@ -123,7 +138,9 @@ class Simulation:
             store.resources["endpointslices.discovery.k8s.io"], NAMESPACE, endpoints | {"endpoints": addresses}
         )
         for name in self.machines:
-            ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+            ready: Json = {"conditions": [{"type": "Ready", "status": "True"}]}
+            if name in self.setting.sizes:
+                ready["allocatable"] = {"cpu": "8", **self.setting.sizes[name]}
             labels = {ZONE_LABEL: self.setting.zones[name]} if name in self.setting.zones else {}
             self.put("nodes", {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": ready})
         spec: Json = {
@@ -139,11 +156,18 @@ class Simulation:
         for name, guest in self.setting.guests.items():
             self.add_guest(name, guest)
         self.engine.after(10.0, self._control_plane)
+        if self.metrics is not None:
+            self.metrics.look()
+        if self.device is not None:
+            self.device.renew()
 
     def add_guest(self, name: str, guest: GuestSetting) -> None:
         """A person puts a guest under HA."""
         self.guests[name] = guest
-        container: Json = {"spec": {"containers": [{"name": "main", "image": "guest"}]}}
+        main: Json = {"name": "main", "image": "guest"}
+        if guest.requests:
+            main["resources"] = {"requests": dict(guest.requests)}
+        container: Json = {"spec": {"containers": [main]}}
         spec = {"guest": {"container": container}, **guest.spec}
         store = self.server.store
         store.create(store.resources[f"haresources.{GROUP}"], NAMESPACE, {"metadata": {"name": name}, "spec": spec})
@@ -189,14 +213,13 @@ class Simulation:
         found = self.find(KUBE_NODES, "", name)
         if found is None or found["status"]["conditions"][0]["status"] == ready:
             return
-        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        status = found["status"] | {"conditions": [{"type": "Ready", "status": ready}]}
         store.update(KUBE_NODES, ("", name), lambda old: old | {"status": status}, status=True)
 
     # -- what is there ----------------------------------------------------------------------------------------------
 
     def find(self, kind: Resource, namespace: str, name: str) -> Json | None:
-        store = self.server.store
-        return next((one for one in store.listed(kind) if _is(one, namespace, name)), None)
+        return self.server.store.find(kind, (namespace, name))
 
     def guest(self, name: str) -> Json | None:
         """The HAResource."""
@@ -237,8 +260,3 @@ class Simulation:
     def moment(self, in_s: float = 0.0) -> str:
         """The wall clock then."""
         return format_instant(Instant(self._now() + round(in_s * 1000)))
-
-
-def _is(found: Json, namespace: str, name: str) -> bool:
-    meta = found["metadata"]
-    return bool(meta["name"] == name and meta.get("namespace", "") == namespace)

@@ -1,11 +1,13 @@
 """What a scenario may say, and what is said of one that says something else: file, line, finding, and what is allowed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from quorate.sim import chaos
 from quorate.sim.hopes import HOPES
+from quorate.sim.outside import Measuring
 from quorate.sim.scenario import Expect, ScenarioError, read
 from quorate.sim.shrink import as_yaml
 from quorate.sim.words import WORDS
@@ -65,6 +67,12 @@ def test_guests_and_cluster_may_say_what_their_kinds_may(tmp_path):
         ("guests:\n  web:\n    maxRestarts: 1\n", 3, "'maxRestarts' is unknown in a guest"),
         ("guests:\n  web: {maxRestart: -1}\n", 2, "maxRestart: Input should be greater than or equal to 0, found -1"),
         ("cluster:\n  quorums: {}\n", 2, "quorums: Extra inputs are not permitted"),
+        ("sizes:\n  n9: {memory: 1Gi}\n", 2, "'n9' is unknown in sizes. Allowed: n1, n2, n3"),
+        ("sizes:\n  n1: {memory: much}\n", 2, "'much' is no quantity"),
+        ("guests:\n  web: {uses: {disk: 1Gi}}\n", 2, "'disk' is unknown in a size. Allowed: cpu, memory"),
+        ("measurements: {every: 0s}\n", 1, "measurements.every: must be longer than 0s"),
+        ("timeline:\n  1s: schedule by Luck\n", 2, "Luck is no MODE: Basic, Dynamic, Static"),
+        ("timeline:\n  1s: count by heads\n", 2, "heads is no OPTION: autoTieBreaker, "),
         ("then: rest\n", 1, "'rest' is unknown. Allowed: mend"),
         ("seed: 1\nseed: 2\n", 2, "'seed' comes twice"),
         ("seed: [\n", 2, "expected the node content"),
@@ -82,14 +90,33 @@ def test_a_folder_without_one(tmp_path):
         read(tmp_path / "none")
 
 
+def test_nodes_have_sizes_guests_take_what_they_take_and_somebody_measures_it(tmp_path):
+    text = (
+        "sizes: {n1: {memory: 4Gi}}\nmeasurements: {lag: 40s}\nguests:\n  db: {requests: {cpu: 1}, uses: {memory: 1Gi}}"
+    )
+    setting = scenario(tmp_path, text).setting
+    assert (setting.sizes, setting.measuring) == ({"n1": {"memory": "4Gi"}}, Measuring(15.0, 40.0))
+    assert (setting.guests["db"].requests, setting.guests["db"].uses) == ({"cpu": "1"}, {"memory": "1Gi"})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_seed_has_its_size_whatever_others_are_played(seed):
+    nodes, guests = chaos.sizes(seed, range(3, 8), range(1, 21))
+    assert 3 <= nodes <= 7
+    assert 1 <= guests <= 20
+    assert chaos.sizes(seed, range(5, 6), range(4, 5)) == (5, 4)
+    assert chaos.sizes(seed, range(3, 8), range(1, 21)) == (nodes, guests)
+
+
 def test_what_chaos_made_is_written_so_that_it_is_read_again(tmp_path):
     made = chaos.scenario(7, 3, 2)
     found = scenario(tmp_path, as_yaml(made))
     assert [(one.at_s, [deed.text for deed in one.deeds]) for one in found.timeline] == [
         (one.at_s, [deed.text for deed in one.deeds]) for one in made.timeline
     ]
-    assert (found.mend, found.setting.guests.keys()) == (True, made.setting.guests.keys())
     assert found.setting.rates == pytest.approx(made.setting.rates)
+    assert replace(found.setting, rates={}) == replace(made.setting, rates={})
+    assert found.mend
 
 
 def test_the_documentation_has_every_sentence_and_no_other():
