@@ -318,6 +318,8 @@ class RebalanceModel(Model):
     """Since when nodes have been more unevenly loaded than autoRebalance.threshold allows; absent while they are not."""
     last: str = ""
     """What moved last because of it."""
+    nodes: Annotated[list[str], Field(max_length=64)] = []
+    """The nodes between which that went. In mode Dynamic none of them takes part again before it has been measured anew."""
 
 
 class ClusterStatusModel(Model):

@@ -36,7 +36,7 @@ NOTHING: Final = Size()
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was measured to be used, and when, by the clock of the manager."""
+    """What was measured to be used, and when; never later than the manager saw it first."""
 
     size: Size
     at: Instant

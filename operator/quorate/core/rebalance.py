@@ -5,11 +5,14 @@ must exceed the threshold for the whole hold, a move must make it better by the 
 anew. Each move lowers the imbalance, so that moves come to an end and nothing goes to and fro. Rules come before load, and
 nobody moves to make room for another one.
 
+A measurement tells of a moment that is over. In mode Dynamic a node takes part only once it has been measured at least a
+hold after the last guest came to it or left it: by older news a node that has just been relieved is still full.
+
 Imbalance is Proxmox's (behaviour, section 11): the deviation over the mean of the nodes' loads, a load being the mean of
 its processor and memory parts, divided so that it lies between 0 (all alike) and 1 (all on one node).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final
@@ -84,19 +87,46 @@ def rebalance(world: World, room: Room, mode: SchedulingMode) -> Rebalancing:
         return Rebalancing(status=before)
     loads = loads_of(room.ledger)
     uneven = imbalance(loads)
-    last = before.last if before is not None else ""
+    last, touched = (before.last, before.nodes) if before is not None else ("", ())
     if 100 * uneven <= asked.threshold:
-        return Rebalancing(status=RebalanceStatus(None, last) if last else None)
+        return Rebalancing(status=RebalanceStatus(None, last, touched) if last else None)
     since = before.since if before is not None and before.since is not None else world.wall
     due = Instant(since + round(asked.hold_s * 1000))
-    waiting = Rebalancing(status=RebalanceStatus(since, last), wake=due if world.wall < due else None)
+    waiting = Rebalancing(status=RebalanceStatus(since, last, touched), wake=due if world.wall < due else None)
     if world.wall < due or not _calm(world, room):
         return waiting
-    moves = _moves(world, room, loads, asked)
+    moves = _moves(world, room, loads, asked, _told(world, mode, asked, touched))
     if not moves:
         return waiting
     said = ", ".join(f"{one.guest.key.sid} from {one.source} to {one.target}" for one in moves)
-    return Rebalancing({one.guest.key: one.target for one in moves}, RebalanceStatus(None, said))
+    between = tuple(sorted({node for one in moves for node in (one.source, one.target)}))
+    return Rebalancing({one.guest.key: one.target for one in moves}, RebalanceStatus(None, said, between))
+
+
+def _told(
+    world: World, mode: SchedulingMode, asked: AutoRebalance, touched: Collection[NodeName]
+) -> frozenset[NodeName]:
+    """The nodes of which the load is known as it has been since guests came or left. `touched`: by the last moves.
+
+    What left a node for the load is Ready on another of those nodes later than that.
+    """
+    names = frozenset(node.name for node in world.nodes)
+    if mode is not SchedulingMode.DYNAMIC:
+        return names
+    came: dict[NodeName, Instant] = {}
+    for guest in world.guests:
+        instance, since = guest.status.instance, guest.status.ready_since
+        if instance is not None and since is not None:
+            came[instance.node] = max(since, came.get(instance.node, since))
+    last = max((came[node] for node in touched if node in came), default=Instant(0))
+    hold_ms = round(asked.hold_s * 1000)
+    return frozenset(
+        node.name
+        for node in world.nodes
+        if node.usage is not None
+        and node.usage.at
+        >= max(came.get(node.name, Instant(0)), last if node.name in touched else Instant(0)) + hold_ms
+    )
 
 
 def loads_of(ledger: Ledger) -> Loads:
@@ -119,7 +149,7 @@ def _calm(world: World, room: Room) -> bool:
     return True
 
 
-def _moves(world: World, room: Room, loads: Loads, asked: AutoRebalance) -> list[_Option]:
+def _moves(world: World, room: Room, loads: Loads, asked: AutoRebalance, told: Collection[NodeName]) -> list[_Option]:
     """The best moves one after the other, each given the ones before it, as many as may be under way at once."""
     room = replace(room, ledger=room.ledger.copied(), board=replace(room.board, now=dict(room.board.now)))
     ledger, loads, chosen = room.ledger, dict(loads), list[_Option]()
@@ -127,7 +157,7 @@ def _moves(world: World, room: Room, loads: Loads, asked: AutoRebalance) -> list
     while len(chosen) < asked.max_moves:
         before = imbalance(loads)
         least = before * (1 - asked.margin / 100)
-        options = [one for one in _options(room, loads, movable) if one.after < before and one.after <= least]
+        options = [one for one in _options(room, loads, movable, told) if one.after < before and one.after <= least]
         if not options or 100 * before <= asked.threshold:
             break
         best = _best(ledger, loads, options, asked.method)
@@ -163,7 +193,7 @@ def _movable(world: World, room: Room, guest: GuestView, asked: AutoRebalance) -
     )
 
 
-def _options(room: Room, loads: Loads, movable: list[GuestView]) -> Iterator[_Option]:
+def _options(room: Room, loads: Loads, movable: list[GuestView], told: Collection[NodeName]) -> Iterator[_Option]:
     """Every move that is worth a thought: from a node above the average to one of the least loaded that may have it."""
     ledger = room.ledger
     each = {node: (cpu + memory) / 2 for node, (cpu, memory) in loads.items()}
@@ -171,13 +201,13 @@ def _options(room: Room, loads: Loads, movable: list[GuestView]) -> Iterator[_Op
     by_load = sorted(each, key=lambda node: (each[node], node))
     for guest in movable:
         source = guest.status.instance.node if guest.status.instance is not None else NodeName("")
-        if each.get(source, 0.0) * len(each) <= total:
+        if source not in told or each.get(source, 0.0) * len(each) <= total:
             continue
         left = TARGETS
         for target in by_load:
             if each[target] >= each[source] or not left:
                 break
-            if _may_go(room, guest, source, target):
+            if target in told and _may_go(room, guest, source, target):
                 left -= 1
                 size = ledger.expected(guest)
                 off, on = sum(share(size, ledger.total[source])) / 2, sum(share(size, ledger.total[target])) / 2

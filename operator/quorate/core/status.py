@@ -392,10 +392,13 @@ class CapacityStatus:
 
 @dataclass(frozen=True, slots=True)
 class RebalanceStatus:
-    """Since when nodes have been too unevenly loaded, None while they are not; and what moved last because of that."""
+    """Since when nodes have been too unevenly loaded, None while they are not; what moved last because of that, and between
+    which nodes.
+    """
 
     since: Instant | None = None
     last: str = ""
+    nodes: tuple[NodeName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
 from quorate.api import quantity
+from quorate.api.wire import parse_instant
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.types import GUEST_LABEL, GuestKey, Instant, NodeName, SchedulingMode
 from quorate.kube import views
@@ -57,7 +58,7 @@ async def others(api: Calls) -> dict[NodeName, Size]:
 
 
 async def measure(store: Store, api: Calls, now: Instant) -> None:
-    """What nodes and guests use. `now` stands for the time of what has not been seen before: clocks of others differ."""
+    """What nodes and guests use. What has not been seen before is no younger than `now`: clocks of others differ."""
     nodes = {NodeName(raw["metadata"]["name"]): raw async for page in _pages(api, NODE_METRICS.path()) for raw in page}
     pods = {
         GuestKey(raw["metadata"]["namespace"], raw["metadata"]["name"]): raw
@@ -77,7 +78,10 @@ def _stamps(found: Mapping[Name, Raw]) -> dict[Name, str]:
 def _fresh(
     before: Mapping[Name, tuple[str, Usage]], sizes: Mapping[Name, object], stamps: Mapping[Name, str], now: Instant
 ) -> dict[Name, tuple[str, Usage]]:
-    """Each with its time stamp. A stamp that is known already is not news: its usage keeps the time it was first seen."""
+    """Each with its time stamp. A stamp that is known already is not news: its usage keeps the time it has.
+
+    That is the time stamp's, but never later than it was first seen: a clock that is fast must not make old news young.
+    """
     found = {}
     for name, raw in sizes.items():
         known = before.get(name)
@@ -86,8 +90,16 @@ def _fresh(
             continue
         size = raw if isinstance(raw, Size) else _size(raw)
         if size is not None:
-            found[name] = (stamps[name], Usage(size, now))
+            found[name] = (stamps[name], Usage(size, min(now, _moment(stamps[name], now))))
     return found
+
+
+def _moment(stamp: str, now: Instant) -> Instant:
+    """When it was measured; a stamp that is no time says nothing."""
+    try:
+        return parse_instant(stamp.upper())
+    except ValueError:
+        return now
 
 
 def _containers(raw: Raw) -> Size | None:

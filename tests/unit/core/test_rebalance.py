@@ -64,7 +64,7 @@ def test_imbalance_is_between_all_alike_and_all_on_one():
 def test_the_best_move_is_made_and_said():
     found = decided(cluster(*PAIR))
     assert dict(found.moves) == {GuestKey("default", "a"): "n2"}
-    assert found.status == RebalanceStatus(None, "ct:default/a from n1 to n2")
+    assert found.status == RebalanceStatus(None, "ct:default/a from n1 to n2", (NodeName("n1"), NodeName("n2")))
     (note,) = [one for one in plan(cluster(*PAIR)).notes if one.reason == "Rebalanced"]
     assert note.message == "nodes are unevenly loaded: ct:default/a from n1 to n2"
 
@@ -230,3 +230,31 @@ def test_dynamic_goes_by_what_is_used_and_only_while_it_is_measured():
 def test_nothing_is_said_or_done_where_nobody_asked():
     assert decided(cluster(*PAIR, auto=None)).status is None
     assert goes(cluster(*PAIR, auto=None)) == {}
+
+
+@pytest.mark.parametrize(
+    ("n1", "n2", "came", "touched", "moves"),
+    [
+        (31, 31, {"b"}, (), {"a": "n2"}),
+        (29, 31, {"c"}, (), {}),  # n1 is not measured since somebody came to it
+        (31, 29, {"b"}, (), {}),  # nor n2
+        (29, 31, {"b"}, (), {"a": "n2"}),  # nobody came to n1 since
+        (29, 31, {"b"}, ("n1", "n2"), {}),  # but b left it for n2
+    ],
+)
+def test_a_node_takes_part_once_it_is_measured_a_hold_after_guests_came_and_left(n1, n2, came, touched, moves):
+    """Times are seconds after b or c came."""
+    since = Instant(WALL - 60_000)
+    nodes = tuple(
+        member(name, usage=Usage(Size(100, gib * GIB), Instant(since + seconds * 1000)))
+        for name, gib, seconds in (("n1", 8, n1), ("n2", 1, n2))
+    )
+    guests = [runs("a", "n1"), runs("b", "n2"), runs("c", "n1", gib=0)]
+    guests = [
+        replace(one, status=replace(one.status, ready_since=since)) if one.key.name in came else one for one in guests
+    ]
+    guests = [replace(one, usage=Usage(Size(50, 2 * GIB), WALL)) if one.key.name == "a" else one for one in guests]
+    made = cluster(*guests, nodes=nodes, mode=SchedulingMode.DYNAMIC)
+    status = replace(made.cluster.status, rebalance=RebalanceStatus(LONG_AGO, "before", tuple(map(NodeName, touched))))
+    made = replace(made, cluster=replace(made.cluster, status=status))
+    assert goes(made, SchedulingMode.DYNAMIC) == moves

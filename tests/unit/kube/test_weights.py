@@ -73,6 +73,17 @@ async def test_a_measurement_is_as_old_as_the_first_time_that_it_was_seen():
     assert store.guest_usage == {web: ("10:00", Usage(Size(2, 3 * MIB), Instant(1000)))}
     await weights.measure(store, api, Instant(16_000))
     assert store.usage["n1"][1].at == 1000
+
+
+@pytest.mark.parametrize(
+    ("stamp", "at"), [("2027-01-15T08:00:00Z", 1_800_000_000_000), ("2027-01-15T08:01:00Z", 1_800_000_030_000)]
+)
+async def test_a_measurement_is_as_old_as_it_says_and_no_younger_than_it_was_seen(stamp, at):
+    store, api = Store(lambda: None), Answers()
+    api.lists[NODE_METRICS.path()] = [node_metrics("n1", stamp)]
+    api.lists[POD_METRICS.path()] = []
+    await weights.measure(store, api, Instant(1_800_000_030_000))
+    assert store.usage["n1"][1].at == at
     api.lists[NODE_METRICS.path()] = [node_metrics("n1", "10:01")]
     await weights.measure(store, api, Instant(31_000))
     assert store.usage["n1"][1].at == 31_000
