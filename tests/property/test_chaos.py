@@ -11,7 +11,7 @@ import pytest
 
 from quorate.sim import shrink
 from quorate.sim.chaos import play, scenario
-from quorate.sim.crash import crashes
+from quorate.sim.crash import crashes, prepare
 from quorate.sim.machine import Machine
 from quorate.sim.scenario import read
 from quorate.sim.words import WORDS
@@ -36,7 +36,7 @@ def test_every_kind_of_fault_comes_up() -> None:
 
 
 def test_the_manager_may_die_at_any_of_its_calls() -> None:
-    found = list(crashes(read(STORY), every=60))
+    found = list(crashes(prepare(read(STORY), every=60)))
     assert len(found) > 10
     assert [(one.number, one.moment, one.outcome.violations) for one in found if not one.outcome.good] == []
     assert any(one.call.startswith("PUT /apis/quorate.dev/v1alpha1/") for one in found)

@@ -23,7 +23,8 @@ CHAOS_EXAMPLES: Final = """\
 quorate chaos --seeds 0:100 --nodes 3 --guests 3
 quorate chaos --seeds 7 --nodes 3:7 --guests 1:20 --json"""
 CRASH_EXAMPLES: Final = """\
-quorate crash tests/scenarios/story/   once for each call of the leading manager"""
+quorate crash tests/scenarios/story/                   once for each call of the leading manager
+quorate crash tests/scenarios/story/ --no-renewals     not at those that only renew its Lease"""
 
 app = typer.Typer(
     cls=Verbs,
@@ -148,17 +149,26 @@ def crash(
     folder: Folder,
     *,
     every: Annotated[int, typer.Option("--every", metavar="N", help="Only each N-th call.", min=1)] = 1,
+    renewals: Annotated[
+        bool, typer.Option(help="Also at the renewals of the leader's Leases, which most of its calls are.")
+    ] = True,
 ) -> int:
     """Replay a scenario for each call of the leading manager, which is killed just before or just after it."""
-    from quorate.sim.crash import crashes
+    from quorate.sim.crash import MOMENTS, crashes, prepare
     from quorate.sim.scenario import ScenarioError, read
 
     try:
         scenario = read(folder)
     except ScenarioError as error:
         raise UsageError(str(error)) from error
+    began_s = time.perf_counter()
+    plan = prepare(scenario, every, renewals=renewals)
+    replays = len(plan.numbers) * len(MOMENTS)
+    takes_s = replays * (time.perf_counter() - began_s)
+    shorter = "" if every > 1 or not renewals else "; --no-renewals or --every 10 is quicker"
+    note(f"{replays} replays of {plan.simulated_s:.0f} s, about {takes_s:.0f} s in all{shorter}")
     played = failed = 0
-    for one in crashes(scenario, every):
+    for one in crashes(plan):
         played += 1
         if not one.outcome.good:
             failed += 1

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from quorate.core.types import SYSTEM_NAMESPACE
+from quorate.kube.resources import LEASES
 from quorate.sim.manager import Manager
 from quorate.sim.play import Outcome, Player
 from quorate.sim.scenario import Moment, Scenario
 
 RESTARTS_S: Final = 2.0
 MOMENTS: Final = ("before", "after")
+_LEADERS: Final = f"{LEASES.path(namespace=SYSTEM_NAMESPACE)}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class _Killer:
         self.player = player
         self.number, self.moment = number, moment
         self.counted = 0
+        self.renewals: set[int] = set()
+        """Those of its calls that only renewed its own Lease."""
         self.call = ""
         self._pending: set[tuple[str, int]] = set()
         for manager in player.simulation.managers.values():
@@ -44,6 +49,8 @@ class _Killer:
             if not manager.leads:
                 return
             self.counted += 1
+            if method == "PUT" and path.startswith(_LEADERS):
+                self.renewals.add(self.counted)
             if self.counted == self.number:
                 self.call = f"{method} {path}"
                 if self.moment == "before":
@@ -64,21 +71,36 @@ class _Killer:
         self.player.simulation.engine.after(RESTARTS_S, manager.start)
 
 
-def count(scenario: Scenario) -> int:
-    """How many calls the leading manager makes in it."""
-    player = Player(scenario)
-    killer = _Killer(player, 0, "")
-    player.play()
-    return killer.counted
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A scenario as it is judged here, and at which calls of the leading manager it is killed: two replays for each."""
+
+    scenario: Scenario
+    numbers: tuple[int, ...]
+    simulated_s: float
+    """Of one replay."""
 
 
-def crashes(scenario: Scenario, every: int = 1) -> Iterator[Crash]:
-    """Every replay, or every so many-th. At the end everything is mended and must run; what was awaited is not asked."""
+def prepare(scenario: Scenario, every: int = 1, *, renewals: bool = True) -> Plan:
+    """Play it once and count. At the end everything is mended and must run; what was awaited is not asked.
+
+    `every`: only so many-th calls. `renewals`: also those that only renew the leader's Lease: most calls do,
+    and from one to the next nothing but the time is another.
+    """
     timeline = tuple(Moment(one.at_s, one.deeds, one.line) for one in scenario.timeline)
     judged = replace(scenario, timeline=timeline, mend=True)
-    for number in range(1, count(judged) + 1, every):
+    player = Player(judged)
+    killer = _Killer(player, 0, "")
+    outcome = player.play()
+    numbers = [one for one in range(1, killer.counted + 1) if renewals or one not in killer.renewals]
+    return Plan(judged, tuple(numbers[::every]), outcome.simulated_s)
+
+
+def crashes(plan: Plan) -> Iterator[Crash]:
+    """Every replay."""
+    for number in plan.numbers:
         for moment in MOMENTS:
-            player = Player(judged)
+            player = Player(plan.scenario)
             killer = _Killer(player, number, moment)
             outcome = player.play()
             yield Crash(number, moment, killer.call, outcome)

@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from quorate.sim.crash import prepare
+from quorate.sim.scenario import read
+
 TINY = "profile: Fast\ntimeline:\n  5s: expect web on n1\nlasts: 8s\n"
 
 
@@ -73,3 +76,11 @@ def test_crash_ends_with_numbers(run, folder):
     found = json.loads(ended.out.splitlines()[-1])
     assert found["failed"] == 0
     assert found["replays"] > 1
+    assert f"{found['replays']} replays of " in ended.err
+
+
+def test_renewals_of_the_leaders_leases_can_be_left_out(folder):
+    every, fewer = prepare(read(folder)), prepare(read(folder), renewals=False)
+    assert every.numbers == tuple(range(1, len(every.numbers) + 1))
+    assert 0 < len(fewer.numbers) < len(every.numbers)
+    assert set(fewer.numbers) < set(every.numbers)
