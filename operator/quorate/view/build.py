@@ -81,6 +81,7 @@ def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> Cl
         manager=manager,
         timing=status.timing,
         fencing=status.fencing,
+        disarm=status.disarm,
         rules=status.rules,
         capacity=status.capacity.text if status.capacity is not None else "",
         sentence=status.message,

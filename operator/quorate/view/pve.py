@@ -4,6 +4,7 @@
 
     quorum OK
     master NODE (active, DATE)
+    fencing armed (CRM watchdog active)
     lrm NODE (active, DATE)
     service SID (NODE, started)
 
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from quorate.core.status import DisarmState
 from quorate.core.types import GuestState, Instant, NodeState, Wanted
 from quorate.view.report import ClusterReport, GuestReport, NodeReport, Report
 from quorate.view.settings import GuestSettings
@@ -65,10 +67,21 @@ def _status(cluster: ClusterReport, now: Instant) -> Iterator[str]:
     if manager.name:
         word = OLD if manager.silent else _by_clock(manager.renewed, now) or "active"
         yield f"master {manager.name} ({word}, {_date(manager.renewed or now)})"
+        yield _fencing(cluster)
     for node in cluster.nodes:
         yield _agent(node, now)
     for guest in sorted(cluster.guests, key=lambda guest: guest.guest):
         yield _service(guest)
+
+
+def _fencing(cluster: ClusterReport) -> str:
+    """What HA could do about a lost node. Theirs is the watchdog of who leads; that of ours are the nodes'."""
+    disarm = cluster.disarm
+    if disarm is not None:
+        watchdog = "released" if disarm.state is DisarmState.DISARMED else "active"
+        return f"fencing {disarm.state.lower()}, resource mode: {disarm.mode.lower()} (CRM watchdog {watchdog})"
+    armed = cluster.fencing.startswith("Armed")
+    return "fencing armed (CRM watchdog active)" if armed else "fencing standby (CRM watchdog standby)"
 
 
 def _agent(node: NodeReport, now: Instant) -> str:

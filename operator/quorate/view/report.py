@@ -7,7 +7,7 @@ nothing is decided: ages come from clocks of several machines and are for displa
 from dataclasses import dataclass
 from enum import StrEnum
 
-from quorate.core.status import Condition, DeviceStatus, Timeline, TimingStatus, VotesStatus
+from quorate.core.status import Condition, DeviceStatus, DisarmStatus, Timeline, TimingStatus, VotesStatus
 from quorate.core.types import Instant
 
 
@@ -113,6 +113,7 @@ class ClusterReport:
     manager: ManagerReport
     fencing: str
     sentence: str
+    disarm: DisarmStatus | None = None
     rules: str = ""
     capacity: str = ""
     quorate_since: Instant | None = None

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.core.types import GuestState, Instant, NodeState, Wanted
+from quorate.core.status import DisarmState, DisarmStatus
+from quorate.core.types import DisarmMode, GuestState, Instant, NodeState, Wanted
 from quorate.view import pve
 from quorate.view.build import build
 from quorate.view.report import GuestReport, NodeReport
@@ -15,6 +16,8 @@ DATE = r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4
 SHAPES = (
     r"quorum (OK|No quorum on node '\S+'!)",
     rf"master \S+ \((active|old timestamp - dead\?|detected time drift!), {DATE}\)",
+    r"fencing (armed|standby) \(CRM watchdog (active|standby)\)",
+    r"fencing (disarming|disarmed), resource mode: (freeze|ignore) \(CRM watchdog (active|released)\)",
     rf"lrm \S+ \((active|idle|wait_for_agent_lock|old timestamp - dead\?|detected time drift!), {DATE}\)",
     r"lrm \S+ \(unable to read lrm status\)",
     r"service (ct|vm):\S+ \((\S+), ([a-z_ ]+)\)",
@@ -23,6 +26,10 @@ SHAPES = (
 
 def lines(snapshot):
     return pve.ha_manager(build(snapshot, pictures.NOW))
+
+
+def disarm(state, mode):
+    return DisarmStatus(state, mode, "new switch", Instant(pictures.NOW + 60_000), pictures.NOW, hands_off=True)
 
 
 @pytest.mark.parametrize("picture", [pictures.whole, pictures.node_lost, pictures.quorum_lost])
@@ -35,6 +42,7 @@ def test_everything_as_wished():
     assert lines(pictures.whole()) == [
         "quorum OK",
         "master quorate-0 (active, Wed Nov 18 11:06:39 2026)",
+        "fencing armed (CRM watchdog active)",
         "lrm n1 (active, Wed Nov 18 11:06:39 2026)",
         "lrm n2 (active, Wed Nov 18 11:06:39 2026)",
         "lrm n3 (active, Wed Nov 18 11:06:38 2026)",
@@ -57,6 +65,25 @@ def test_a_manager_that_is_silent_is_dead_and_one_that_never_was_has_no_line():
     assert lines(silent)[1].startswith("master quorate-0 (old timestamp - dead?, ")
     never = replace(pictures.whole(), clusters=(pictures.cluster(pictures.cluster_status(manager="")),))
     assert not [line for line in lines(never) if line.startswith("master")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"fencing": "Standby"}, "fencing standby (CRM watchdog standby)"),
+        (
+            {"disarm": disarm(DisarmState.DISARMING, DisarmMode.IGNORE)},
+            "fencing disarming, resource mode: ignore (CRM watchdog active)",
+        ),
+        (
+            {"disarm": disarm(DisarmState.DISARMED, DisarmMode.FREEZE)},
+            "fencing disarmed, resource mode: freeze (CRM watchdog released)",
+        ),
+    ],
+)
+def test_whether_a_lost_node_would_be_fenced(changes, line):
+    seen = replace(pictures.whole(), clusters=(pictures.cluster(pictures.cluster_status(**changes)),))
+    assert lines(seen)[2] == line
 
 
 def test_a_day_of_one_digit_stands_as_in_perl():
