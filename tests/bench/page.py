@@ -61,6 +61,13 @@ agents had stood still for longer than d = 1.5 s between a renewal and its pet, 
 Processor time of one core. A quiet ten minutes of three nodes, two managers and a guest; and a minute of chaos with every
 kind of fault, from the boots to the last guest that runs again (`times real`: simulated time through processor time).""",
     ),
+    "chaos": (
+        "Chaos",
+        """\
+`quorate sim chaos`: each seed draws a cluster, its guests, how they are placed, and three minutes of faults of all kinds. A
+violation is a rule of safety that was broken, at any moment; stuck is what was not as it is wished within 2 T + 120 s after
+the last fault was taken back. Counted in seeds.""",
+    ),
     "planning": (
         "Planning alone",
         """\
