@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from quorate.api.schema import Json
+from quorate.core import capacity
 from quorate.core.board import Board
 from quorate.core.status import DisarmState
 from quorate.core.types import FENCE_TAINT, GuestKey, NodeState, Wanted
@@ -95,6 +96,24 @@ def _ignored(simulation: "Simulation", number: int) -> bool:
     return len(((simulation.cluster() or {}).get("status") or {}).get("ignoredRules", [])) == number
 
 
+def _says(simulation: "Simulation", guest: str, word: str) -> bool:
+    """Is that word in its message?"""
+    message = str(((simulation.guest(guest) or {}).get("status") or {}).get("message", ""))
+    return word in message.replace(",", " ").replace(":", " ").split()
+
+
+def _capacity(simulation: "Simulation") -> bool:
+    return condition(simulation.cluster(), capacity.CONDITION) == "True"
+
+
+def _survivable(simulation: "Simulation", number: int) -> bool:
+    return bool((((simulation.cluster() or {}).get("status") or {}).get("capacity") or {}).get("survivable") == number)
+
+
+def _device(simulation: "Simulation") -> bool:
+    return condition(simulation.cluster(), "QuorumDeviceHeard") == "True"
+
+
 def condition(found: Json | None, kind: str) -> str:
     """The status of one of an object's conditions; empty where it has none of that type."""
     conditions = ((found or {}).get("status") or {}).get("conditions") or []
@@ -113,6 +132,7 @@ HOPES: Final = (
     Word("GUEST apart from GUEST", _apart),
     Word("GUEST is GUESTSTATE", _guest_is),
     Word("GUEST is gone", _gone),
+    Word("GUEST says WORD", _says),
     Word("NODE is NODESTATE", _node_is),
     Word("NODE has an incident", _incident),
     Word("NODE has no incident", _not(_incident)),
@@ -131,6 +151,11 @@ HOPES: Final = (
     Word("NODE is not armed", _not(_armed)),
     Word("rules are honoured", _honoured),
     Word("NUMBER rules are ignored", _ignored),
+    Word("capacity is sufficient", _capacity),
+    Word("capacity is not sufficient", _not(_capacity)),
+    Word("NUMBER nodes can be lost", _survivable),
+    Word("the device is heard", _device),
+    Word("the device is not heard", _not(_device)),
     Word("history is questioned", _rewind),
     Word("history is in order", _not(_rewind)),
 )

@@ -15,6 +15,7 @@ from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec
 from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
+from quorate.api.storage import StorageSpec
 from quorate.core.timing import Profile
 from quorate.sim import faults, outside, people, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
@@ -37,6 +38,7 @@ _KEYS: Final = (
     "zones",
     "cluster",
     "sizes",
+    "storages",
     "measurements",
     "device",
     "timeline",
@@ -126,6 +128,7 @@ class _Reader:
             zones=self.zones(given.get("zones"), names),
             cluster=self.cluster(given.get("cluster")),
             sizes=self.sizes(given.get("sizes"), names),
+            storages=self.storages(given.get("storages")),
             measuring=self.measuring(given.get("measurements")),
             device=self.text(given["device"], "a device's name") if "device" in given else "",
         )
@@ -229,6 +232,16 @@ class _Reader:
         if node is None:
             return {}
         return {name: self.size(value) for name, value in self.mapping(node, "sizes", names.nodes).items()}
+
+    def storages(self, node: Any) -> Mapping[str, Mapping[str, Any]]:
+        """Name -> what the Storage's spec says."""
+        found: dict[str, Mapping[str, Any]] = {}
+        given = self.mapping(node, "storages") if node is not None else {}
+        for name, value in given.items():
+            self.mapping(value, "a storage")
+            found[name] = yaml.SafeLoader("").construct_document(value)
+            self.check(value, StorageSpec, dict(found[name]))
+        return found
 
     def measuring(self, node: Any) -> Measuring | None:
         if node is None:

@@ -139,6 +139,8 @@ def _value(kind: str, given: str, names: Names) -> Any:
         if re.fullmatch(r"\d{1,3}%", given) is None or int(given[:-1]) > 100:
             raise WordError(f"{given} is no share: write 0% to 100%")
         return int(given[:-1]) / 100
+    if kind == "WORD":
+        return given
     if kind == "NUMBER":
         if not given.isdigit():
             raise WordError(f"{given} is no number")

@@ -54,8 +54,8 @@ class GuestSetting:
 class Setting:
     """What a run begins with. `rates`: clock rates by node or manager; all others run true.
 
-    `sizes`: what nodes can allocate; `measuring`: how metrics-server works, None: there is none; `device`: the name of the
-    quorum device that runs, "": none does.
+    `sizes`: what nodes can allocate; `storages`: the Storages' specs; `measuring`: how metrics-server works, None: there is
+    none; `device`: the name of the quorum device that runs, "": none does.
     """
 
     seed: int = 0
@@ -70,6 +70,7 @@ class Setting:
     zones: Mapping[str, str] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
     sizes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    storages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     measuring: Measuring | None = None
     device: str = ""
 
@@ -149,6 +150,8 @@ class Simulation:
             **self.setting.cluster,
         }
         self.put(f"clusters.{GROUP}", {"metadata": {"name": CLUSTER}, "spec": spec})
+        for name, storage in self.setting.storages.items():
+            self.put(f"storages.{GROUP}", {"metadata": {"name": name}, "spec": storage})
         for machine in self.machines.values():
             machine.power_on()
         for manager in self.managers.values():

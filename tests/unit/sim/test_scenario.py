@@ -70,6 +70,7 @@ def test_guests_and_cluster_may_say_what_their_kinds_may(tmp_path):
         ("sizes:\n  n9: {memory: 1Gi}\n", 2, "'n9' is unknown in sizes. Allowed: n1, n2, n3"),
         ("sizes:\n  n1: {memory: much}\n", 2, "'much' is no quantity"),
         ("guests:\n  web: {uses: {disk: 1Gi}}\n", 2, "'disk' is unknown in a size. Allowed: cpu, memory"),
+        ("storages:\n  data: {type: Tape}\n", 2, "type: Input should be "),
         ("measurements: {every: 0s}\n", 1, "measurements.every: must be longer than 0s"),
         ("timeline:\n  1s: schedule by Luck\n", 2, "Luck is no MODE: Basic, Dynamic, Static"),
         ("timeline:\n  1s: count by heads\n", 2, "heads is no OPTION: autoTieBreaker, "),
