@@ -1,11 +1,13 @@
 """Seeds of chaos: how many of them broke a rule of safety, and how many left something down."""
 
 import argparse
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 from quorate.sim.chaos import play, scenario, sizes
 from tests.bench.lines import Line, tell
@@ -29,15 +31,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=_pair, default=(3, 7), metavar="N:M", help="from N to M, as each seed has it")
     parser.add_argument("--guests", type=_pair, default=(1, 8), metavar="N:M", help="from N to M, as each seed has it")
     parser.add_argument("--processes", type=int, default=1, help="that play seeds beside each other")
+    parser.add_argument(
+        "--kept", type=Path, metavar="FILE", help="how seeds went is kept there: a run can be gone on with"
+    )
 
 
 def measure(given: argparse.Namespace) -> Iterator[Line]:
     """All seeds, and two series that must be 0."""
     one = partial(_play, range(given.nodes[0], given.nodes[1] + 1), range(given.guests[0], given.guests[1] + 1))
-    went = []
+    known = _known(given.kept)
+    went = [known[seed] for seed in range(*given.seeds) if seed in known]
     with ProcessPoolExecutor(given.processes) as pool:
-        for found in pool.map(one, range(*given.seeds)):
+        for found in pool.map(one, [seed for seed in range(*given.seeds) if seed not in known]):
             went.append(found)
+            if given.kept is not None:
+                with given.kept.open("a") as kept:
+                    kept.write(f"{json.dumps(asdict(found))}\n")
             for text in (*found.violations, *found.stuck):
                 tell(f"seed {found.seed}: {text}")
     (nodes, most_nodes), (guests, most_guests) = given.nodes, given.guests
@@ -53,6 +62,12 @@ def measure(given: argparse.Namespace) -> Iterator[Line]:
     }
     yield Line("chaos", f"{series}: violations", "", (sum(bool(each.violations) for each in went),), 0, notes)
     yield Line("chaos", f"{series}: stuck", "", (sum(bool(each.stuck) for each in went),), 0)
+
+
+def _known(kept: Path | None) -> dict[int, _Went]:
+    """How seeds went that were played before."""
+    texts = kept.read_text().splitlines() if kept is not None and kept.exists() else []
+    return {found.seed: found for found in (_Went(**json.loads(text)) for text in texts)}
 
 
 def _play(nodes: range, guests: range, seed: int) -> _Went:
