@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import agent, chaos, page, planning, power_loss, scale, simulator, soak
+from tests.bench import agent, chaos, page, planning, power_loss, scale, simulator, soak, stability
 from tests.bench.lines import Line, about, missed, tell
 
 
@@ -31,6 +31,7 @@ BENCHMARKS = {
     "agent": Benchmark(agent.arguments, agent.measure, "memory and processor time of the agent"),
     "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),
     "chaos": Benchmark(chaos.arguments, chaos.measure, "two thousand seeds of chaos"),
+    "stability": Benchmark(stability.arguments, stability.measure, "complete runs of the faults in a row"),
     "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
     "simulator": Benchmark(simulator.arguments, simulator.measure, "what virtual time costs"),
 }
