@@ -194,6 +194,7 @@ class Draft:
             room.candidates(),
             refuse if room.ledger.weighs or patient else refusal,
             prefer=prefer,
+            stays=not guest.spec.failback,
             avoid=avoid,
             wish=self.wish(),
             rating=room.ledger.rating(guest),

@@ -59,12 +59,14 @@ def choose(
     refusal: Refusal,
     *,
     prefer: NodeName | None = None,
+    stays: bool = True,
     avoid: tuple[NodeName, ...] = (),
     wish: Wish = NO_WISH,
     rating: Rating | None = None,
 ) -> Choice:
     """The allowed node where its company is, then `prefer`, then by priority, by load, with the fewest guests, by name.
 
+    A guest that would go back to a higher priority at once (`stays` False: it fails back) is put there to begin with.
     Those that failed to arm come last. `refusal`: why it may not start on a node, whatever the rules say. `avoid`: nodes
     on which it failed. `wish`: what the rules say. A priority is an order among what is allowed, so it never leaves a
     guest without a node. `rating`: of nodes that are equal so far, how good a choice each is for the load.
@@ -79,17 +81,18 @@ def choose(
             allowed.append(candidate)
         else:
             rejections.append(Rejection(candidate.view.name, reason))
-    best = lightest(_first(allowed, prefer, wish), rating)
+    best = lightest(_first(allowed, prefer, wish, stays=stays), rating)
     return Choice(best.view.name if best else None, tuple(rejections))
 
 
-def _first(allowed: Sequence[Candidate], prefer: NodeName | None, wish: Wish) -> Sequence[Candidate]:
+def _first(allowed: Sequence[Candidate], prefer: NodeName | None, wish: Wish, *, stays: bool) -> Sequence[Candidate]:
     """Those that come first, whatever their load."""
 
-    def rank(one: Candidate) -> tuple[bool, int, int, bool, int]:
+    def rank(one: Candidate) -> tuple[bool, int, int, bool, int, bool]:
         name = one.view.name
         here, near = wish.company.get(name, (0, 0))
-        return one.failed_to_arm, -here, -near, name != prefer, -wish.priority.get(name, LAST)
+        other = name != prefer
+        return one.failed_to_arm, -here, -near, stays and other, -wish.priority.get(name, LAST), other
 
     ranks = [rank(one) for one in allowed]
     first = min(ranks, default=None)

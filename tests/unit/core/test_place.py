@@ -46,6 +46,14 @@ def test_a_preferred_node_comes_before_a_quieter_one():
     assert choose(PLAIN, crowd, {}, EXTERNAL, prefer=NodeName("n1")).node == "n1"
 
 
+def test_one_that_fails_back_is_put_where_it_would_go_to_begin_with():
+    crowd = [candidate("n1"), candidate("n2", 5), candidate("n3", 9)]
+    wish = Wish(priority={"n3": 2})
+    at = {stays: choose(PLAIN, crowd, {}, EXTERNAL, wish=wish, prefer=NodeName("n2"), stays=stays) for stays in (0, 1)}
+    assert (at[False].node, at[True].node) == ("n3", "n2")
+    assert choose(PLAIN, crowd, {}, EXTERNAL, wish=Wish(), prefer=NodeName("n2"), stays=False).node == "n2"
+
+
 def test_rules_come_before_load_and_a_priority_is_an_order_among_what_is_allowed():
     crowd = [candidate("n1", 9), candidate("n2", 5), candidate("n3", 0)]
     wish = Wish(forbidden={"n3": "rule apart keeps it away"}, priority={"n1": 2, "n2": 1})
