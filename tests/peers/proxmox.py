@@ -5,12 +5,13 @@ rules, datacenter, static_usage, dynamic_usage, cmdlist, expect: {final}}. Each 
 the one before, the first at 20 s. Facts are compared, not seconds: Proxmox VE takes two minutes for what takes 20 s here.
 
 What is another thing here is mapped as follows. A service that the file puts on a node starts there, if it can. A node
-that resets itself stays off until it is powered on, which plugs its network in as well. `cfs NODE` fails for the manager
-replicas only: they are no part of a node. `crm NODE stop` ends the leading replica. A migration is a relocation, since
-guests here are containers. Kubernetes has no lock of a guest that a backup could leave behind: there is nothing to remove.
-A scenario that begins in the middle of a fence is brought there: its node loses power under its services, and when it is
-suspected all others go down; that fence itself is not compared. `fa:abcdef` fails its first b starts (on node f only, if
-that is there), and does not stop (d).
+that resets itself stays off until it is powered on, which plugs its network in as well. `cfs NODE` fails for the
+manager replicas only: they are no part of a node. `crm NODE stop` ends the leading replica. A migration is a
+relocation, since guests here are containers. Kubernetes has no lock of a guest that a backup could leave behind: there
+is nothing to remove. A scenario that begins with services in fence is brought there: its node loses power under its
+services, and when it is suspected all others go down; that fence itself is not compared. `fa:abcdef` fails its first b
+starts (on node f only, if that is there) and its first c migrations, because their target takes nobody at that moment,
+and does not stop (d).
 """
 
 import json
@@ -26,7 +27,7 @@ from quorate.core.types import GUEST_LABEL, GuestKey, GuestState
 from quorate.sim.bugs import listening
 from quorate.sim.engine import unhurried
 from quorate.sim.machine import Behaviour
-from quorate.sim.people import command, edit_guest
+from quorate.sim.people import command, edit_cluster, edit_guest
 from quorate.sim.scenario import Names, understand
 from quorate.sim.server import KUBE_NODES, OURS
 from quorate.sim.world import NAMESPACE, GuestSetting, Setting, Simulation
@@ -35,6 +36,7 @@ from tests.peers.outcome import Difference, Outcome, listed
 Case = dict[str, Any]
 FIRST_S: Final = 20.0
 BETWEEN_S: Final = 100.0
+MOMENT_S: Final = 10.0
 AFTERWARDS_S: Final = 240.0
 LEAD_S: Final = 60.0
 NEVER_S: Final = 1e9
@@ -76,7 +78,7 @@ class Play:
     """One scenario.
 
     `fenced`: nodes that were lost and proven dead; `left`: those that went down cleanly; `empty`: those that were lost with
-    nothing on them; `begun`: those whose fence had begun before.
+    nothing on them; `begun`: those whose fence had begun before, `in_fence`: with services on them.
     """
 
     def __init__(self, case: Case) -> None:
@@ -85,10 +87,13 @@ class Play:
         self.nodes = tuple(case["nodes"])
         self.names = {sid: _name(sid) for sid in self._sids()}
         self.failures: Counter[str] = Counter()
+        self.moves_fail = Counter({sid: _digit(sid, 2) for sid in self.names})
         self.fenced: set[str] = set()
         self.empty: set[str] = set()
         began = (case["manager_status"] or {}).get("node_status", {})
         self.begun = {node for node, state in began.items() if state == "fence"}
+        services = (case["manager_status"] or {}).get("service_status", {}).values()
+        self.in_fence = {one["node"] for one in services if one.get("state") == "fence"} & self.begun
         self.usage: dict[str, dict[str, float]] = {
             sid: {"cpu": float(one.get("cpu", 0)), "mem": float(one.get("mem", 0))}
             for sid, one in (case["dynamic_usage"] or {}).items()
@@ -149,7 +154,7 @@ class Play:
     def _begin(self) -> None:
         simulation = self.simulation
         for name, machine in simulation.machines.items():
-            if name in self._off() and not self.begun:
+            if name in self._off() and not self.in_fence:
                 machine.power_off()
             machine.around = replace(machine.around, behaviour=partial(self._behaviour, name))
             hardware = self.case["hardware_status"].get(name) or {}
@@ -201,7 +206,7 @@ class Play:
 
     def run(self) -> None:
         self._begin()
-        if self.begun:
+        if self.in_fence:
             self._come_to_the_fence()
         began_s = self.simulation.engine.now_s
         ends_s = began_s + FIRST_S + AFTERWARDS_S + BETWEEN_S * len(self.case["cmdlist"])
@@ -215,9 +220,9 @@ class Play:
     def _come_to_the_fence(self) -> None:
         """A scenario that begins in the middle of one: its nodes are lost under their services, then all others go down."""
         self._until(LEAD_S)
-        for node in self.begun:
+        for node in sorted(self.in_fence):
             self._word(f"power off {node}")
-        while not all(self._incident(node) for node in self.begun):
+        while self.simulation.engine.now_s < 2 * LEAD_S and not all(map(self._incident, self.in_fence)):
             self._until(self.simulation.engine.now_s + 1.0)
         for node in self._off():
             self.simulation.machines[node].power_off()
@@ -333,13 +338,15 @@ class Play:
         name = self.names[sid]
         match verb:
             case "migrate" | "relocate":
-                command(self.simulation, name, f"{verb} {more[0]}")
+                self._move(sid, verb, more[0])
             case "stop":
                 self._word(f"set {name} Stopped")
             case "lock":
                 pass  # holds nothing up here
             case "delete":
                 self._word(f"delete {name}")
+            case "add" if more[2:] == ("1",):
+                self._take_under_ha(sid, more[0], more[1])
             case "add":
                 self._add(sid, more[0], more[1] if len(more) > 1 else None, {})
             case "set-static-stats" | "set-dynamic-stats":
@@ -348,6 +355,23 @@ class Play:
                 self._word(f"set {name} {WANTED[verb]}")
             case _:
                 self.unknown.append((sid, verb))
+
+    def _take_under_ha(self, sid: str, node: str, state: str) -> None:
+        """One that runs there already, which no rebalancing on start moves: here it is started there."""
+        scheduling = self._cluster()["scheduling"]
+        edit_cluster(self.simulation, scheduling=scheduling | {"rebalanceOnStart": False})
+        self._add(sid, node, state, {})
+        self._until(self.simulation.engine.now_s + MOMENT_S)
+        edit_cluster(self.simulation, scheduling=scheduling)
+
+    def _move(self, sid: str, verb: str, node: str) -> None:
+        """A migration that fails is one whose target takes nobody at that moment."""
+        refused = self.moves_fail[sid] > 0
+        self.moves_fail[sid] -= 1
+        if refused:
+            self._word(f"taint {node} for {MOMENT_S:g}s")
+            self._until(self.simulation.engine.now_s + MOMENT_S / 2)
+        command(self.simulation, self.names[sid], f"{verb} {node}")
 
     def _sized(self, sid: str, stats: dict[str, str], *, dynamic: bool) -> None:
         """Requests are a part of the template here: another size is another template."""
@@ -419,10 +443,6 @@ def about_places(case: Case, play: Play, differ: list[str]) -> str:
     there = {sid: tuple(one["running_on"]) for sid, one in case["expect"]["final"]["services"].items()}
     found = {
         "memory-is-a-limit": any("memory" in message for message in messages) or overfull(case, there),
-        "nothing-runs-before": any(
-            words[2:3] == ["add"] and words[4:] == ["started", "1"] for _, words in play.commands
-        ),
-        "apart-from-the-start": begins_too_close(case),
         "failover-at-once": policy == "failover" and bool(play.left),
         "containers-relocate": any(_digit(sid, 2) for sid in play.names),
         "pods-do-not-move": any(verb == "manual-migrate" for _, verb in play.unknown),
@@ -437,16 +457,6 @@ def overfull(case: Case, where: dict[str, tuple[str, ...]]) -> bool:
         held = sum(sizes.get(sid, {}).get("maxmem", 0) for sid, at in where.items() if at == (node,))
         if held > (case["hardware_status"].get(node) or {}).get("maxmem", held):
             return True
-    return False
-
-
-def begins_too_close(case: Case) -> bool:
-    """Are two services that are to be apart put on one node at first?"""
-    for rule in case["rules"] or []:
-        if rule.get("affinity") == "negative":
-            places = [case["service_config"].get(sid, {}).get("node", sid) for sid in rule["resources"]]
-            if len(set(places)) < len(places):
-                return True
     return False
 
 

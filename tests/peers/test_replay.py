@@ -32,7 +32,7 @@ def test_proxmox_decides_the_same_or_it_is_listed_why_not(capsys):
     assert replay.main(["proxmox", str(file)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert ", differ 0, of " in last
-    assert int(last.split()[1].rstrip(",")) >= 84
+    assert int(last.split()[1].rstrip(",")) >= 87
 
 
 def scenario_of_proxmox(tmp_path, **given):
