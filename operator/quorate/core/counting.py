@@ -48,7 +48,10 @@ def count_votes(world: World, pulses: Mapping[NodeName, Pulse], suspect_after_s:
         alive = devices.alive(world.device, suspect_after_s, world.now_s)
         votes.append(Vote(NodeName(device.name), device.votes, alive, member=False))
     total = sum(vote.votes for vote in votes)
-    memory = recalled(votes, _fitted(before.quorum or Memory(waiting=not before.quorate), before.votes.total, total))
+    kept = before.quorum or Memory(waiting=not before.quorate)
+    if options.last_man_standing_s is None and not (before.override is not None and before.override.active):
+        kept = replace(kept, expected=total, left=False)  # what had made it smaller acts no more
+    memory = recalled(votes, _fitted(kept, before.votes.total, total))
     wish, override = world.cluster.spec.expected_votes, before.override
     if wish is not None or override is not None:
         override = judge_override(wish, override, _real(votes, memory, options, override))

@@ -105,6 +105,32 @@ def test_a_member_that_is_added_makes_a_shrunken_total_grow():
     assert written(after(made, shrunken(3, 2))).quorum.expected == 3
 
 
+def test_a_total_that_last_man_standing_made_smaller_is_whole_again_without_that_option():
+    """Two of four are no majority: the other two may be one with a manager of their own."""
+    made = wishing(heard("n1", "n2", silent=("n3", "n4")), QuorumOptions(wait_for_all=True, last_man_standing_s=100.0))
+    stands = after(made, shrunken(4, 2))
+    assert written(stands).quorum.expected == 2
+    for options in (QuorumOptions(wait_for_all=True), QuorumOptions()):
+        without = written(wishing(stands, options))
+        assert (without.votes.expected, without.quorate) == (4, False)
+
+
+def test_nor_where_it_is_not_in_force():
+    both = QuorumOptions(last_man_standing_s=100.0, device=QuorumDevice("third", 1))
+    status = written(after(wishing(heard("n1", "n2", silent=("n3", "n4")), both), shrunken(4, 2)))
+    assert condition(status, "QuorumOptionsInForce").status == "False"
+    assert (status.votes.expected, status.quorate) == (4, False)
+
+
+def test_a_persons_word_stands_without_that_option():
+    expected = ExpectedVotes(2, "two burnt down", 1)
+    made = wishing(heard("n1", "n2", silent=("n3", "n4")), QuorumOptions(), expected_votes=expected)
+    status = written(after(made, ClusterStatus()))
+    assert (status.override.state, status.votes.expected, status.quorate) == (OverrideState.ACTIVE, 2, True)
+    again = plan(after(made, status)).statuses
+    assert not [write for write in again if write.ref.kind is Kind.CLUSTER and not write.status.quorate]
+
+
 def test_a_person_may_speak_while_it_waits_for_all():
     """A node that never comes back would keep a majority waiting for ever."""
     options = QuorumOptions(wait_for_all=True)
