@@ -4,7 +4,7 @@
 own clock, from the moment it saw the last new renewal; what another clock says is only compared with itself.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from quorate.core.types import Answer, Uid
@@ -26,10 +26,15 @@ class DeviceBeat:
 
 
 def saw(before: DeviceBeat | None, *, uid: Uid, renewed: str, now_s: float) -> DeviceBeat:
-    """A look at the Lease. Only a later renewal is a sign of life: other fields, or an old copy put back, are none."""
+    """A look at the Lease. Only a later renewal is a sign of life: other fields, or an old copy put back, are none.
+
+    Later than what stands there: a device whose clock is set back is heard again with its second renewal after that.
+    """
     if before is None or before.uid != uid:
         return DeviceBeat(uid, renewed, now_s)
-    return DeviceBeat(uid, renewed, now_s, moved=True) if renewed > before.renewed else before
+    if renewed > before.renewed:
+        return DeviceBeat(uid, renewed, now_s, moved=True)
+    return replace(before, renewed=renewed) if renewed != before.renewed else before
 
 
 def alive(beat: DeviceBeat | None, suspect_after_s: float, now_s: float) -> Answer:
