@@ -79,7 +79,11 @@ def _storage_status(house: Household, storage: StorageView) -> StorageStatus:
     there = [kube for kube in workers if storage.nodes is None or storage.nodes.matches(kube.labels)]
     named = storage.used_by[:MAX_NAMED]
     more = len(storage.used_by) - len(named)
-    findings = summary(ready=state == "Available", reason=state, message=message, stalled=state == MISSING)
+    refused = bool(storage.trouble) and bool(storage.used_by) != storage.held
+    if refused:
+        message = f"{message}; {storage.trouble}"
+    reason = ("StillHeld" if storage.held else "NotHeld") if refused else state
+    findings = summary(ready=reason == "Available", reason=reason, message=message, stalled=state == MISSING or refused)
     return replace(
         storage.status,
         shared=storage.type is StorageType.CLAIM,

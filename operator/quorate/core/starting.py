@@ -104,7 +104,12 @@ def _holds_storages(draft: Draft) -> bool:
     loose = [name for name in named if (found := draft.room.storages.get(name)) is not None and not found.held]
     for name in loose:
         draft.actions.append(SetFinalizer(Ref(Kind.STORAGE, name), IN_USE_FINALIZER, present=True))
-    if loose:
+    refused = [f"{name}: {draft.room.storages[name].trouble}" for name in loose if draft.room.storages[name].trouble]
+    if refused:
+        draft.stall(
+            f"it starts only on what cannot be deleted under it, and no hold was got of Storage {'; '.join(refused)}"
+        )
+    elif loose:
         draft.say(f"about to start: taking hold of Storage {', '.join(loose)}")
     return not loose
 

@@ -293,7 +293,10 @@ class GuestView:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """A Storage. `used_by` lists the sids of every guest that names it, of all Clusters."""
+    """A Storage. `used_by` lists the sids of every guest that names it, of all Clusters.
+
+    `trouble`: why something that was to be done with it failed, in the API server's words.
+    """
 
     name: str
     uid: Uid
@@ -309,6 +312,7 @@ class StorageView:
     deleting: bool = False
     held: bool = False
     used_by: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

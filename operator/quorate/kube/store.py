@@ -396,13 +396,18 @@ class Store:
         return [self._views[KUBE_NODES][key] for key in sorted(self._views[KUBE_NODES])]
 
     def storages(self, guests: Iterable[GuestView]) -> list[StorageView]:
-        """Storages, with the sids of the guests that name them."""
+        """Storages, with the sids of the guests that name them and what could not be done with them."""
         users: dict[str, list[str]] = {}
         for guest in guests:
             for mount in guest.spec.mounts:
                 users.setdefault(mount.storage, []).append(guest.key.sid)
         return [
-            replace(view, used_by=tuple(users.get(view.name, ()))) for _, view in sorted(self._views[STORAGES].items())
+            replace(
+                view,
+                used_by=tuple(users.get(view.name, ())),
+                trouble=self._obstacles.get((STORAGES, key), ""),
+            )
+            for key, view in sorted(self._views[STORAGES].items())
         ]
 
     def view(self, ref: Ref) -> View | None:

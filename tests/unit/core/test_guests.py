@@ -357,10 +357,23 @@ class TestTemplates:
         ]
         said = next(write.status.message for write in made.statuses if write.ref == KEY.ref)
         assert said == "about to start: taking hold of Storage nfs"
-        held = replace(loose, held=True)
+        held = replace(loose, held=True, trouble="of before")
         status, actions = run(one, storages=(held,))
         assert isinstance(actions[0], CreatePod)
         assert status.instance is not None
+
+    def test_one_that_cannot_be_held_is_said_where_the_user_looks_and_tried_again(self):
+        mounts = (Mount("fast", "/data"), Mount("nfs", "/more"))
+        one = fresh(spec={"mounts": mounts}, verdict=Verdict("t1", accepted=True))
+        storages = tuple(
+            StorageView(name, Uid(name), StorageType.LOCAL, namespaces=("default",), path="/srv", trouble=trouble)
+            for name, trouble in (("fast", ""), ("nfs", "SetFinalizer failed: policy frozen denies it"))
+        )
+        made = plan(world(guests=(one,), storages=storages))
+        status = next(write.status for write in made.statuses if write.ref == KEY.ref)
+        assert status.message.endswith("no hold was got of Storage nfs: SetFinalizer failed: policy frozen denies it")
+        assert next(found for found in status.conditions if found.type == "Stalled").status == "True"
+        assert Ref(Kind.STORAGE, "nfs") in [action.subject for action in made.actions]
 
 
 class TestFence:

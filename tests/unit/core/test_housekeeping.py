@@ -89,6 +89,17 @@ def test_one_in_use_is_held_and_its_deletion_waits_and_says_for_whom():
     assert written(made)["shared"].message == "waits to be deleted: in use by ct:default/web"
 
 
+def test_one_that_cannot_be_held_or_let_go_says_why_for_as_long_as_it_matters():
+    text = "SetFinalizer failed: policy frozen denies it"
+    used = replace(CLAIM, used_by=("ct:default/web",), trouble=text)
+    for refused, reason in ((used, "NotHeld"), (replace(CLAIM, held=True, trouble=text), "StillHeld")):
+        found = written(house(storages=(refused,)))["shared"]
+        assert found.message.endswith(f"; {text}")
+        ready = next(one for one in found.conditions if one.type == "Ready")
+        assert (ready.status, ready.reason) == ("False", reason)
+    assert text not in written(house(storages=(replace(used, held=True),)))["shared"].message
+
+
 def test_when_nobody_uses_it_any_more_it_goes():
     deleting = replace(CLAIM, deleting=True, held=True)
     assert [action.present for action in tidy(house(storages=(deleting,))).actions] == [False]

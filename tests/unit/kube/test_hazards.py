@@ -4,24 +4,27 @@ import pytest
 
 from quorate.api import parse
 from quorate.api.wire import to_wire
-from quorate.core.actions import CreatePod, Note, Plan, StatusWrite, StopPod, TakeLease
+from quorate.core.actions import CreatePod, Note, Plan, SetFinalizer, StatusWrite, StopPod, TakeLease
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import (
+    IN_USE_FINALIZER,
     GuestKey,
     GuestState,
     IncidentId,
     InstanceId,
     Instant,
+    Kind,
     NodeName,
     NodeState,
     Nonce,
+    Ref,
     Uid,
 )
 from quorate.kube.act import Actor
 from quorate.kube.calls import Conflict, NotFound, Permanent, Transient
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import UnrenderableError, bind, render, template_of
-from quorate.kube.resources import HARESOURCES, LEASES, NODES, PODS
+from quorate.kube.resources import HARESOURCES, LEASES, NODES, PODS, STORAGES
 from quorate.kube.store import Store
 from tests.unit.kube import test_pod
 from tests.unit.kube.test_store import guest, lease, member
@@ -254,6 +257,9 @@ class Recorder:
             raise self.fails[name]
         self.done.append(name)
 
+    async def set_finalizer(self, action):
+        await self.stop_pod(action)
+
     async def event(self, note):
         self.done.append(note.reason)
 
@@ -320,6 +326,18 @@ class TestActor:
         (view,) = store.guests()
         assert view.resource_version == ("7" if refusal in {Conflict, NotFound} else "5")
         assert view.trouble == ("StopPod failed: words" if refusal is Permanent else "")
+
+    async def test_what_cannot_be_done_with_a_storage_is_told_to_who_plans_its_guests(self, store):
+        spec = {"type": "Claim", "claim": {"namespace": "default", "name": "data"}}
+        metadata = {"name": "nfs", "uid": "s", "resourceVersion": "1", "generation": 1}
+        store.put(STORAGES, {"metadata": metadata, "spec": spec})
+        hold = SetFinalizer(Ref(Kind.STORAGE, "nfs"), IN_USE_FINALIZER, present=True)
+        actor = self.actor(store, Answers(), Recorder(SetFinalizer=Permanent("PATCH", 403, "", "forbidden")))
+        await actor.carry_out(Plan(actions=(hold,)))
+        assert [view.trouble for view in store.storages(())] == ["SetFinalizer failed: forbidden"]
+        actor.deeds.fails = {}
+        await actor.carry_out(Plan(actions=(hold,)))
+        assert [view.trouble for view in store.storages(())] == [""]
 
     async def test_done_at_last_its_trouble_is_over(self, store):
         actor = self.actor(store, Answers(), Recorder(StopPod=Permanent("DELETE", 403, "", "forbidden")))
