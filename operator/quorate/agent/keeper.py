@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 KEEPER_VARIABLE: Final = "QUORATE_KEEPER"
 OWNER_VARIABLE: Final = "QUORATE_OWNER"
 DEVICE_VARIABLE: Final = "QUORATE_DEVICE"
+ADRIFT_VARIABLE: Final = "QUORATE_ADRIFT"
 TOLD_VARIABLE: Final = "QUORATE_TOLD"
 HELD_BACK: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 SHORT_LIFE_S: Final = 1.0
@@ -35,6 +36,7 @@ UNUSABLE: Final = 78
 class Keeper:
     """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success.
 
+    `adrift`: no device is held, and yet one may count on, because it failed: the next loop must open or close it.
     `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now; until it owns again.
     """
 
@@ -42,6 +44,7 @@ class Keeper:
         self.arguments = arguments
         self.device: int | None = None
         self.timeout_s = 0.0
+        self.adrift = False
         self.lock: int | None = None
         self.stopping = False
         self.told_s: float | None = None
@@ -62,7 +65,8 @@ class Keeper:
             self._child = self._start()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
             code = self._follow(self._child)
-            if code == 0 or self.retired or (self.device is None and (self.stopping or code in {USAGE, UNUSABLE})):
+            guards = self.device is not None or self.adrift
+            if code == 0 or self.retired or (not guards and (self.stopping or code in {USAGE, UNUSABLE})):
                 return max(code, 0)
             log.error("the loop ended with %s: starting it again", code)
             if time.monotonic() - began < SHORT_LIFE_S:
@@ -74,6 +78,8 @@ class Keeper:
         if self.device is not None:
             environment[DEVICE_VARIABLE] = json.dumps({"descriptor": self.device, "timeout_s": self.timeout_s})
             descriptors.append(self.device)
+        elif self.adrift:
+            environment[ADRIFT_VARIABLE] = "yes"
         if self.lock is not None:
             environment[OWNER_VARIABLE] = str(self.lock)
             descriptors.append(self.lock)
@@ -108,7 +114,7 @@ class Keeper:
             self.lock, self.retired = instead(self.lock, sent), False
             return True
         self.device = instead(self.device, sent)
-        self.timeout_s = float(said.get("timeout_s", 0.0))
+        self.timeout_s, self.adrift = float(said.get("timeout_s", 0.0)), bool(said.get("adrift"))
         if said.get("retired"):
             self.lock, self.retired = instead(self.lock, None), True
         return True

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 
-from quorate.agent.keeper import DEVICE_VARIABLE, KEEPER_VARIABLE, OWNER_VARIABLE, TOLD_VARIABLE
+from quorate.agent.keeper import ADRIFT_VARIABLE, DEVICE_VARIABLE, KEEPER_VARIABLE, OWNER_VARIABLE, TOLD_VARIABLE
 from quorate.core.selffence import Device
 
 
@@ -25,6 +25,11 @@ class KeeperLink:
         """It was closed: let go of it."""
         if self._socket is not None:
             self._socket.send(b"{}")
+
+    def lose(self) -> None:
+        """It failed and may count on: let go of it, and tell the next loop."""
+        if self._socket is not None:
+            self._socket.send(b'{"adrift": true}')
 
     def own(self, descriptor: int) -> None:
         """Hold the lock of the node's one agent, too: this is the one, also if it was retired before."""
@@ -57,9 +62,9 @@ def told_s() -> float | None:
 
 
 def inherited() -> tuple[Device, int | None]:
-    """The open device that the keeper held for us, and its descriptor."""
+    """The open device that the keeper held for us, and its descriptor; or that one is adrift."""
     text = os.environ.get(DEVICE_VARIABLE)
     if not text:
-        return Device(), None
+        return Device(adrift=bool(os.environ.get(ADRIFT_VARIABLE))), None
     said = json.loads(text)
     return Device(open=True, timeout_s=float(said["timeout_s"])), int(said["descriptor"])

@@ -47,6 +47,8 @@ class Holder(Protocol):
 
     def drop(self) -> None: ...
 
+    def lose(self) -> None: ...
+
     def retire(self) -> None: ...
 
     def own(self, descriptor: int) -> None: ...
@@ -313,7 +315,10 @@ class Loop:
         before = self.device
         self.device = Device(adrift=before.open or before.adrift or isinstance(error, SilentWatchdogError))
         self.tally.closed()
-        self.holder.drop()
+        if self.device.adrift:
+            self.holder.lose()
+        else:
+            self.holder.drop()
         if self.watchdog is not None:
             self.watchdog.let_go()
         if self.device.adrift and not before.adrift:
@@ -338,9 +343,10 @@ class Loop:
             case Step.CLOSE:
                 if self.device.adrift:
                     self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s), attested_disarmed=True)
-                self.holder.drop()  # first: a loop that dies here must not leave a closed device for an armed one
+                self.holder.lose()  # first: a loop that dies here must not leave a closed device for an armed one
                 watchdog.close()
                 self.device = Device()
+                self.holder.drop()
                 self.tally.closed()
                 log.info("watchdog disarmed")
 

@@ -376,6 +376,15 @@ class TestTheKeeper:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(first)
 
+    def test_one_that_is_adrift_is_known_to_the_next_loop_until_it_is_held_or_closed(self, keeper, link, device):
+        for end in (lambda: link.hold(device, 5.0), link.drop):
+            link.lose()
+            keeper._listen()
+            assert (keeper.device, keeper.adrift) == (None, True)
+            end()
+            keeper._listen()
+            assert not keeper.adrift
+
 
 def test_the_path_of_the_socket_is_for_this_user_only(offer, tmp_path: Path):
     assert (tmp_path / handover.SOCKET).stat().st_mode & 0o077 == 0

@@ -126,6 +126,7 @@ class TestADeviceThatFailed:
         loop.watchdog.fails = True
         loop.cycle()
         assert not loop.holder.held
+        assert loop.holder.lost, "the next loop must know, should this one die"
 
     def test_is_attested_at_once_and_not_a_period_later(self, loop):
         armed(loop)
@@ -150,6 +151,7 @@ class TestADeviceThatFailed:
         loop.cycle()
         assert loop.watchdog.told == ["open 5", "close"]
         assert not loop.holder.held
+        assert not loop.holder.lost
         loop.watchdog.told.clear()
         loop.cycle()
         assert loop.watchdog.told == []
@@ -229,10 +231,11 @@ def test_the_keeper_lets_go_before_the_device_is_closed(loop):
     loop.holder.held = True
     seen = []
     close = loop.watchdog.close
-    loop.watchdog.close = lambda: (seen.append(loop.holder.held), close())
+    loop.watchdog.close = lambda: (seen.append((loop.holder.held, loop.holder.lost)), close())
     loop.orders.current = STAND_DOWN
     loop.cycle()
-    assert seen == [False]
+    assert seen == [(False, True)], "nor may it leave one that counts on for none"
+    assert not loop.holder.lost
 
 
 def test_a_process_that_may_not_be_looked_at_is_not_taken_for_none(tmp_path, monkeypatch):

@@ -41,13 +41,16 @@ class FakeRuntime:
 
 class Holder:
     def __init__(self) -> None:
-        self.held = False
+        self.held = self.lost = False
 
     def hold(self, descriptor, timeout_s):
         self.held = True
 
     def drop(self):
-        self.held = False
+        self.held = self.lost = False
+
+    def lose(self):
+        self.held, self.lost = False, True
 
     def retire(self):
         self.held = False

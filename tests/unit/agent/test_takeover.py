@@ -21,7 +21,8 @@ from quorate.agent.api import Refused
 from quorate.api import attestation
 from quorate.core.types import ATTESTATION_ANNOTATION
 from quorate.core.world import Attestation
-from quorate.lab.watchdog import Watchdog
+from quorate.lab.watchdog import RefusedError, Watchdog
+from quorate.lab.watchdog import _Connection as Connection
 from tests.lab.waiting import eventually
 from tests.unit.agent.fakes import FakeApi
 
@@ -94,7 +95,7 @@ class Agent:
             "--listen=127.0.0.1:0",
         ]
         command += [f"--api-server={url}", f"--run-dir={directory / 'run'}", f"--watchdog={watchdog}"]
-        command += [f"--runtime=pids:{directory}", f"--system-uuid-file={kubeconfig}", "--grace=60"]
+        command += [f"--runtime=pids:{directory}", f"--system-uuid-file={kubeconfig}", "--grace=600"]
         self.log = directory / f"{name}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(command, stderr=output, start_new_session=True)
@@ -143,6 +144,26 @@ def start(tmp_path: Path, server: Server, device: Watchdog) -> Iterator[Any]:
         with suppress(ProcessLookupError):
             os.killpg(one.process.pid, signal.SIGKILL)
         one.process.wait()
+
+
+class Refusing:
+    """The stand-in opens nothing and takes no pet, until `over`."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self._over = False
+        serve = Connection._serve
+
+        def refuse(connection: Connection, request: dict[str, Any]) -> dict[str, Any]:
+            if self._over:
+                return serve(connection, request)
+            self.asked += 1
+            raise RefusedError("out of order")
+
+        patch.setattr(Connection, "_serve", refuse)
+
+    def over(self) -> None:
+        self._over = True
 
 
 async def renews_armed(server: Server) -> None:
@@ -214,6 +235,31 @@ async def test_a_loop_that_dies_while_it_leaves_goes_on_renewing_for_the_guests(
     record.write_text('{"state": "exited"}')
     await eventually(lambda: agent.process.poll() == 0)
     assert not device.armed("n1")
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_loop_that_dies_just_when_its_device_has_failed_is_started_again(
+    start: Any, server: Server, device: Watchdog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Nobody holds the device then, and it counts on: the next loop must take it up, also of an agent that is to go."""
+    record = tmp_path / "guest" / "main.json"
+    record.parent.mkdir()
+    record.write_text('{"state": "running"}')
+    server.fake.pods = ["guest"]
+    agent = start()
+    await renews_armed(server)
+    if told:
+        agent.process.terminate()
+        await renews_armed(server)
+    loop = agent.loop()
+    assert loop is not None
+    refused = Refusing(monkeypatch)
+    await eventually(lambda: refused.asked)
+    os.kill(loop, signal.SIGKILL)
+    await eventually(lambda: agent.loop() not in {None, loop})
+    refused.over()
+    await renews_armed(server)
+    assert device.armed("n1")
 
 
 async def test_an_agent_that_waits_for_its_turn_goes_when_it_is_told(start: Any, server: Server) -> None:
