@@ -53,6 +53,7 @@ def mend(simulation: Simulation) -> None:
         manager.link.weather = FAIR
         manager.link.heal()
         manager.lag(0.0)
+        manager.lags.clear()
         if manager.loop is not None:
             manager.loop.thaw()
         manager.start()
@@ -63,6 +64,8 @@ def _mend_machine(simulation: Simulation, machine: Machine) -> None:
     machine.link.heal()
     machine.thaw()
     machine.dog_broken = False
+    if simulation.tainted(machine.name, people.OTHERS_TAINT):  # also where an old copy of the store brought it back
+        people.untaint(simulation, machine.name)
     machine.agent_wanted = machine.kubelet_wanted = True
     if machine.on:
         faults.wake_agent(simulation, machine.name)
