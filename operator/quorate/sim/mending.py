@@ -68,6 +68,8 @@ def _mend_machine(simulation: Simulation, machine: Machine) -> None:
         people.untaint(simulation, machine.name)
     machine.agent_wanted = machine.kubelet_wanted = True
     if machine.on:
+        if machine.agent is not None and machine.agent.stalls_again:
+            machine.stop_agent()  # it stands still for good; where nothing is armed nobody but a person ends it
         faults.wake_agent(simulation, machine.name)
         machine.start_kubelet()
         machine.start_agent()
