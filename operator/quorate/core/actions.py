@@ -185,10 +185,15 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now. `wake_at_s`: look again then at the latest (manager's clock), even if nothing happens."""
+    """What to do now.
+
+    `wake_at_s`: look again then at the latest (manager's clock), even if nothing happens. `silences`: look again as soon as
+    nothing new has been seen of one of these nodes for so many seconds; a heartbeat that says nothing else puts that off.
+    """
 
     statuses: tuple[StatusWrite, ...] = ()
     actions: tuple[Action, ...] = ()
     notes: tuple[Note, ...] = ()
     sentence: str = ""
     wake_at_s: float | None = None
+    silences: tuple[tuple[NodeName, float], ...] = ()

@@ -146,8 +146,6 @@ class _Round:
             self._open("its agent attested that no guest runs there any more and left")
         elif self.pulse.alive is Answer.NO:
             self._suspect()
-        elif self.pulse.suspect_at_s is not None:
-            self.wakes.append(self.pulse.suspect_at_s + 0.001)
 
     def _old_instances(self) -> list[Instance]:
         """Instances of the boot that the status knows, still without proof of their end."""

@@ -16,7 +16,8 @@ class Pulse:
     """One node's heartbeat now.
 
     `suspect_at_s` and `release_at_s` are on the manager's clock; None: there is nothing to count from. `timing` holds
-    the larger of the profile's and the attested times, `armed` what the last attestation said.
+    the larger of the profile's and the attested times, `armed` what the last attestation said. `suspect_after_s`: how long
+    it may be silent before it is suspected; None while it is not heard anyway.
     """
 
     alive: Answer
@@ -25,6 +26,7 @@ class Pulse:
     release_at_s: float | None
     timing: Timing
     armed: bool
+    suspect_after_s: float | None = None
 
 
 def read(node: NodeView, profile: Timing, now_s: float) -> Pulse:
@@ -48,7 +50,8 @@ def read(node: NodeView, profile: Timing, now_s: float) -> Pulse:
     suspect_at = beat.seen_s + suspect_after
     heard = Answer.YES if beat.moved else Answer.NOT_YET
     alive = heard if now_s <= suspect_at else Answer.NO
-    return Pulse(alive, now_s - beat.seen_s, suspect_at, beat.seen_s + timing.release_after_s, timing, armed)
+    release_at, patience = beat.seen_s + timing.release_after_s, None if alive is Answer.NO else suspect_after
+    return Pulse(alive, now_s - beat.seen_s, suspect_at, release_at, timing, armed, patience)
 
 
 def held_against(node: NodeView, profile: Timing) -> Timing:

@@ -66,9 +66,9 @@ def plan(world: World) -> Plan:
         return Plan(sentence=f"a newer leader has written (term {newer}, ours is {world.term}): nothing is done")
     timing = clusters.resolved_timing(world)
     pulses = {node.name: read(node, timing.timing, world.now_s) for node in world.nodes}
-    for pulse in pulses.values():
-        if pulse.alive is not Answer.NO and pulse.suspect_at_s is not None:
-            making.wake(pulse.suspect_at_s + 0.001)
+    silences = tuple(
+        (name, pulse.suspect_after_s) for name, pulse in pulses.items() if pulse.suspect_after_s is not None
+    )
     counted = count_votes(world, pulses, timing.timing.suspect_after_s)
     making.wake(counted.wake_at_s)
     past = history.judge(world, pulses)
@@ -76,7 +76,8 @@ def plan(world: World) -> Plan:
     brake = disarm.judge(world, quorate=quorate)
     if past.waiting:
         _let_go_of_the_missing(making, pulses, past.rewind)
-        return _hands_off(making, clusters.Outlook(timing, counted, {}, {}, Enrolment(), past, brake=brake))
+        outlook = clusters.Outlook(timing, counted, {}, {}, Enrolment(), past, brake=brake)
+        return replace(_hands_off(making, outlook), silences=silences)
     if brake.wish is not None:
         making.wake(world.after(brake.wish.until))
     nodes = _nodes(making, pulses, quorate=quorate, hands_off=brake.hold is Hold.ALL)
@@ -116,6 +117,7 @@ def plan(world: World) -> Plan:
         notes=tuple(making.notes),
         sentence=status.message,
         wake_at_s=min(making.wakes, default=None),
+        silences=silences,
     )
 
 

@@ -6,6 +6,7 @@ replica that does not lead.
 
 import asyncio
 import logging
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.status import CapacityStatus
-from quorate.core.types import HEARD
+from quorate.core.types import HEARD, NodeName
 from quorate.core.world import GuestView, World
 from quorate.kube.act import Actor
 from quorate.kube.calls import ApiError, Calls, NotFound
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 COALESCE_S: Final = 0.01
 """Changes come in bursts (a write, its watch event, a kubelet's answer): one round for all of them."""
 LONGEST_SLEEP_S: Final = 10.0
+SHORTEST_SLEEP_S: Final = 0.01
+JUST_AFTER_S: Final = 0.001
 AGAIN_S: Final = 0.5
 SURVEY_EVERY_S: Final = 60.0
 
@@ -51,6 +54,7 @@ class Ticker(ABC):
         self.progress_s = store.clock()
         self.rounds = 0
         self._sentence = ""
+        self._silences: tuple[tuple[NodeName, float], ...] = ()
 
     async def run(self) -> None:
         """Round after round until cancelled. A bug in one round is logged and the next one comes."""
@@ -77,19 +81,32 @@ class Ticker(ABC):
         return False
 
     async def _sleep(self, pause_s: float) -> None:
+        """For so long at most; shorter if something changes, or a node falls silent."""
         if pause_s > 0:
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self.wake.wait()
-            except TimeoutError:
-                return
+            until_s = self.store.clock() + pause_s
+            while True:
+                due_s = min((until_s, *(self._silent_at(*one) for one in self._silences)))
+                try:
+                    async with asyncio.timeout(max(SHORTEST_SLEEP_S, due_s - self.store.clock())):
+                        await self.wake.wait()
+                    break
+                except TimeoutError:
+                    now_s = self.store.clock()
+                    if now_s >= until_s or any(now_s >= self._silent_at(*one) for one in self._silences):
+                        return
             await asyncio.sleep(max(COALESCE_S, self.progress_s + self.every_s - self.store.clock()))
         self.wake.clear()
+
+    def _silent_at(self, name: NodeName, after_s: float) -> float:
+        """When nothing new will have been seen of a node for so long. One that is not there any more has waked us."""
+        beat = self.store.beats.get(name)
+        return beat.seen_s + after_s + JUST_AFTER_S if beat is not None else math.inf
 
     async def round(self) -> float:
         """One round; how long to sleep at most after it, in seconds."""
         began_s = time.monotonic()
         made = await self.decide()
+        self._silences = made.silences
         done = await self.actor.carry_out(made)
         self.actor.tally.went_round(time.monotonic() - began_s)
         if made.sentence != self._sentence:
@@ -101,7 +118,7 @@ class Ticker(ABC):
             return AGAIN_S
         if made.wake_at_s is None:
             return LONGEST_SLEEP_S
-        return min(LONGEST_SLEEP_S, max(0.01, made.wake_at_s - self.store.clock()))
+        return min(LONGEST_SLEEP_S, max(SHORTEST_SLEEP_S, made.wake_at_s - self.store.clock()))
 
     @abstractmethod
     async def decide(self) -> Plan:

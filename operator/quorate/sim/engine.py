@@ -116,18 +116,18 @@ class Engine:
                     if owner.frozen:
                         owner.parked.append(timer)
                         continue
-                    if owner.asynchronous and owner is not current:
+                    if owner.loop is not None and owner is not current:
                         current = owner
-                        _set_running_loop(cast("asyncio.AbstractEventLoop", owner))
+                        _set_running_loop(owner.loop)
                 timer.callback(*timer.args)
         finally:
             _set_running_loop(None)
 
 
 class Process:
-    """Something that runs by a clock of its own, and can be frozen and killed. `asynchronous`: it is a `Loop`."""
+    """Something that runs by a clock of its own, and can be frozen and killed. `loop`: it is itself an event loop."""
 
-    asynchronous = False
+    loop: asyncio.AbstractEventLoop | None = None
 
     def __init__(self, engine: Engine, rate: float = 1.0) -> None:
         self.engine = engine
@@ -165,12 +165,10 @@ class Loop(Process):
     `failed` is told of tasks that ended by an error nobody caught.
     """
 
-    asynchronous = True
-
     def __init__(self, engine: Engine, failed: Callable[[str], None], rate: float = 1.0) -> None:
         super().__init__(engine, rate)
         self._failed = failed
-        self._self = cast("asyncio.AbstractEventLoop", self)
+        self.loop = self._self = cast("asyncio.AbstractEventLoop", self)
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # noqa: ARG002
         return self.engine.soon(callback, *args, owner=self)

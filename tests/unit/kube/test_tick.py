@@ -5,10 +5,14 @@ from itertools import pairwise
 from typing import Any
 
 from quorate.core.actions import Plan
+from quorate.core.types import NodeName, Uid
+from quorate.core.world import Beat
 from quorate.kube.act import Done
 from quorate.kube.host import Host
+from quorate.kube.metrics import Metrics
 from quorate.kube.store import Store
 from quorate.kube.tick import Ticker
+from quorate.sim.engine import Engine, Loop
 
 
 class Elected:
@@ -69,3 +73,31 @@ async def test_a_loop_that_may_wait_takes_all_changes_of_a_while_in_one_round() 
     finally:
         running.cancel()
     assert all(later - earlier >= waiting.every_s for earlier, later in pairwise(began))
+
+
+def test_a_node_that_falls_silent_begins_a_round_and_one_that_renews_puts_it_off() -> None:
+    engine, name = Engine(), NodeName("n1")
+    loop = Loop(engine, failed=lambda _: None)
+    store = Store(lambda: None, clock=loop.time)
+    store.open_gate(loop.time())
+    waiting, began = ticker(store, loop.time()), []
+    waiting.actor.tally = Metrics(store, tuple).tally("")
+
+    async def decide() -> Plan:
+        began.append(round(engine.now_s, 2))
+        return Plan(silences=((name, 4.0),) if engine.now_s < 34.0 else ())
+
+    def renew() -> None:
+        store.beats[name] = Beat(Uid("u"), "1", "boot", None, loop.time(), moved=True)
+        if engine.now_s < 30.0:
+            engine.after(1.0, renew, owner=loop)
+
+    waiting.decide = decide
+    renew()
+    loop.call_soon(lambda: setattr(waiting, "running", loop.create_task(waiting.run())))
+    engine.run(33.5)
+    assert began == [0.0, 10.0, 20.0, 30.0], "no more than the longest sleep asks for, while it renews"
+    engine.run(34.5)
+    assert began[4:] == [34.0]
+    loop.kill()
+    engine.run(35.0)
