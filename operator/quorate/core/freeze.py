@@ -11,7 +11,8 @@ frozen guest runs nowhere, and nothing here proves anything; it only waits for i
 | Migrate | elsewhere at once, and back when the node is back | the same |
 
 Proxmox VE leaves a guest frozen for ever when its node never returns. Here it starts elsewhere once `freezeTimeout` has
-passed, at once when the node is deleted or the policy no longer freezes, and the message says until when.
+passed, at once when the node is deleted, the policy no longer freezes, or a rule has come that would not let it start there
+again, and the message says until when.
 """
 
 from dataclasses import replace
@@ -61,6 +62,10 @@ def waits(draft: Draft) -> bool:
     if home is not None and _back(draft, frozen) and draft.rejection(home) is None:
         draft.say(f"{frozen.node} is back: it starts there again")
         draft.status = replace(draft.status, target=frozen.node)
+        return False
+    kept_away = draft.wish().forbidden.get(frozen.node)
+    if kept_away is not None:
+        draft.say(f"it does not wait for {frozen.node}: {kept_away}")
         return False
     if not _holds(draft, frozen):
         draft.say(f"it does not wait for {frozen.node}: it starts where it can")
