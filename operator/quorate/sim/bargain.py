@@ -157,16 +157,16 @@ class Bargain:
             if not held.get("uid") or not held.get("resourceVersion"):
                 self._broken(f"{who} deletes {path} without naming uid and version")
             if (body or {}).get("gracePeriodSeconds") == 0:
-                self._by_force(who, what[-3], what[-1])
+                self._by_force(who, what[-3], what[-1], held.get("uid", ""))
         elif method == "PUT" and AGENT_NAMESPACE in what:
             meta = body["metadata"]
             if not meta.get("uid") or not meta.get("resourceVersion"):
                 self._broken(f"{who} writes {path} without naming uid and version")
 
-    def _by_force(self, who: str, namespace: str, name: str) -> None:
-        """Only what ran in a boot that has lost its Lease is deleted by force."""
+    def _by_force(self, who: str, namespace: str, name: str, uid: str) -> None:
+        """Only what ran in a boot that has lost its Lease is deleted by force. Of another uid nothing is deleted at all."""
         pod = self.simulation.find(PODS, namespace, name)
-        if pod is None:
+        if pod is None or pod["metadata"]["uid"] != uid:
             return
         node, nonce = pod["spec"].get("nodeName", ""), pod["metadata"]["annotations"].get(NONCE_ANNOTATION)
         if _holder(self.simulation.find(LEASES, AGENT_NAMESPACE, node)) == nonce:

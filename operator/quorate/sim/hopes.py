@@ -7,7 +7,7 @@ from quorate.api.schema import Json
 from quorate.core import capacity
 from quorate.core.board import Board
 from quorate.core.status import DisarmState
-from quorate.core.types import FENCE_TAINT, GuestKey, NodeState, Wanted
+from quorate.core.types import FENCE_TAINT, GuestKey, NodeName, NodeState, Wanted
 from quorate.sim.people import NAMESPACE, OTHERS_TAINT
 from quorate.sim.words import Word
 
@@ -161,12 +161,23 @@ HOPES: Final = (
 )
 
 
+def _board(simulation: "Simulation") -> Board:
+    return next((manager.board() for manager in simulation.managers.values() if manager.leads), Board())
+
+
+def _has_no_place(simulation: "Simulation", board: Board, guest: GuestKey) -> bool:
+    """Do the rules leave it no node while others run where they run? Nobody is moved to make room for it."""
+    return guest in board.now and all(board.forbids(guest, NodeName(node)) for node in simulation.machines)
+
+
 def down(simulation: "Simulation") -> list[str]:
-    """Wanted guests that do not run, with what their status says."""
-    found = []
+    """Wanted guests that do not run, with what their status says. One that says which rules leave it no place may wait."""
+    found, board = [], _board(simulation)
     for name in simulation.wanted():
         if not simulation.runs(name):
             status = (simulation.guest(name) or {}).get("status") or {}
+            if _has_no_place(simulation, board, GuestKey(NAMESPACE, name)) and "rule " in status.get("message", ""):
+                continue
             state, where = status.get("state", "unseen"), simulation.where(name) or "nowhere"
             found.append(f"{name} is wanted {Wanted.STARTED}, is {state}, runs {where}: {status.get('message')}")
     return found
@@ -184,8 +195,9 @@ def amiss(simulation: "Simulation") -> list[str]:
 
 def _astray(simulation: "Simulation") -> list[str]:
     """Guests that run against a rule though all are up, and those that did not come back after a maintenance, and may."""
-    board = next((manager.board() for manager in simulation.managers.values() if manager.leads), Board())
-    found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in board.broken()]
+    board = _board(simulation)
+    broken = [(guest, rule) for guest, rule in board.broken() if not _has_no_place(simulation, board, guest)]
+    found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in broken]
     for name in simulation.wanted():
         home = ((simulation.guest(name) or {}).get("status") or {}).get("maintenanceNode")
         key = GuestKey(NAMESPACE, name)

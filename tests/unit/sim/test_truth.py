@@ -11,8 +11,9 @@ from quorate.sim import machine, manager
 from quorate.sim.chaos import names_of
 from quorate.sim.play import Outcome, Player
 from quorate.sim.scenario import Moment, Scenario, sentence
+from quorate.sim.server import PODS
 from quorate.sim.truth import Truth
-from quorate.sim.world import Setting
+from quorate.sim.world import Setting, Simulation
 
 KEY = GuestKey("default", "web")
 
@@ -53,6 +54,25 @@ def test_what_has_ended_does_not_count():
     truth.started(KEY, Uid("b"), Box("n2"), 2.0)
     assert truth.violations == []
     assert truth.where(KEY) == ["n2"]
+
+
+class TestByForce:
+    """A deletion that names another uid than the Pod has deletes nothing: a retry of one that was right, for example."""
+
+    @pytest.fixture
+    def made(self):
+        simulation = Simulation(Setting(profile="Fast"))
+        simulation.run(10.0)
+        yield simulation
+        simulation.end()
+
+    @pytest.mark.parametrize(("same", "found"), [(True, 1), (False, 0)])
+    def test_only_of_the_pod_that_is_there(self, made, same, found):
+        pod = made.find(PODS, "default", "web")
+        uid = pod["metadata"]["uid"] if same else "another"
+        held = {"preconditions": {"uid": uid, "resourceVersion": "1"}, "gracePeriodSeconds": 0}
+        made.bargain.called("m1", "DELETE", "/api/v1/namespaces/default/pods/web", held)
+        assert [one.text.startswith("m1 deletes Pod web by force") for one in made.truth.violations] == [True] * found
 
 
 class TestItSeesWhenTheProductIsBroken:
