@@ -11,6 +11,7 @@ from quorate.api.common import (
     Duration,
     LabelSelector,
     Model,
+    Proof,
     Resource,
     Timestamp,
     rule,
@@ -30,7 +31,12 @@ from quorate.core.types import (
     WatchdogKind,
 )
 
-ALL_EVIDENCE = list(EvidenceKind)
+ALL_EVIDENCE: list[Proof] = [
+    EvidenceKind.DRAINED,
+    EvidenceKind.NEW_BOOT,
+    EvidenceKind.LEASE_EXPIRED,
+    EvidenceKind.HUMAN_ACK,
+]
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
 
 
@@ -89,7 +95,7 @@ class FencingSpec(Model):
     """What proves that a node is dead, and which watchdogs may be relied on."""
 
     accepted_evidence: Annotated[
-        list[EvidenceKind], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
+        list[Proof], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ALL_EVIDENCE
     """The kinds of evidence that release a node's guests. Drained: its agent attested that none runs there. NewBoot:
     another boot of the machine renews. LeaseExpired: armed, and silent for longer than its watchdog allows. HumanAck: a

@@ -1,13 +1,14 @@
 """What the four kinds share: the base model, durations, selectors, conditions, and what a CRD has beside its schema."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from quorate.core.timing import DURATION_PATTERN, parse_duration
+from quorate.core.types import EvidenceKind
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
@@ -22,6 +23,8 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=16), AfterV
 Text = Annotated[str, Field(max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME)]
+Proof = Literal[EvidenceKind.DRAINED, EvidenceKind.NEW_BOOT, EvidenceKind.LEASE_EXPIRED, EvidenceKind.HUMAN_ACK]
+"""The kinds of evidence that a Cluster can name. PowerOff comes with the field in which a Node's devices are given."""
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from quorate.api.common import Column, Conditions, Model, Name, Resource, Timestamp, rule, schema_extra
-from quorate.core.types import MAX_LEFT, EvidenceKind, Going, NodeState, Stage
+from quorate.api.common import Column, Conditions, Model, Name, Proof, Resource, Timestamp, rule, schema_extra
+from quorate.core.types import MAX_LEFT, Going, NodeState, Stage
 
 
 class MaintenanceSpec(Model):
@@ -35,7 +35,7 @@ class NodeSpec(Model):
 class EvidenceModel(Model):
     """One proof that a boot runs no guests any more."""
 
-    kind: EvidenceKind
+    kind: Proof
     """What kind of proof."""
     at: Timestamp
     """When it was found."""
@@ -50,7 +50,7 @@ class EvidenceModel(Model):
 class AttemptModel(Model):
     """A kind of proof that has not proven the loss."""
 
-    kind: EvidenceKind
+    kind: Proof
     """What kind of proof."""
     why: Annotated[str, Field(max_length=1024)]
     """What it waits for, or why it does not count."""

@@ -35,6 +35,7 @@ from quorate.core.types import (
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     RELEASE_ANNOTATION,
+    EvidenceKind,
     GuestKey,
     NodeName,
     Uid,
@@ -91,7 +92,8 @@ def _cluster_spec(raw: Raw) -> ClusterSpec:
         quorum=quorum_options(spec.quorum),
         timing=TimingSpec(spec.timing.profile, timing),
         disarm=_disarm(raw, spec),
-        accepted_evidence=tuple(spec.fencing.accepted_evidence),
+        # A fence device that is given is accepted by that: there is no other way to have one.
+        accepted_evidence=(*spec.fencing.accepted_evidence, EvidenceKind.POWER_OFF),
         accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
         hold_back_s=parse_duration(spec.fencing.hold_back),
         scheduling=_scheduling(spec.scheduling),

@@ -7,6 +7,7 @@ is still right (uid, resourceVersion). `kube/act.py` carries them out and decide
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from quorate.core.sequence import Order
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, StorageStatus
 from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
 
@@ -73,6 +74,19 @@ class GiveLease(NodeAction):
     nonce: Nonce
     uid: Uid
     resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskDevice(NodeAction):
+    """Ask a fence device of the node something, once; it goes on until it is answered or left out of a plan.
+
+    Just before `Off` the manager's Lease, the recorded sequence and the node's Lease are read live: no later one than
+    `heard` may be in it.
+    """
+
+    order: Order
+    timeout_s: float
+    heard: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +170,7 @@ Action: TypeAlias = (
     | ProbeLease
     | TakeLease
     | GiveLease
+    | AskDevice
     | SetTaint
     | SetFinalizer
     | CheckTemplate

@@ -5,6 +5,7 @@
 | Drained | the agent attested "none run here" for this boot; only for the Pods that it names |
 | NewBoot | another boot of the same machine renews; see `_new_boot` |
 | LeaseExpired | T has passed since the last new sequence, attested armed, watchdog of an accepted kind |
+| PowerOff | all devices of a level said off twice, and a drill has proven that level; else beside T of an armed node |
 | HumanAck | a person confirmed this incident and this boot; on an armed node it does not shorten T |
 
 Another machine under the same name releases nothing. None of them: the node stays in Fence, and `Incident.tried`
@@ -13,7 +14,9 @@ says of each kind that has not proven it what it waits for, or why it does not c
 
 from dataclasses import dataclass
 
+from quorate.core.devices import is_off, proven
 from quorate.core.liveness import Pulse, valid
+from quorate.core.sequence import Power, Sequence, Step, level_of, usable
 from quorate.core.status import Attempt, Evidence, Incident, NodeStatus
 from quorate.core.types import MAX_LEFT, EvidenceKind, Nonce, clock
 from quorate.core.world import Attestation, Beat, ClusterSpec, NodeView, World
@@ -76,7 +79,7 @@ def gather(world: World, node: NodeView, pulse: Pulse, incident: Incident) -> Ga
     known = {one.kind for one in incident.evidence}
     found, tried, wakes = [], [], []
     for kind in EvidenceKind:
-        if kind in known:
+        if kind in known or (kind is EvidenceKind.POWER_OFF and not node.devices):
             continue
         if kind not in world.cluster.spec.accepted_evidence:
             tried.append(Attempt(kind, "the Cluster does not accept it (spec.fencing.acceptedEvidence)"))
@@ -181,12 +184,7 @@ def _human_ack(case: Case) -> Finding:
     if user is None:
         return Finding(why="nobody has confirmed that it is off")
     if was_armed(case.node, case.node.status, case.world.cluster.spec):
-        release_at = case.pulse.release_at_s
-        beat = case.node.beat
-        if beat is not None and beat.nonce not in {None, case.incident.nonce}:
-            # Another boot renews, and the pulse counts its beats: the old one's time runs from when it lost the Lease.
-            new = beat.sighting(beat.holder)
-            release_at = new.first_s + case.pulse.timing.release_after_s if new is not None else None
+        release_at = _armed_until(case)
         if release_at is None or case.world.now_s < release_at:
             return Finding(
                 why=f"{user} confirmed it, which does not shorten the time of an armed node", wake_at_s=release_at
@@ -194,11 +192,52 @@ def _human_ack(case: Case) -> Finding:
     return Finding(f"{user} confirmed that the node is off")
 
 
+def _armed_until(case: Case) -> float | None:
+    """When T of an armed node is over, on the manager's clock."""
+    beat = case.node.beat
+    if beat is not None and beat.nonce not in {None, case.incident.nonce}:
+        # Another boot renews, and the pulse counts its beats: the old one's time runs from when it lost the Lease.
+        new = beat.sighting(beat.holder)
+        return new.first_s + case.pulse.timing.release_after_s if new is not None else None
+    return case.pulse.release_at_s
+
+
+def _power_off(case: Case) -> Finding:
+    """By what was recorded before this round, so that no answer counts before its sequence was written."""
+    node, power = case.node, case.node.status.power or Power()
+    sequence = is_off(node, case.incident, case.world.term)
+    if sequence is None:
+        return Finding(why=power.blocked or _how_far(power.sequence))
+    names = " and ".join(one.name for one in level_of(node.devices, sequence.level))
+    if sequence.level not in usable(node.devices, power):
+        return Finding(why=f"{names} said off twice, but are distrusted")
+    if proven(node, sequence.level):
+        return Finding(f"{names} said off twice, as proven by a drill")
+    if not was_armed(node, node.status, case.world.cluster.spec):
+        return Finding(why=f"{names} said off twice, but no drill has proven that, and the node was not armed")
+    release_at = _armed_until(case)
+    if release_at is None or case.world.now_s < release_at:
+        return Finding(
+            why=f"{names} said off twice, but no drill has proven that: it counts beside T", wake_at_s=release_at
+        )
+    return Finding(f"{names} said off twice, and it was armed and silent for {case.pulse.timing.release_after_s:g}s")
+
+
+def _how_far(sequence: Sequence | None) -> str:
+    if sequence is None:
+        return "its fence devices have not been asked yet"
+    failures = f" ({'; '.join(sequence.failures)})" if sequence.failures else ""
+    if sequence.step is Step.PAUSED:
+        return f"its fence devices have failed and are tried again later{failures}"
+    return f"its fence devices are asked: level {sequence.level}, try {sequence.attempt}{failures}"
+
+
 _JUDGES = {
     EvidenceKind.DRAINED: _drained,
     EvidenceKind.LEASE_EXPIRED: _lease_expired,
     EvidenceKind.NEW_BOOT: _new_boot,
     EvidenceKind.HUMAN_ACK: _human_ack,
+    EvidenceKind.POWER_OFF: _power_off,
 }
 
 

@@ -11,12 +11,15 @@ what would end it. Until the Lease is taken, a new sequence of the same boot is 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from quorate.core import arming
+from quorate.core import arming, drill
 from quorate.core import evidence as proofs
-from quorate.core.actions import Action, GiveLease, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.actions import Action, AskDevice, GiveLease, Note, ProbeLease, SetTaint, TakeLease
+from quorate.core.brakes import Brakes
 from quorate.core.changes import updated
+from quorate.core.devices import Switch
 from quorate.core.flapping import came_back, held_until, lately
 from quorate.core.liveness import Pulse, valid
+from quorate.core.sequence import Purpose
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
 from quorate.core.types import (
     FENCE_TAINT,
@@ -36,6 +39,7 @@ from quorate.core.types import (
 from quorate.core.world import NodeView, World
 
 _QUIET = HEARD | {NodeState.UNKNOWN}
+NO_BRAKES = Brakes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,13 @@ def node_round(
     *,
     quorate: bool,
     hands_off: bool = False,
+    brakes: Brakes = NO_BRAKES,
 ) -> Outcome:
     """Judge one node. `instances` are all recorded on it, of any boot. Without quorum nothing but records changes.
 
     `hands_off`: HA is disarmed. What proves a boot dead is recorded, because its signs may fade, and nothing is done.
     """
-    return _Round(world, node, pulse, tuple(instances), quorate, hands_off).outcome()
+    return _Round(world, node, pulse, tuple(instances), quorate, hands_off, brakes).outcome()
 
 
 class _Round:
@@ -89,6 +94,7 @@ class _Round:
         instances: tuple[Instance, ...],
         quorate: bool,
         hands_off: bool,
+        brakes: Brakes,
     ) -> None:
         self.world = world
         self.node = node
@@ -96,8 +102,10 @@ class _Round:
         self.instances = instances
         self.quorate = quorate
         self.acts = quorate and not hands_off
+        self.brakes = brakes
         self.status = node.status
         self.actions: list[Action] = []
+        self.asks: list[AskDevice] = []
         self.notes: list[Note] = []
         self.wakes: list[float] = []
 
@@ -105,11 +113,31 @@ class _Round:
         self._remember_attestation()
         if self.status.incident is None:
             self._watch()
+        self._switch()
         if self.status.incident is not None:
             self._pursue()
+        self.actions.extend(one for one in self.asks if self._still_asked(one))
         self._taint()
         self._settle_state()
         return Outcome(self.status, tuple(self.actions), tuple(self.notes), min(self.wakes, default=None))
+
+    def _switch(self) -> None:
+        """The node's fence devices, if it has any."""
+        if not self.node.devices and self.status.power is None:
+            return
+        switch = Switch(self.world, self.node, self.status, self.pulse, self.instances, self.brakes, self.acts)
+        self.status = replace(self.status, power=switch.run())
+        self.asks = switch.actions
+        self.notes.extend(switch.notes)
+        self.wakes.extend(switch.wakes)
+
+    def _still_asked(self, ask: AskDevice) -> bool:
+        """Nothing is switched off for an incident that is over, or whose guests are released, since this round."""
+        incident, power = self.status.incident, self.status.power
+        sequence = power.sequence if power is not None else None
+        if sequence is None or sequence.purpose is not Purpose.INCIDENT:
+            return True
+        return incident is not None and incident.id == ask.order.subject and incident.stage not in TAKEN
 
     # -- no incident ------------------------------------------------------------------------------------------------
 
@@ -389,6 +417,8 @@ class _Round:
             state = NodeState.FENCE
         elif self.node.kube is None:
             state = NodeState.GONE
+        elif drill.under_way(status.power):
+            state = NodeState.MAINTENANCE
         elif self.pulse.alive is Answer.YES and self.node.beat is not None and self.node.beat.nonce == status.nonce:
             state = NodeState.ONLINE if self.node.maintenance is None else NodeState.MAINTENANCE
         elif self.pulse.alive is Answer.NOT_YET and status.state in _QUIET:

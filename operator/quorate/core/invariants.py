@@ -7,8 +7,18 @@ The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and ar
 from dataclasses import dataclass
 from functools import cached_property
 
-from quorate.core import disarm, history
-from quorate.core.actions import Action, CreatePod, GiveLease, Plan, RemovePod, StatusWrite, StopPod, TakeLease
+from quorate.core import brakes, disarm, history
+from quorate.core.actions import (
+    Action,
+    AskDevice,
+    CreatePod,
+    GiveLease,
+    Plan,
+    RemovePod,
+    StatusWrite,
+    StopPod,
+    TakeLease,
+)
 from quorate.core.board import rulebook, zones
 from quorate.core.cluster import resolved_timing
 from quorate.core.counting import count_votes
@@ -17,6 +27,7 @@ from quorate.core.fencing import covers
 from quorate.core.liveness import read
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
+from quorate.core.sequence import Purpose, Verb
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
 from quorate.core.types import (
@@ -83,6 +94,8 @@ class _Checker:
                 return self._no_majority(action) or self._remove(action)
             case TakeLease():
                 return self._no_majority(action) or self._take(action)
+            case AskDevice():
+                return self._no_majority(action) or self._ask(action)
             case GiveLease():
                 return self._no_majority(action) or self._give(action)
         return None
@@ -276,6 +289,46 @@ class _Checker:
         if alive and node.status.incident is not None and node.status.incident.stage not in TAKEN:
             return 9, f"{node.name} renewed after the incident opened"
         return None
+
+    def _ask(self, action: AskDevice) -> tuple[int, str] | None:
+        """3 and 9. A device is asked only by the sequence that is recorded, and off only a lost node or one that drills."""
+        node = self.nodes.get(action.node)
+        status = self._node_status(node) if node is not None else None
+        sequence = status.power.sequence if status is not None and status.power is not None else None
+        asked = action.order
+        if node is None or status is None or sequence is None or sequence.id != asked.sequence:
+            return 3, f"a fence device of {action.node} would be asked by no recorded sequence"
+        if (sequence.term, asked.term, asked.nonce) != (self.world.term, self.world.term, sequence.nonce):
+            return 3, f"a fence device of {action.node} would be asked for another term or boot"
+        if asked.verb is Verb.ON:
+            return None
+        if sequence.purpose is Purpose.DRILL:
+            guests = [one for one in self.guests.values() if self._place(one.key) == action.node]
+            return (
+                (9, f"{action.node} would be switched off by a drill with {guests[0].key.sid} on it")
+                if guests
+                else None
+            )
+        incident = status.incident
+        if incident is None or (incident.id, incident.nonce) != (asked.subject, asked.nonce) or incident.stage in TAKEN:
+            return 9, f"{action.node} would be switched off without an incident that asks for it"
+        beat = node.beat
+        said = beat.attestation if beat is not None and beat.nonce == incident.nonce else None
+        if said is not None and said.sequence > incident.sequence and not said.drained:
+            return 9, f"{action.node} would be switched off, and it renews"
+        if beat is not None and beat.nonce not in {None, incident.nonce}:
+            return 9, f"{action.node} would be switched off, and another boot of it renews"
+        return self._too_many(action)
+
+    def _too_many(self, action: AskDevice) -> tuple[int, str] | None:
+        """9. No more devices at a time than are allowed, and none of a node that vanished with too many others."""
+        asked = [one for one in self.plan.actions if isinstance(one, AskDevice)]
+        limit = self.world.cluster.spec.max_concurrent
+        if len(asked) > limit and len({one.node for one in asked}) > 1:
+            return 9, f"{len(asked)} fence devices would be asked at a time, and {limit} may be"
+        pulses = {one.name: read(one, resolved_timing(self.world).timing, self.world.now_s) for one in self.world.nodes}
+        storm = brakes.judge(self.world, pulses).storms.get(action.node)
+        return (9, f"{action.node} would be switched off in a storm: {storm}") if storm else None
 
     def _give(self, action: GiveLease) -> tuple[int, str] | None:
         """3. A boot has its Lease again only by a person's word for it, and with none of its guests left."""

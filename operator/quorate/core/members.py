@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from quorate.core import arming
+from quorate.core import arming, drill
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, plural, summary
@@ -13,6 +13,7 @@ from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.flapping import held_until, lately
 from quorate.core.overdue import reset_request
+from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
 from quorate.core.timing import Timing
 from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
@@ -143,12 +144,13 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
     if incident.stage in TAKEN:
         return _fenced_message(node, status, incident, room)
     lost = f"lost ({incident.reason})"
+    devices = devices_in_words(status.power)
     if room.brake.hold is Hold.ALL:
         return f"{lost}; nothing is done: {room.brake.sentence}"
     if not room.quorate:
         return f"{lost}; nothing is done without quorum ({room.quorum.sentence})"
     if incident.release_by is not None:
-        return f"{lost}; proven dead no later than {clock(incident.release_by)} UTC, then its guests recover"
+        return f"{lost}; proven dead no later than {clock(incident.release_by)} UTC, then its guests recover{devices}"
     renews = node.beat.nonce if node.beat is not None else None
     if renews is not None and renews != incident.nonce and not status.system_uuid:
         return (
@@ -180,11 +182,28 @@ def _fenced_message(node: NodeView, status: NodeStatus, incident: Incident, room
     )
 
 
+def devices_in_words(power: Power | None) -> str:
+    """What the fence devices are at, to be added to a message; empty when it is nothing."""
+    if power is None:
+        return ""
+    if power.blocked:
+        return f"; its fence devices wait: {power.blocked}"
+    sequence = power.sequence
+    if sequence is None or sequence.step is Step.OVER:
+        return ""
+    failures = f"; so far {'; '.join(sequence.failures)}" if sequence.failures else ""
+    if sequence.step is Step.PAUSED:
+        return f"; its fence devices have failed and are tried again{failures}"
+    return f"; fence level {sequence.level}, try {sequence.attempt}, step {sequence.step}{failures}"
+
+
 def _kinds(kind: EvidenceKind | None) -> str:
     return str(kind) if kind is not None else "no evidence"
 
 
 def _quiet_message(node: NodeView, status: NodeStatus, room: Room) -> str:
+    if drill.under_way(status.power):
+        return f"a drill switches it off and on again{devices_in_words(status.power)}"
     match status.state:
         case NodeState.GONE:
             return "Kubernetes no longer knows it; it keeps its vote for an hour, or until this Node is deleted"
@@ -239,6 +258,7 @@ def _conditions(world: World, node: NodeView, status: NodeStatus, room: Room) ->
     if drains:
         findings.append(_drained_finding(node, status, room))
     findings.append(_watchdog_finding(world, node, status))
+    findings.extend(_device_findings(status))
     if node.confirm:
         findings.append(_confirm_finding(node, status))
     if status.agent_protocol not in {0, PROTOCOL}:
@@ -274,6 +294,21 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
         return Finding("WatchdogAccepted", False, "DoesNotArm", text)
     word = "armed" if was_armed(node, status, world.cluster.spec) else "on standby"
     return Finding("WatchdogAccepted", True, "Accepted", f"{watchdog.kind}, {word}")
+
+
+def _device_findings(status: NodeStatus) -> list[Finding]:
+    """Only what is amiss: devices that wait, and those that are not to be trusted."""
+    power = status.power
+    found = []
+    if power is not None and power.blocked:
+        found.append(Finding("FencingBlocked", True, "DevicesWait", power.blocked))
+    if power is not None and power.distrusted:
+        why = "; ".join(f"level {one.level}: {one.why}" for one in power.distrusted)
+        remedy = "correct it, or let a drill prove it"
+        found.append(
+            Finding("DevicesTrusted", False, "Distrusted", f"fence devices are not used any more ({why}): {remedy}")
+        )
+    return found
 
 
 def _confirm_finding(node: NodeView, status: NodeStatus) -> Finding:

@@ -6,8 +6,8 @@ is set aside with a condition and the others go on. Time is a field of the World
 
 from dataclasses import dataclass, replace
 
+from quorate.core import brakes, disarm, history, members
 from quorate.core import cluster as clusters
-from quorate.core import disarm, history, members
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.counting import count_votes
@@ -163,6 +163,7 @@ def _nodes(
 ) -> dict[NodeName, NodeStatus]:
     """Every node's own round."""
     world = making.world
+    braked = brakes.judge(world, pulses)
     instances: dict[NodeName, list[Instance]] = {}
     for guest in world.guests:
         instance = guest.status.instance
@@ -171,7 +172,7 @@ def _nodes(
     statuses = {}
     for node in world.nodes:
         here = instances.get(node.name, ())
-        outcome = node_round(world, node, pulses[node.name], here, quorate=quorate, hands_off=hands_off)
+        outcome = node_round(world, node, pulses[node.name], here, quorate=quorate, hands_off=hands_off, brakes=braked)
         statuses[node.name] = outcome.status
         making.actions.extend(outcome.actions)
         making.notes.extend(outcome.notes)

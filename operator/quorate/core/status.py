@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from quorate.core.override import Override
 from quorate.core.quorum import NOBODY, Memory, Rule
+from quorate.core.sequence import Power
 from quorate.core.types import (
     DisarmMode,
     EvidenceKind,
@@ -165,6 +166,7 @@ class NodeStatus:
     incident: Incident | None = None
     reset_request: ResetRequest | None = None
     returns: Returns | None = None
+    power: Power | None = None
     going: Going | None = None
     message: str = ""
     term: int = 0

@@ -177,6 +177,7 @@ class EvidenceKind(StrEnum):
     NEW_BOOT = "NewBoot"
     LEASE_EXPIRED = "LeaseExpired"
     HUMAN_ACK = "HumanAck"
+    POWER_OFF = "PowerOff"
 
 
 class Stage(StrEnum):

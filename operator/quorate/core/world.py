@@ -13,6 +13,7 @@ from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
+from quorate.core.sequence import FenceDevice, Report
 from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
@@ -146,6 +147,8 @@ class NodeView:
 
     `missed`: the last version that this manager saw of a Lease that is missing now. `maintenance`: why its guests are to
     leave it; None: they are not.
+    `drill`: the id of the newest drill that is asked for. `reports`: what became of the orders to its `devices`, as far as
+    this manager gave them.
     `zone`: as its spec says, "" if not. `others`: what Pods that are no guests request on it, None while nobody has looked;
     `usage`: what metrics.k8s.io says is used of it.
     """
@@ -159,6 +162,9 @@ class NodeView:
     resource_version: str = ""
     confirm: str = ""
     release: str = ""
+    drill: str = ""
+    devices: tuple[FenceDevice, ...] = ()
+    reports: tuple[Report, ...] = ()
     maintenance: str | None = None
     deleting: bool = False
     held: bool = False
@@ -364,6 +370,8 @@ class ClusterSpec:
     rules: tuple[Rule, ...] = ()
     shutdown_policy: ShutdownPolicy = ShutdownPolicy.CONDITIONAL
     freeze_timeout_s: float = 900.0
+    max_concurrent: int = 1
+    power_on: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from quorate.api.wire import to_wire
 from quorate.core.actions import (
     Action,
+    AskDevice,
     CheckTemplate,
     CreateLease,
     CreatePod,
@@ -29,6 +30,7 @@ from quorate.core.actions import (
     StopPod,
     TakeLease,
 )
+from quorate.core.sequence import Order
 from quorate.core.types import Kind, Ref
 from quorate.core.world import GuestView
 from quorate.kube.calls import ApiError, Calls, Conflict, NotFound, Transient
@@ -85,6 +87,8 @@ class Actor:
         self.may_act = may_act
         self.tally = tally if tally is not None else Metrics(store, tuple).tally("")
         self._slots = asyncio.Semaphore(PARALLEL)
+        self._asks: set[Order] = set()
+        """What fence devices were last asked."""
         self._left: dict[Ref, int] = {}
         """What was not begun in time, and how many times in a row."""
 
@@ -101,6 +105,10 @@ class Actor:
         written = await self._together([(write.ref, self._write(write)) for write in statuses])
         failed = {write.ref for write, good in zip(statuses, written, strict=True) if not good}
         groups: dict[Ref, list[Action]] = {}
+        asks = {one.order for one in plan.actions if isinstance(one, AskDevice)}
+        if asks != self._asks:
+            self._asks = asks
+            self.deeds.keep_asking(asks)
         for action in plan.actions:
             groups.setdefault(action.subject, []).append(action)
         went = await self._together([(ref, self._group(groups[ref], failed)) for ref in sorted(groups, key=turn)])
@@ -244,18 +252,6 @@ class Actor:
     async def _do(self, action: Action) -> None:
         deeds = self.deeds
         match action:
-            case Enroll():
-                await deeds.enroll(action)
-            case CreateLease():
-                await deeds.create_lease(action)
-            case ProbeLease():
-                await deeds.probe_lease(action)
-            case TakeLease():
-                await deeds.take_lease(action)
-            case GiveLease():
-                await deeds.give_lease(action)
-            case SetTaint():
-                await deeds.set_taint(action)
             case SetFinalizer():
                 await deeds.set_finalizer(action)
             case CheckTemplate():
@@ -266,6 +262,28 @@ class Actor:
                 await deeds.stop_pod(action)
             case RemovePod():
                 await deeds.remove_pod(action)
+            case _:
+                await self._do_on_node(action)
+
+    async def _do_on_node(
+        self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint
+    ) -> None:
+        deeds = self.deeds
+        match action:
+            case Enroll():
+                await deeds.enroll(action)
+            case CreateLease():
+                await deeds.create_lease(action)
+            case ProbeLease():
+                await deeds.probe_lease(action)
+            case TakeLease():
+                await deeds.take_lease(action)
+            case GiveLease():
+                await deeds.give_lease(action)
+            case AskDevice():
+                await deeds.ask_device(action)
+            case SetTaint():
+                await deeds.set_taint(action)
 
     def _trouble(self, ref: Ref, text: str) -> None:
         """It will not work as it is: said on the object itself, in the API server's own words."""

@@ -4,9 +4,12 @@ Where a deed cannot be undone it begins with a live GET and ends in a call with 
 """
 
 import time
+from collections.abc import Collection
 from typing import Any, Final
 
+from quorate.api.wire import from_wire
 from quorate.core.actions import (
+    AskDevice,
     CheckTemplate,
     CreateLease,
     CreatePod,
@@ -20,11 +23,14 @@ from quorate.core.actions import (
     StopPod,
     TakeLease,
 )
+from quorate.core.sequence import Order, Purpose, Verb
+from quorate.core.status import NodeStatus
 from quorate.core.types import (
     AGENT_NAMESPACE,
     ATTESTATION_ANNOTATION,
     FENCE_TAINT,
     INSTANCE_FINALIZER,
+    SYSTEM_NAMESPACE,
     NodeName,
     Uid,
 )
@@ -32,6 +38,7 @@ from quorate.core.world import Refusal, StorageView, Verdict
 from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
 from quorate.kube.host import THIS_HOST, Host
+from quorate.kube.power import PowerRoom
 from quorate.kube.resources import (
     CLAIMS,
     CLUSTERS,
@@ -64,6 +71,8 @@ class Deeds:
         self.identity = identity
         self.host = host
         self.revisions = Revisions(api)
+        self.power: PowerRoom | None = None
+        """Carries out what fence devices are asked, where there are any."""
 
     # -- nodes ------------------------------------------------------------------------------------------------------
 
@@ -147,6 +156,50 @@ class Deeds:
         except Conflict:
             await self.probe_lease(ProbeLease(node))
             raise
+
+    def keep_asking(self, orders: Collection[Order]) -> None:
+        """Whatever else fence devices are at is stopped."""
+        if self.power is not None:
+            self.power.keep(orders)
+
+    async def ask_device(self, action: AskDevice) -> None:
+        """Begin to ask a fence device. Before `Off` three live GETs: do we lead, is it recorded, has the node renewed?"""
+        if self.power is None or self.power.knows(action.order):
+            return
+        if action.order.verb is Verb.OFF:
+            await self._still_leads(action)
+            await self._still_recorded(action)
+            await self._still_silent(action)
+        self.power.begin(action.node, action.order, action.timeout_s)
+
+    async def _still_leads(self, action: AskDevice) -> None:
+        path = LEASES.path(f"manager-{self.cluster}", SYSTEM_NAMESPACE)
+        spec = (await self.api.get(path)).get("spec") or {}
+        if (spec.get("holderIdentity"), spec.get("leaseTransitions")) != (self.identity, action.order.term):
+            raise Conflict(f"GET {path}", 409, "Conflict", "another manager leads by now")
+
+    async def _still_recorded(self, action: AskDevice) -> None:
+        path, asked = NODES.path(action.node), action.order
+        raw = await self.api.get(path)
+        status = from_wire(NodeStatus, raw.get("status"))
+        sequence = status.power.sequence if status.power is not None else None
+        incident = status.incident.id if status.incident is not None else ""
+        same = sequence is not None and (sequence.id, sequence.term) == (asked.sequence, asked.term)
+        if sequence is None or not same or (sequence.purpose is Purpose.INCIDENT and incident != asked.subject):
+            self.store.put(NODES, raw)
+            raise Conflict(f"GET {path}", 409, "Conflict", "what asks for its power to be switched off is over")
+
+    async def _still_silent(self, action: AskDevice) -> None:
+        """A drill switches off a node that renews (`heard` below 0)."""
+        if action.heard < 0:
+            return
+        await self.probe_lease(ProbeLease(action.node))
+        beat = self.store.beats.get(action.node)
+        if beat is None or beat.nonce is None:
+            return
+        said = beat.attestation
+        if beat.nonce != action.order.nonce or (said is not None and said.sequence > action.heard):
+            raise Conflict(f"Lease {action.node}", 409, "Conflict", "the node has renewed since")
 
     async def give_lease(self, action: GiveLease) -> None:
         """Empty its holder, so that the boot that was fenced may take it again: in the version that was judged."""

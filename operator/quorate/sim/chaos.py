@@ -4,8 +4,8 @@ First everything comes up, then faults happen for some minutes, then all is mend
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from quorate.core.rules import Affinity, Topology
 from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, Wanted
 from quorate.sim.outside import Measuring
 from quorate.sim.play import Player
+from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
 from quorate.sim.words import QUORUM_OPTIONS, Names, understand
@@ -23,6 +24,19 @@ LASTS_S: Final = 180.0
 PAUSE_S: Final = 6.0
 """Mean time between two faults."""
 DEVICE: Final = "outside"
+_DEVICES_EVERY: Final = 3
+"""Every third seed has fence devices, so that the others stay what they were."""
+_WITH_DEVICES: Final = {
+    "drill NODE": 6,
+    "device DEVICE of NODE hangs for TIME": 2,
+    "device DEVICE of NODE fails for TIME": 2,
+    "device DEVICE of NODE lies for TIME": 2,
+    "wire device DEVICE of NODE to NODE": 1,
+    "power off NODE": 1,
+    "freeze NODE for TIME": 1,
+    "let NUMBER devices work at a time": 1,
+    "leave fenced nodes off": 1,
+}
 _PROFILES: Final = ("Fast", "Balanced", "Balanced", "Relaxed")
 _MANY: Final = {
     # sentence -> how often, compared with the others; what may be left out of a sentence stands in the generator
@@ -121,7 +135,9 @@ class Ruin:
 
 
 def names_of(setting: Setting) -> Names:
-    return Names(setting.nodes, [f"m{number}" for number in range(1, setting.managers + 1)], list(setting.guests))
+    devices = sorted({name for named in setting.devices.values() for name in named})
+    managers = [f"m{number}" for number in range(1, setting.managers + 1)]
+    return Names(setting.nodes, managers, list(setting.guests), devices)
 
 
 def scenario(seed: int, nodes: int, guests: int) -> Scenario:
@@ -143,7 +159,22 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         cluster=_cluster(random, guests),
         device=DEVICE,
     )
-    return Scenario(setting, tuple(_moments(random, names_of(setting))), mend=True)
+    moments = list(_moments(random, names_of(setting), _MANY, PAUSE_S))
+    if seed % _DEVICES_EVERY == _DEVICES_EVERY - 1:
+        lots = Random(f"{seed}/{nodes}/{guests}/devices")  # noqa: S311 - the same for each replay
+        setting = replace(setting, devices={name: _some_devices(lots) for name in every if lots.random() < 0.7})
+        moments.extend(_moments(lots, names_of(setting), _WITH_DEVICES, 2 * PAUSE_S) if setting.devices else ())
+        moments.sort(key=lambda one: one.at_s)
+    return Scenario(setting, tuple(moments), mend=True)
+
+
+def _some_devices(random: Random) -> dict[str, DeviceSetting]:
+    """One device, or two levels of them, or two power supplies."""
+    levels = random.choice(((1,), (1, 2), (1, 1), (1, 1, 2)))
+    return {
+        f"d{number}": DeviceSetting(level, random.choice((5.0, 20.0)), random.choice((0.2, 1.0, 4.0)))
+        for number, level in enumerate(levels, 1)
+    }
 
 
 def sizes(seed: int, nodes: Sequence[int], guests: Sequence[int]) -> tuple[int, int]:
@@ -202,11 +233,11 @@ def _spec(random: Random, number: int) -> dict[str, Any]:
     return spec
 
 
-def _moments(random: Random, names: Names) -> Iterable[Moment]:
-    patterns, weights = list(_MANY), list(_MANY.values())
+def _moments(random: Random, names: Names, many: Mapping[str, int], pause_s: float) -> Iterable[Moment]:
+    patterns, weights = list(many), list(many.values())
     at_s = BEGINS_S
     while True:
-        at_s = round(at_s + random.expovariate(1 / PAUSE_S), 2)
+        at_s = round(at_s + random.expovariate(1 / pause_s), 2)
         if at_s >= BEGINS_S + LASTS_S:
             return
         text = sentence(random, random.choices(patterns, weights)[0], names)
@@ -219,6 +250,7 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
         "NODE": list(names.nodes),
         "MANAGER": [*names.managers, "leader", "leader"],
         "GUEST": list(names.guests),
+        "DEVICE": list(names.devices),
         "CLIENT": [*names.nodes, *names.managers, "leader"],
         "PROFILE": _PROFILES,
         "POLICY": list(ShutdownPolicy),

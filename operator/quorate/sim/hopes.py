@@ -54,6 +54,37 @@ def _held_back(simulation: "Simulation", node: str) -> bool:
     return status.get("incident") is not None and str(status.get("message")).startswith("held back until")
 
 
+def _power(simulation: "Simulation", node: str) -> Json:
+    found: Json = ((simulation.node(node) or {}).get("status") or {}).get("power") or {}
+    return found
+
+
+def _is_proven(simulation: "Simulation", node: str) -> bool:
+    return bool(_power(simulation, node).get("proven"))
+
+
+def _is_distrusted(simulation: "Simulation", node: str) -> bool:
+    return condition(simulation.node(node), "DevicesTrusted") == "False"
+
+
+def _waits(simulation: "Simulation", node: str) -> bool:
+    return condition(simulation.node(node), "FencingBlocked") == "True"
+
+
+def _drill_failed(simulation: "Simulation", node: str) -> bool:
+    drilled = _power(simulation, node).get("drilled") or {}
+    return bool(drilled) and not drilled["passed"]
+
+
+def _proof(simulation: "Simulation", node: str, proof: str) -> bool:
+    incident: Json = ((simulation.node(node) or {}).get("status") or {}).get("incident") or {}
+    return proof in {one["kind"] for one in incident.get("evidence") or []}
+
+
+def _on_power(simulation: "Simulation", node: str) -> bool:
+    return simulation.machines[node].on
+
+
 def _rewind(simulation: "Simulation") -> bool:
     rewind = ((simulation.cluster() or {}).get("status") or {}).get("rewind")
     return rewind is not None and rewind.get("accepted") is None
@@ -140,6 +171,17 @@ HOPES: Final = (
     Word("NODE is tainted", _tainted),
     Word("NODE is not tainted", _not(_tainted)),
     Word("NODE has the taint of others", _others_taint),
+    Word("NODE is proven by a drill", _is_proven),
+    Word("NODE is not proven by a drill", _not(_is_proven)),
+    Word("NODE has distrusted devices", _is_distrusted),
+    Word("NODE has no distrusted devices", _not(_is_distrusted)),
+    Word("devices of NODE wait", _waits),
+    Word("devices of NODE do not wait", _not(_waits)),
+    Word("drill of NODE failed", _drill_failed),
+    Word("NODE is lost by PROOF", _proof),
+    Word("NODE is not lost by PROOF", _not(_proof)),
+    Word("NODE is powered", _on_power),
+    Word("NODE is not powered", _not(_on_power)),
     Word("NODE is held back", _held_back),
     Word("NODE is not held back", _not(_held_back)),
     Word("NODE booted NUMBER times", _booted),

@@ -16,11 +16,13 @@ from quorate.kube.calls import BUDGET_S, TIMEOUT_S, Calls, Json, Transient, refu
 from quorate.kube.guests.pod import Gate
 from quorate.kube.host import Host
 from quorate.kube.leader import Elector
+from quorate.kube.power import PowerRoom, Runner
 from quorate.kube.replica import Replica
 from quorate.kube.resources import Resource
 from quorate.kube.store import PARSERS, WATCHED, Parsers, Raw
 from quorate.kube.tick import ClusterTicker, Ticker
 from quorate.sim.engine import Engine, Loop
+from quorate.sim.power import Switchboard
 from quorate.sim.server import Link
 from quorate.sim.store import Event, place_of
 from quorate.sim.watches import Watch
@@ -110,6 +112,11 @@ class _Ticker(ClusterTicker):
     """Tells of each World and its Plan; a breach of an invariant is a finding."""
 
     judged: Callable[[World, Plan], bool]
+    power: Switchboard
+
+    def look(self) -> World | None:
+        world, room = super().look(), self.actor.deeds.power
+        return self.power.seen(world, room) if world is not None and room is not None else world
 
     def _without_breaches(self, world: World, made: Plan) -> Plan:
         return made if self.judged(world, made) else super()._without_breaches(world, made)
@@ -117,12 +124,15 @@ class _Ticker(ClusterTicker):
 
 class _Replica(Replica):
     judged: Callable[[World, Plan], bool]
+    power: Switchboard
+    runner: Runner
 
     def _ticker(self, elector: Elector, actor: Actor, cluster: str) -> Ticker:
         if not cluster:
             return super()._ticker(elector, actor, cluster)
         ticker = _Ticker(elector, actor, self.store, cluster)
-        ticker.judged = self.judged
+        ticker.judged, ticker.power = self.judged, self.power
+        actor.deeds.power = PowerRoom(self.runner, self.host.monotonic, elector.valid, self._changed)
         return ticker
 
 
@@ -130,10 +140,17 @@ class Manager:
     """One replica. Killed, it can be started again: another process, that knows nothing of this one."""
 
     def __init__(
-        self, engine: Engine, link: Link, broken: Callable[[str], None], parsers: Parsers, rate: float = 1.0
+        self,
+        engine: Engine,
+        link: Link,
+        broken: Callable[[str], None],
+        parsers: Parsers,
+        rate: float,
+        power: Switchboard,
+        runner: Runner,
     ) -> None:
         self.engine, self.link, self.rate = engine, link, rate
-        self.parsers = parsers
+        self.parsers, self.power, self.runner = parsers, power, runner
         self.broken = broken
         self.name = link.name
         self.starts = 0
@@ -165,7 +182,7 @@ class Manager:
 
         host = Host(loop.time, loop.wall_ns, entropy, at_once)
         replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
-        replica.judged = self._judge
+        replica.judged, replica.power, replica.runner = self._judge, self.power, self.runner
         self._watch = watch = Watch(self.link, loop, _RESOURCES, self._wants, self._heard, self._listed)
         watch.lag_s, watch.lags = self.lag_s, self.lags
         self.born(self)

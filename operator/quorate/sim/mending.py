@@ -12,6 +12,7 @@ from quorate.core.types import GuestState
 from quorate.sim import faults, people
 from quorate.sim.hopes import amiss
 from quorate.sim.machine import Machine
+from quorate.sim.power import Mood
 from quorate.sim.server import FAIR
 from quorate.sim.world import Simulation
 
@@ -49,6 +50,9 @@ def mend(simulation: Simulation) -> None:
     simulation.server.weather = FAIR
     for machine in simulation.machines.values():
         _mend_machine(simulation, machine)
+    for named in simulation.power.devices.values():
+        for device in named.values():
+            device.mood = Mood.HONEST
     for manager in simulation.managers.values():
         manager.link.weather = FAIR
         manager.link.heal()

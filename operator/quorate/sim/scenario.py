@@ -17,7 +17,7 @@ from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.storage import StorageSpec
 from quorate.core.timing import Profile
-from quorate.sim import faults, outside, people, wishes  # noqa: F401 - they bring their words
+from quorate.sim import faults, outside, people, power, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
 from quorate.sim.machine import Behaviour
 from quorate.sim.outside import Measuring
@@ -41,6 +41,7 @@ _KEYS: Final = (
     "storages",
     "measurements",
     "device",
+    "devices",
     "timeline",
     "lasts",
     "then",
@@ -115,7 +116,9 @@ class _Reader:
         nodes = self.nodes(given.get("nodes"))
         managers = self.number(given.get("managers"), 2, least=1, most=5)
         guests = self.guests(given.get("guests"))
-        names = Names(nodes, [f"m{number}" for number in range(1, managers + 1)], list(guests))
+        devices = self.devices(given.get("devices"), nodes)
+        known = sorted({name for named in devices.values() for name in named})
+        names = Names(nodes, [f"m{number}" for number in range(1, managers + 1)], list(guests), known)
         setting = Setting(
             seed=self.number(given.get("seed"), 0),
             nodes=nodes,
@@ -131,6 +134,7 @@ class _Reader:
             storages=self.storages(given.get("storages")),
             measuring=self.measuring(given.get("measurements")),
             device=self.text(given["device"], "a device's name") if "device" in given else "",
+            devices=devices,
         )
         lasts = given.get("lasts")
         timeline = self.timeline(given.get("timeline"), names)
@@ -283,6 +287,24 @@ class _Reader:
         if node is None:
             return {}
         return {name: self.text(value, "a zone") for name, value in self.mapping(node, "zones", names.nodes).items()}
+
+    def devices(self, node: Any, nodes: Collection[str]) -> dict[str, dict[str, power.DeviceSetting]]:
+        """Node -> its fence devices by name."""
+        if node is None:
+            return {}
+        return {
+            name: {device: self.device(one, nodes) for device, one in self.mapping(value, "devices").items()}
+            for name, value in self.mapping(node, "devices", nodes).items()
+        }
+
+    def device(self, node: Any, nodes: Collection[str]) -> power.DeviceSetting:
+        given = self.mapping(node, "a device", ("level", "timeout", "takes", "switches"))
+        return power.DeviceSetting(
+            level=self.number(given.get("level"), 1, least=1, most=9),
+            timeout_s=self.time(given.get("timeout"), 20.0),
+            takes_s=self.time(given.get("takes"), 1.0),
+            switches=self.choice(given.get("switches"), "", nodes),
+        )
 
     def timeline(self, node: Any, names: Names) -> tuple[Moment, ...]:
         if node is None:

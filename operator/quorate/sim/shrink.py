@@ -8,6 +8,7 @@ from typing import Any, Final
 import yaml
 
 from quorate.sim.chaos import Ruin, play
+from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import FILE, Moment, Scenario
 from quorate.sim.world import Setting
 
@@ -58,6 +59,10 @@ def write(found: Ruin, folder: Path) -> None:
     (folder / FILE).write_text(as_yaml(found.scenario))
 
 
+def _device(setting: DeviceSetting) -> dict[str, Any]:
+    return {"level": setting.level, "timeout": f"{setting.timeout_s:g}s", "takes": f"{setting.takes_s:g}s"}
+
+
 def as_yaml(scenario: Scenario) -> str:
     """scenario.yaml of it."""
     setting = scenario.setting
@@ -78,6 +83,9 @@ def as_yaml(scenario: Scenario) -> str:
         "clocks": {name: f"{100 * (rate - 1):+.12g}%" for name, rate in setting.rates.items()},
         "guests": guests,
         **_unusual(setting),
+        "devices": {
+            node: {name: _device(one) for name, one in named.items()} for node, named in setting.devices.items()
+        },
         "then": "mend",
         "timeline": timeline,
     }

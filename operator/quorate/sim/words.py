@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.core.timing import PROFILES, parse_duration
-from quorate.core.types import DisarmMode, GuestState, NodeState, SchedulingMode, ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, EvidenceKind, GuestState, NodeState, SchedulingMode, ShutdownPolicy, Wanted
 
 if TYPE_CHECKING:
     from quorate.sim.world import Simulation
@@ -27,6 +27,7 @@ class Names:
     nodes: Collection[str]
     managers: Collection[str]
     guests: Collection[str]
+    devices: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "NODE": names.nodes,
         "MANAGER": managers,
         "GUEST": names.guests,
+        "DEVICE": names.devices,
         "CLIENT": [*names.nodes, *managers],
         "WANTED": list(Wanted),
         "DISARMMODE": list(DisarmMode),
@@ -128,6 +130,7 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "OPTION": QUORUM_OPTIONS,
         "GUESTSTATE": list(GuestState),
         "NODESTATE": list(NodeState),
+        "PROOF": list(EvidenceKind),
     }
     if kind in choices:
         if given not in choices[kind]:

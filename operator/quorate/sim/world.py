@@ -26,6 +26,7 @@ from quorate.sim.kubelet import Kubelet
 from quorate.sim.machine import Behaviour, Machine, Surroundings
 from quorate.sim.manager import Manager, parsed_once
 from quorate.sim.outside import Device, Measuring, Metrics
+from quorate.sim.power import DeviceSetting, Switchboard
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
 from quorate.sim.store import Resource
 from quorate.sim.truth import Truth
@@ -73,6 +74,8 @@ class Setting:
     storages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     measuring: Measuring | None = None
     device: str = ""
+    devices: Mapping[str, Mapping[str, DeviceSetting]] = field(default_factory=dict)
+    """Node -> its fence devices by name."""
 
 
 class Simulation:
@@ -95,6 +98,8 @@ class Simulation:
         """Commands that people gave."""
         self.metrics = Metrics(self, setting.measuring) if setting.measuring is not None else None
         self.device = Device(self, setting.device) if setting.device else None
+        self.power = Switchboard()
+        self.power.given(setting.devices)
         self.bargain = Bargain(self)
         around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self.bargain)
         for name in setting.nodes:
@@ -112,7 +117,8 @@ class Simulation:
             name = f"m{number}"
             link = self._link(name)
             rate = setting.rates.get(name, 1.0)
-            self.managers[name] = Manager(self.engine, link, self.broken, parsers, rate)
+            runner = self.power.runner(self)
+            self.managers[name] = Manager(self.engine, link, self.broken, parsers, rate, self.power, runner)
             self.managers[name].called = self.bargain.called
         self._heard: dict[str, float] = {}
         self._build()

@@ -7,6 +7,7 @@ import pytest
 from quorate.core import evidence
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
+from quorate.core.sequence import FenceDevice
 from quorate.core.status import Evidence, WatchdogStatus
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import EvidenceKind, Nonce, Stage, Uid, WatchdogKind
@@ -195,9 +196,13 @@ class TestWhatWasTried:
         return next(one.why for one in look(view, case, **how).tried if one.kind is kind)
 
     def test_each_kind_is_found_or_tried(self):
-        gathered = look(node("n1", beat=beat("n1", T + 1)))
+        gathered = look(node("n1", beat=beat("n1", T + 1), devices=(FenceDevice("ipmi", "a"),)))
         kinds = [one.kind for one in (*gathered.found, *gathered.tried)]
         assert sorted(kinds) == sorted(EvidenceKind)
+
+    def test_fence_devices_only_where_there_are_some(self):
+        gathered = look(node("n1", beat=beat("n1", 1)))
+        assert EvidenceKind.POWER_OFF not in [one.kind for one in gathered.tried]
 
     def test_the_first_that_holds_does_not_stop_the_others(self):
         view = node("n1", beat=beat("n1", 1000, armed=False, drained=True), confirm="n1-x/n1.1/anna")

@@ -1,0 +1,144 @@
+"""When fence devices must wait (safety: brakes). Evidence that harms nobody, like LeaseExpired and HumanAck, never
+does.
+
+* `maxConcurrent`: so many devices at a time in the whole Cluster. A level that has more of them by itself goes alone.
+* A storm: more than a third of the votes, of two nodes at least, vanish together. That is more likely a network than so
+  many machines, and shooting them all would make it worse: devices wait for a person.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from quorate.core.conditions import some
+from quorate.core.liveness import Pulse
+from quorate.core.sequence import ASKS, Power, Purpose, Sequence, Step, level_of, usable
+from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, NodeName
+from quorate.core.world import NodeView, World
+
+TOGETHER_MS: Final = 120_000
+"""Losses within so long of each other are one event."""
+NAMED: Final = 4
+PAUSE_MS: Final = 60_000
+"""After all levels have failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brakes:
+    """`may_begin`: the nodes whose devices may be used in this round. `storms`: those whose devices wait for a person, and
+    why. `silent`: member -> when this manager heard it last, on its clock.
+    """
+
+    may_begin: frozenset[NodeName] = frozenset()
+    storms: Mapping[NodeName, str] = field(default_factory=dict)
+    silent: Mapping[NodeName, float] = field(default_factory=dict)
+
+
+def judge(world: World, pulses: Mapping[NodeName, Pulse]) -> Brakes:
+    """The brakes of one round, from what was recorded before it. A new incident's devices begin with the next one."""
+    if not any(node.devices for node in world.nodes):
+        return Brakes()
+    silent = {
+        node.name: world.now_s - (pulse.age_s or 0.0)
+        for node in world.nodes
+        if (pulse := pulses[node.name]).alive is Answer.NO and pulse.age_s is not None
+    }
+    storms = _storms(world, silent)
+    return Brakes(_slots(world, storms, silent), storms, silent)
+
+
+def running(sequence: Sequence | None, term: int) -> bool:
+    """Is a device being asked by it now?"""
+    return sequence is not None and sequence.term == term and sequence.step in ASKS
+
+
+def _slots(world: World, storms: Mapping[NodeName, str], silent: Mapping[NodeName, float]) -> frozenset[NodeName]:
+    """Who goes on, and who may begin, as far as the limit allows: incidents before drills, the oldest first.
+
+    Who is at work keeps its place, and waits in it while its next level is too large for what is free.
+    """
+    limit, used, granted = world.cluster.spec.max_concurrent, 0, set()
+
+    def rank(node: NodeView) -> tuple[bool, bool, int, NodeName]:
+        incident = node.status.incident
+        return not _works(world, node), incident is None, incident.opened if incident is not None else 0, node.name
+
+    for node in sorted((one for one in world.nodes if one.name not in storms), key=rank):
+        if not (_works(world, node) or _wants(world, node, silent)):
+            continue
+        size = _size(node)
+        if used and used + size > limit:
+            if _works(world, node):
+                continue
+            break
+        used += size
+        granted.add(node.name)
+    return frozenset(granted)
+
+
+def asked(node: NodeView, power: Power) -> bool:
+    """Is a drill asked for that has not been judged yet?"""
+    return bool(node.drill) and (power.drilled is None or power.drilled.id != node.drill)
+
+
+def _works(world: World, node: NodeView) -> bool:
+    return node.status.power is not None and running(node.status.power.sequence, world.term)
+
+
+def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bool:
+    """Has it something for its devices to do, that they are not doing yet?"""
+    incident, power = node.status.incident, node.status.power or Power()
+    sequence = power.sequence
+    if not node.devices:
+        return False
+    if sequence is not None and sequence.term == world.term:
+        match sequence.step:
+            case Step.PAUSED:
+                return world.wall >= sequence.since + PAUSE_MS and bool(usable(node.devices, power))
+            case Step.SILENT:
+                return node.name in silent
+            case Step.IS_OFF:
+                return incident is not None and incident.stage in TAKEN
+        return False
+    if incident is None:
+        return sequence is not None or asked(node, power)
+    if incident.stage in TAKEN:
+        return any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
+    return bool(usable(node.devices, power))
+
+
+def _size(node: NodeView) -> int:
+    """How many devices it uses at once: those of the level that it is at."""
+    sequence = node.status.power.sequence if node.status.power is not None else None
+    level = sequence.level if sequence is not None else min((one.level for one in node.devices), default=1)
+    return max(1, len(level_of(node.devices, level)))
+
+
+def _storms(world: World, silent: Mapping[NodeName, float]) -> dict[NodeName, str]:
+    """Whoever vanished within two minutes of so many others that it is a storm, and in words.
+
+    By what was recorded of each; a member that is silent and not recorded so yet has vanished now.
+    """
+    votes = {node.name: node.votes for node in world.nodes}
+    moments = {}
+    for node in world.nodes:
+        if node.name in silent and votes[node.name] and not _over(node):
+            since = node.status.since
+            moments[node.name] = world.wall if node.status.state in HEARD or since is None else since
+    found = {}
+    for name, at in moments.items():
+        together = sorted(other for other, moment in moments.items() if abs(moment - at) <= TOGETHER_MS)
+        gone, total = sum(votes[one] for one in together), sum(votes.values())
+        if len(together) >= 2 and 3 * gone > total:
+            found[name] = f"{gone} of {total} votes vanished together ({some(together, NAMED)})"
+    return found
+
+
+def _over(node: NodeView) -> bool:
+    """Was its power switched by us, so that its silence is no surprise?"""
+    power = node.status.power
+    sequence = power.sequence if power is not None else None
+    if sequence is not None and sequence.purpose is Purpose.DRILL:
+        return True
+    incident = node.status.incident
+    return incident is not None and incident.stage in TAKEN and not node.status.guests

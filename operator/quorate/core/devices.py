@@ -1,0 +1,426 @@
+"""A node's fence devices: what is to be asked of them next, and what their answers are worth.
+
+An open incident, quorum, no brake -> a sequence is recorded in the Node's status -> every device of the first level is
+asked `Off`, and when all have said so, `Status` -> all have said off twice: that is `PowerOff` in `evidence.py`, if the
+level is proven. A level that fails or does not answer is tried twice, then the next one; when all have failed there is
+a pause, and all over again. The other kinds of evidence race beside it, and whichever comes first releases.
+
+* One sequence for each node. It belongs to one leader's term: a later leader knows nothing of what was answered, so it
+  begins anew. Just before each `Off` the shell reads the manager's Lease, the recorded sequence and the node's Lease
+  (`AskDevice`).
+* An answer counts only for the sequence, term, incident and boot that its order names.
+* A level is *proven* by a drill (`drill.py`) since its spec changed last. Unproven it counts beside T of an armed node.
+* A level is distrusted once it said off and the node renewed, or another node fell silent: it is not used again before
+  its spec changes or a drill passes.
+* Afterwards, when the Lease is taken, power comes on again by policy, as a sequence of its own: nothing waits for it.
+
+The shell's part is `kube/power.py`: it carries an order out as long as it stands in the plans, with a hard time-out.
+"""
+
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from quorate.core import drill
+from quorate.core.actions import AskDevice, Note
+from quorate.core.brakes import PAUSE_MS, Brakes, asked
+from quorate.core.liveness import Pulse
+from quorate.core.sequence import (
+    ASKS,
+    Distrust,
+    FenceDevice,
+    Order,
+    Power,
+    Purpose,
+    Report,
+    Said,
+    Sequence,
+    Step,
+    Verb,
+    level_of,
+    spec_of,
+    usable,
+)
+from quorate.core.status import Incident, Instance, NodeStatus
+from quorate.core.types import TAKEN, EvidenceKind, Instant, NodeName, Nonce, Stage, clock, node_ref
+from quorate.core.world import NodeView, World
+
+TRIES: Final = 2
+GRACE_MS: Final = 5_000
+"""A shell that says nothing so long after a device's time-out never will."""
+KEPT_FAILURES: Final = 6
+UNKNOWN_RENEWAL_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Switch:
+    """One round of one node's power. `power` is what was recorded, and then what is to be."""
+
+    world: World
+    node: NodeView
+    status: NodeStatus
+    pulse: Pulse
+    instances: Many[Instance]
+    brakes: Brakes
+    acts: bool
+    power: Power = field(init=False)
+    actions: list[AskDevice] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    wakes: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.power = self.status.power or Power()
+
+    def run(self) -> Power | None:
+        """What is to be recorded; None: nothing, as without devices."""
+        if not self.node.devices:
+            return None
+        self._forget()
+        self._distrust()
+        if not self._wanted():
+            self.power = replace(self.power, sequence=None)
+        blocked = ""
+        if self.acts:
+            blocked = self._begin()
+            self._advance()
+            self._ask()
+        elif self.sequence is None and asked(self.node, self.power):
+            drill.refuse(self, "without quorum, or while HA is disarmed, nothing is switched off")
+        self.power = replace(self.power, blocked=blocked)
+        return self.power if self.power != Power() else None
+
+    # -- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def sequence(self) -> Sequence | None:
+        return self.power.sequence
+
+    def set(self, sequence: Sequence | None) -> None:
+        self.power = replace(self.power, sequence=sequence)
+
+    def say(self, reason: str, message: str, *, warning: bool = False) -> None:
+        self.notes.append(Note(node_ref(self.node.name), reason, message, warning))
+
+    def wake_at(self, moment: int) -> None:
+        if moment > self.world.wall:
+            self.wakes.append(self.world.after(Instant(moment)))
+
+    def usable(self) -> list[int]:
+        """The levels that may be used, in order."""
+        return usable(self.node.devices, self.power)
+
+    def _forget(self) -> None:
+        """What was found out about a level holds for that spec of it."""
+        now = {one.level: spec_of(self.node.devices, one.level) for one in self.node.devices}
+        self.power = replace(
+            self.power,
+            proven=tuple(one for one in self.power.proven if now.get(one.level) == one.spec),
+            distrusted=tuple(one for one in self.power.distrusted if now.get(one.level) == one.spec),
+        )
+
+    def _wanted(self) -> bool:
+        """Does what the sequence serves still ask for it?"""
+        sequence, incident = self.sequence, self.status.incident
+        if sequence is None:
+            return True
+        renews = self.node.beat is not None and self.node.beat.nonce not in {None, sequence.nonce}
+        match sequence.purpose:
+            case Purpose.INCIDENT:
+                same = incident is not None and (incident.id, incident.nonce) == (sequence.subject, sequence.nonce)
+                lost = incident is not None and (incident.stage not in TAKEN or sequence.step is Step.IS_OFF)
+                return same and lost and not renews and self._unchanged(sequence)
+            case Purpose.DRILL:
+                return asked(self.node, self.power)
+            case Purpose.POWER_ON:
+                return not renews and (sequence.step is not Step.OVER or incident is not None)
+
+    def _unchanged(self, sequence: Sequence) -> bool:
+        """Are its devices still those that were asked? What others have said is nothing about these."""
+        return sequence.spec == spec_of(self.node.devices, sequence.level)
+
+    # -- trust ------------------------------------------------------------------------------------------------------
+
+    def _distrust(self) -> None:
+        """Did a device say off, and the wrong machine went off, or none?"""
+        sequence, incident = self.sequence, self.status.incident
+        if sequence is None or not (said := _said(self.node, sequence, Verb.OFF, Said.OFF)):
+            return
+        victims = self._victims(sequence, max(one.at_s for one in said))
+        if victims:
+            self.distrust(sequence.level, f"{', '.join(victims)} fell silent when it said off")
+        twice = bool(_said(self.node, sequence, Verb.STATUS, Said.OFF))
+        if sequence.purpose is Purpose.INCIDENT and incident is not None and twice and self._lives(incident):
+            self.distrust(sequence.level, "it said off twice, and the node renews its Lease")
+
+    def distrust(self, level: int, why: str) -> None:
+        if any(one.level == level for one in self.power.distrusted):
+            return
+        found = Distrust(level, spec_of(self.node.devices, level), why, self.world.wall)
+        proven = tuple(one for one in self.power.proven if one.level != level)
+        self.power = replace(self.power, distrusted=(*self.power.distrusted, found), proven=proven)
+        self.say("DeviceDistrusted", f"{self.names(level)}: {why}: not used any more", warning=True)
+
+    def _victims(self, sequence: Sequence, until_s: float) -> list[NodeName]:
+        """Other members whose last heartbeat came just before or while the devices were asked."""
+        began_s = self.world.now_s - max(0, self.world.wall - sequence.began) / 1000
+        found = []
+        for other in self.world.nodes:
+            heard_s = self.brakes.silent.get(other.name)
+            if other.name == self.node.name or heard_s is None or _leaves(other):
+                continue
+            renews_s = other.status.orders.renew_every_s if other.status.orders is not None else UNKNOWN_RENEWAL_S
+            if began_s - renews_s - 1.0 <= heard_s <= until_s:
+                found.append(other.name)
+        return found
+
+    def _lives(self, incident: Incident) -> bool:
+        beat = self.node.beat
+        said = beat.attestation if beat is not None and beat.nonce == incident.nonce else None
+        return said is not None and said.sequence > incident.sequence and not said.drained
+
+    # -- beginning --------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> str:
+        """A sequence where one is wanted; why it must wait, until when."""
+        purpose = self._purpose()
+        sequence = self.sequence
+        if purpose is None:
+            return ""
+        if sequence is not None and sequence.purpose is purpose and sequence.term == self.world.term:
+            if purpose is Purpose.INCIDENT and sequence.level not in self.usable():
+                self._level_failed(sequence, "it is distrusted")
+            return self._storm(purpose)
+        if storm := self._storm(purpose):
+            return storm
+        if purpose is Purpose.DRILL and sequence is None:
+            drill.begin(self)
+            return ""
+        if not self.usable() and purpose is Purpose.INCIDENT:
+            return f"all its fence devices are distrusted; {self._until()}"
+        if self.node.name not in self.brakes.may_begin:
+            limit = self.world.cluster.spec.max_concurrent
+            return f"not more than {limit} at a time (maxConcurrent), others come first; {self._until()}"
+        self.set(self._anew(purpose, sequence))
+        return ""
+
+    def _purpose(self) -> Purpose | None:
+        """What the devices are wanted for now. A new incident's begin with the next round: the brakes count by records."""
+        incident, sequence = self.status.incident, self.sequence
+        if incident is None:
+            if sequence is not None:
+                return sequence.purpose
+            return Purpose.DRILL if asked(self.node, self.power) else None
+        if self.node.status.incident is None:
+            return None
+        kinds = {one.kind for one in incident.evidence}
+        if incident.stage in TAKEN:
+            back = self.node.beat is not None and self.node.beat.nonce is not None
+            on = incident.stage is Stage.FENCED and EvidenceKind.POWER_OFF in kinds and self.world.cluster.spec.power_on
+            return Purpose.POWER_ON if on and not back else None
+        if EvidenceKind.POWER_OFF in kinds or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
+            return None
+        if self.node.beat is not None and self.node.beat.nonce not in {None, incident.nonce}:
+            return None  # another boot renews: it is not to be shot for the one before
+        return Purpose.INCIDENT
+
+    def _storm(self, purpose: Purpose) -> str:
+        storm = self.brakes.storms.get(self.node.name, "")
+        if not storm or purpose is not Purpose.INCIDENT:
+            return ""
+        return f"{storm}: a person must look; {self._until()}"
+
+    def _until(self) -> str:
+        incident = self.status.incident
+        if incident is None or incident.release_by is None:
+            return "until then only a new boot of it or a person (quorate fence confirm) releases its guests"
+        return f"without them its guests are released no later than {clock(incident.release_by)} UTC"
+
+    def _anew(self, purpose: Purpose, before: Sequence | None) -> Sequence:
+        """From its start, under this leader's term. What a leader before was answered is not known any more."""
+        now, incident = self.world.wall, self.status.incident
+        step = Step.ON if purpose is Purpose.POWER_ON else Step.OFF
+        levels = self.usable() if purpose is Purpose.INCIDENT else sorted({one.level for one in self.node.devices})
+        level = levels[0]
+        if before is not None and before.level in levels and purpose is not Purpose.INCIDENT:
+            level = before.level
+        if before is not None and before.purpose is Purpose.DRILL and before.step in {Step.ON, Step.BOOT}:
+            step = before.step
+        same = before if before is not None and before.purpose is purpose else None
+        subject, nonce = (incident.id, incident.nonce) if incident is not None else ("", Nonce(""))
+        return Sequence(
+            id=f"{self.node.name}-{self.world.entropy[:8]}",
+            term=self.world.term,
+            purpose=purpose,
+            subject=same.subject if same is not None else subject,
+            nonce=same.nonce if same is not None else nonce,
+            level=level,
+            spec=spec_of(self.node.devices, level),
+            attempt=1,
+            step=step,
+            began=now,
+            since=now,
+            failures=same.failures if same is not None else (),
+        )
+
+    # -- going on ---------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """As far as the answers go."""
+        while (before := self.sequence) is not None and before.term == self.world.term:
+            self._step(before)
+            if self.sequence == before:
+                return
+
+    def _step(self, sequence: Sequence) -> None:
+        now = self.world.wall
+        if sequence.purpose is Purpose.DRILL and not self._unchanged(sequence):
+            drill.failed(self, sequence, "its devices were changed meanwhile")
+        elif sequence.step in ASKS:
+            if not self._storm(sequence.purpose):
+                self._hear(sequence)
+        elif sequence.purpose is Purpose.DRILL:
+            drill.step(self, sequence)
+        elif sequence.step is Step.PAUSED:
+            self.wake_at(sequence.since + PAUSE_MS)
+            if now >= sequence.since + PAUSE_MS and self.node.name in self.brakes.may_begin and self.usable():
+                self.set(self._anew(sequence.purpose, sequence))
+
+    def _hear(self, sequence: Sequence) -> None:
+        """What the devices of the level have said to what they are asked now."""
+        wished = Said.ON if sequence.step is Step.ON else Said.OFF
+        bad, missing = [], []
+        overdue = False
+        for device in level_of(self.node.devices, sequence.level):
+            report = _report(self.node, order(sequence, device))
+            until = sequence.since + round(device.timeout_s * 1000) + GRACE_MS
+            if report is None:
+                missing.append(device.name)
+                self.wake_at(until)
+                overdue = overdue or self.world.wall >= until
+            elif report.said is not wished:
+                bad.append(f"{device.name} {_words(report)}")
+        if overdue:
+            bad.extend(f"{name} was not heard of" for name in missing)
+        if bad:
+            self._failed(sequence, f"{sequence.step.lower()}: {', '.join(bad)}")
+        elif not missing:
+            self.set(replace(sequence, step=_next(sequence), since=self.world.wall))
+
+    def _failed(self, sequence: Sequence, why: str) -> None:
+        text = f"level {sequence.level}, try {sequence.attempt}: {why}"
+        failed = replace(sequence, failures=(*sequence.failures, text)[-KEPT_FAILURES:], since=self.world.wall)
+        first = Step.ON if sequence.step is Step.ON else Step.OFF
+        if sequence.attempt < TRIES:
+            self.set(replace(failed, attempt=sequence.attempt + 1, step=first))
+        elif sequence.purpose is Purpose.DRILL:
+            drill.failed(self, failed, text)
+        elif sequence.purpose is Purpose.POWER_ON:
+            self.set(replace(failed, step=Step.OVER))
+            self.say("NodeStaysOff", f"its power does not come on again ({text})", warning=True)
+        else:
+            self._level_failed(failed, text)
+
+    def _level_failed(self, sequence: Sequence, why: str) -> None:
+        """On to the next level; after the last one a pause."""
+        after = next((level for level in self.usable() if level > sequence.level), None)
+        if after is not None:
+            self.say(
+                "FenceEscalated", f"{self.names(sequence.level)} failed ({why}): level {after} is next", warning=True
+            )
+            spec = spec_of(self.node.devices, after)
+            self.set(replace(sequence, level=after, spec=spec, attempt=1, step=Step.OFF, since=self.world.wall))
+        elif sequence.step is not Step.PAUSED:
+            self.say(
+                "FenceFailed", f"none of its fence devices switched it off ({why}): tried again later", warning=True
+            )
+            self.set(replace(sequence, step=Step.PAUSED, since=self.world.wall))
+
+    def names(self, level: int) -> str:
+        devices = ", ".join(one.name for one in level_of(self.node.devices, level))
+        return f"fence level {level} ({devices or 'empty'})"
+
+    def _ask(self) -> None:
+        """Every order that is not answered yet, in each plan anew: what is left out of a plan is stopped."""
+        sequence = self.sequence
+        if sequence is None or sequence.step not in ASKS or sequence.term != self.world.term:
+            return
+        if self._storm(sequence.purpose) or self.node.name not in self.brakes.may_begin:
+            return
+        incident = self.status.incident
+        heard = incident.sequence if sequence.purpose is Purpose.INCIDENT and incident is not None else -1
+        for device in level_of(self.node.devices, sequence.level):
+            due = order(sequence, device)
+            if _report(self.node, due) is None:
+                self.actions.append(AskDevice(self.node.name, due, device.timeout_s, heard))
+
+
+def order(sequence: Sequence, device: FenceDevice) -> Order:
+    """What this device is to be asked at this step."""
+    return Order(
+        sequence.id,
+        sequence.term,
+        sequence.subject,
+        sequence.nonce,
+        sequence.level,
+        sequence.attempt,
+        ASKS[sequence.step],
+        device.name,
+        device.spec,
+    )
+
+
+def is_off(node: NodeView, incident: Incident, term: int) -> Sequence | None:
+    """The sequence in which every device of a level has said off twice, for this incident and boot and under this term."""
+    sequence = node.status.power.sequence if node.status.power is not None else None
+    if sequence is None or sequence.purpose is not Purpose.INCIDENT or sequence.step is not Step.IS_OFF:
+        return None
+    if (sequence.subject, sequence.nonce, sequence.term) != (incident.id, incident.nonce, term):
+        return None
+    if sequence.spec != spec_of(node.devices, sequence.level):
+        return None
+    for device in level_of(node.devices, sequence.level):
+        for step in (Step.OFF, Step.STATUS):
+            report = _report(node, order(replace(sequence, step=step), device))
+            if report is None or report.said is not Said.OFF:
+                return None
+    return sequence
+
+
+def proven(node: NodeView, level: int) -> bool:
+    """Has a drill shown since its spec changed last that this level switches this node?"""
+    power = node.status.power or Power()
+    spec = spec_of(node.devices, level)
+    return any((one.level, one.spec) == (level, spec) for one in power.proven)
+
+
+def _report(node: NodeView, due: Order) -> Report | None:
+    return next((one for one in node.reports if one.order == due), None)
+
+
+def _said(node: NodeView, sequence: Sequence, verb: Verb, said: Said) -> list[Report]:
+    """The answers of this kind in this sequence."""
+    return [
+        one
+        for one in node.reports
+        if (one.order.sequence, one.order.term, one.order.verb, one.said) == (sequence.id, sequence.term, verb, said)
+        and one.order.level == sequence.level
+    ]
+
+
+def _next(sequence: Sequence) -> Step:
+    if sequence.step is Step.OFF:
+        return Step.STATUS
+    if sequence.step is Step.STATUS:
+        return Step.IS_OFF
+    return Step.BOOT if sequence.purpose is Purpose.DRILL else Step.OVER
+
+
+def _words(report: Report) -> str:
+    what = {Said.TIMED_OUT: "did not answer in time", Said.FAILED: "failed"}
+    return f"{what.get(report.said, f'said {report.said.lower()}')}{f' ({report.detail})' if report.detail else ''}"
+
+
+def _leaves(node: NodeView) -> bool:
+    """It goes down in order, so its silence is its own."""
+    said = node.beat.attestation if node.beat is not None else None
+    return said is not None and (bool(said.going) or said.drained)

@@ -1,0 +1,374 @@
+"""Fence devices: what is asked of them next, what their answers are worth, and what holds them back."""
+
+from dataclasses import replace
+
+import pytest
+
+from quorate.core.actions import AskDevice, Plan
+from quorate.core.brakes import Brakes, judge
+from quorate.core.fencing import node_round
+from quorate.core.invariants import check
+from quorate.core.liveness import read
+from quorate.core.sequence import (
+    Distrust,
+    FenceDevice,
+    Power,
+    Proven,
+    Purpose,
+    Report,
+    Said,
+    Sequence,
+    Step,
+    Verb,
+    spec_of,
+)
+from quorate.core.status import Evidence
+from quorate.core.timing import PROFILES, Profile
+from quorate.core.types import EvidenceKind, NodeState, Stage
+from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
+
+FAST = PROFILES[Profile.FAST]
+S, T = FAST.suspect_after_s, FAST.release_after_s
+IPMI = FenceDevice("ipmi", "a")
+PDU_A, PDU_B = FenceDevice("pdu-a", "b"), FenceDevice("pdu-b", "c")
+SECOND = FenceDevice("second", "d", level=2)
+MAY = Brakes(frozenset({"n1"}))
+DRILLED = Proven(1, spec_of((IPMI,), 1), WALL, 1, "n1.0", "n1.1")
+
+
+def sequence(step=Step.OFF, *, devices=(IPMI,), **changes):
+    spec = spec_of(devices, changes.get("level", 1))
+    found = Sequence("seq", 3, Purpose.INCIDENT, "n1-x", "n1.1", 1, spec, 1, step, WALL - 2000, WALL - 1000)
+    return replace(found, **changes)
+
+
+def lost(*devices, age_s=S + 1, power=None, case=None, **changes):
+    status = {"state": NodeState.FENCE, "incident": case or incident(), "power": power}
+    return node("n1", beat=beat("n1", age_s), devices=devices or (IPMI,), status=status, **changes)
+
+
+def off(view, *, brakes=MAY, quorate=True, others=(), **changes):
+    """One round of n1."""
+    made = world(nodes=(view, *others), **changes)
+    how = {"quorate": quorate, "brakes": brakes}
+    return node_round(made, view, read(view, FAST, NOW), (instance(),), **how)
+
+
+def asked(outcome):
+    return [(one.order.device, one.order.verb) for one in outcome.actions if isinstance(one, AskDevice)]
+
+
+def said(sent, word, at_s=NOW):
+    """The answer to every order of a round."""
+    return tuple(Report(one.order, word, at_s) for one in sent.actions if isinstance(one, AskDevice))
+
+
+def going_on(*devices, step=Step.OFF, words=(), **changes):
+    """A sequence that has come so far, with the answers to the orders of the steps before."""
+    devices = devices or (IPMI,)
+    reports = ()
+    for before, word in zip((Step.OFF, Step.STATUS), words, strict=False):
+        reports += said(off(lost(*devices, power=Power(sequence(before)), reports=reports)), word)
+    power = replace(changes.pop("power", Power()), sequence=sequence(step))
+    return lost(*devices, power=power, reports=reports, **changes)
+
+
+OFF_TWICE = {"step": Step.IS_OFF, "words": (Said.OFF, Said.OFF)}
+
+
+def kinds(outcome):
+    return [one.kind for one in outcome.status.incident.evidence]
+
+
+def why(outcome):
+    return next(one.why for one in outcome.status.incident.tried if one.kind is EvidenceKind.POWER_OFF)
+
+
+class TestASequence:
+    def test_it_is_recorded_with_its_first_order(self):
+        outcome = off(lost())
+        made = outcome.status.power.sequence
+        assert (made.term, made.purpose, made.subject, made.nonce, made.step) == (3, "Incident", "n1-x", "n1.1", "Off")
+        assert asked(outcome) == [("ipmi", Verb.OFF)]
+
+    def test_all_devices_of_a_level_are_asked_and_all_must_say_off(self):
+        two = (PDU_A, PDU_B)
+        first = off(lost(*two, power=Power(sequence(devices=two))))
+        assert asked(first) == [("pdu-a", Verb.OFF), ("pdu-b", Verb.OFF)]
+        one = off(lost(*two, power=Power(sequence(devices=two)), reports=said(first, Said.OFF)[:1]))
+        assert asked(one) == [("pdu-b", Verb.OFF)]
+        both = off(lost(*two, power=Power(sequence(devices=two)), reports=said(first, Said.OFF)))
+        assert asked(both) == [("pdu-a", Verb.STATUS), ("pdu-b", Verb.STATUS)]
+
+    def test_off_counts_when_it_was_said_twice(self):
+        once = off(going_on(words=(Said.OFF,), step=Step.STATUS, power=Power(proven=(DRILLED,))))
+        assert kinds(once) == []
+        twice = off(going_on(**OFF_TWICE, power=Power(proven=(DRILLED,))))
+        assert kinds(twice) == [EvidenceKind.POWER_OFF]
+        assert twice.status.incident.stage is Stage.PROVEN
+
+    @pytest.mark.parametrize("word", [Said.ON, Said.FAILED, Said.TIMED_OUT])
+    def test_any_other_answer_is_a_failed_try(self, word):
+        again = off(lost(power=Power(sequence()), reports=said(off(lost(power=Power(sequence()))), word)))
+        made = again.status.power.sequence
+        assert (made.attempt, made.step, made.level) == (2, Step.OFF, 1)
+        assert "level 1, try 1: off: ipmi" in made.failures[0]
+        assert asked(again) == [("ipmi", Verb.OFF)]
+
+    def test_a_shell_that_says_nothing_is_not_waited_for_for_ever(self):
+        silent = off(lost(power=Power(sequence(since=WALL - 26_000))))
+        assert silent.status.power.sequence.attempt == 2
+        assert off(lost(power=Power(sequence(since=WALL - 24_000)))).status.power.sequence.attempt == 1
+
+    def test_after_two_tries_the_next_level_and_after_the_last_a_pause(self):
+        def fails(level, *devices):
+            before = Power(sequence(attempt=2, level=level, devices=devices))
+            return off(lost(*devices, power=before, reports=said(off(lost(*devices, power=before)), Said.FAILED)))
+
+        after = fails(1, IPMI, SECOND)
+        assert (after.status.power.sequence.level, after.status.power.sequence.attempt) == (2, 1)
+        assert asked(after) == [("second", Verb.OFF)]
+        last = fails(2, IPMI, SECOND)
+        assert last.status.power.sequence.step is Step.PAUSED
+        assert asked(last) == []
+
+    def test_after_the_pause_it_begins_anew(self):
+        paused = Power(sequence(Step.PAUSED, level=2, devices=(IPMI, SECOND), since=WALL - 60_000, failures=("x",)))
+        made = off(lost(IPMI, SECOND, power=paused)).status.power.sequence
+        assert (made.step, made.level, made.failures) == (Step.OFF, 1, ("x",))
+        assert made.id != "seq"
+        young = Power(sequence(Step.PAUSED, since=WALL - 59_000))
+        assert off(lost(power=young)).status.power.sequence.step is Step.PAUSED
+
+    def test_a_later_leader_begins_it_anew(self):
+        for step in (Step.OFF, Step.STATUS, Step.IS_OFF):
+            outcome = off(lost(power=Power(sequence(step, term=2))))
+            made = outcome.status.power.sequence
+            assert (made.term, made.step, made.id) == (3, Step.OFF, "n1-entropy"), step
+            assert asked(outcome) == [("ipmi", Verb.OFF)]
+
+    def test_answers_to_another_sequence_term_incident_or_boot_mean_nothing(self):
+        view = going_on(**OFF_TWICE, power=Power(proven=(DRILLED,)))
+        for wrong in (
+            {"sequence": "x"},
+            {"term": 2},
+            {"subject": "n1-y"},
+            {"nonce": "n1.0"},
+            {"level": 2},
+            {"attempt": 2},
+        ):
+            reports = tuple(replace(one, order=replace(one.order, **wrong)) for one in view.reports)
+            assert kinds(off(replace(view, reports=reports))) == [], wrong
+
+    def test_nothing_is_switched_without_quorum_or_with_hands_off(self):
+        assert asked(off(lost(), quorate=False)) == []
+        view = lost()
+        made = world(nodes=(view,))
+        held = node_round(made, view, read(view, FAST, NOW), (), quorate=True, hands_off=True, brakes=MAY)
+        assert asked(held) == []
+
+    def test_a_sign_of_life_calls_it_off(self):
+        outcome = off(lost(power=Power(sequence()), case=incident(sequence=49)))
+        assert outcome.status.incident is None
+        assert asked(outcome) == []
+
+    def test_another_boot_is_not_shot_for_the_one_before(self):
+        view = replace(lost(power=Power(sequence())), beat=beat("n1", holder="n1.2", system_uuid="other"))
+        outcome = off(view)
+        assert asked(outcome) == []
+        assert outcome.status.power is None
+
+
+class TestTrust:
+    def test_an_unproven_level_counts_beside_t_of_an_armed_node(self):
+        early = off(going_on(**OFF_TWICE))
+        assert kinds(early) == []
+        assert "no drill has proven" in why(early)
+        assert early.wake_at_s <= NOW + T
+        late = off(going_on(**OFF_TWICE, age_s=T + 1))
+        assert EvidenceKind.POWER_OFF in kinds(late)
+
+    def test_an_unproven_level_of_a_node_that_was_not_armed_never_counts(self):
+        view = going_on(**OFF_TWICE)
+        view = replace(view, beat=beat("n1", 1000, armed=False))
+        assert kinds(off(view)) == []
+        assert "was not armed" in why(off(view))
+
+    def test_what_was_proven_was_that_spec_of_it(self):
+        other = replace(DRILLED, spec="ipmi=z")
+        assert kinds(off(going_on(**OFF_TWICE, power=Power(proven=(other,))))) == []
+        second = replace(DRILLED, level=2)
+        assert kinds(off(going_on(**OFF_TWICE, power=Power(proven=(second,))))) == []
+
+    def test_what_was_said_of_a_device_is_nothing_about_one_that_was_changed_since(self):
+        """Even if that one was proven, long ago: another machine may have been switched off meanwhile."""
+        other = FenceDevice("ipmi", "z")
+        known = Proven(1, spec_of((other,), 1), WALL, 1, "n1.0", "n1.1")
+        view = replace(going_on(**OFF_TWICE, power=Power(proven=(known,))), devices=(other,))
+        outcome = off(replace(view, status=replace(view.status, power=replace(view.status.power, proven=(known,)))))
+        assert kinds(outcome) == []
+        assert outcome.status.power.sequence.step is Step.OFF
+        assert outcome.status.power.sequence.id != "seq"
+
+    def test_said_off_and_the_node_renews(self):
+        view = going_on(**OFF_TWICE, power=Power(proven=(DRILLED,)), case=incident(sequence=49))
+        outcome = off(view)
+        assert outcome.status.incident is None
+        assert [one.why for one in outcome.status.power.distrusted] == [
+            "it said off twice, and the node renews its Lease"
+        ]
+        assert outcome.status.power.proven == ()
+        assert "DeviceDistrusted" in [note.reason for note in outcome.notes]
+
+    def test_said_off_and_another_node_fell_silent(self):
+        brakes = replace(MAY, silent={"n1": NOW - S - 1, "n2": NOW - 2.5})
+        outcome = off(going_on(**OFF_TWICE), brakes=brakes, others=(node("n2"),))
+        assert [one.why for one in outcome.status.power.distrusted] == ["n2 fell silent when it said off"]
+
+    @pytest.mark.parametrize("heard_s", [NOW - 60, NOW + 1])
+    def test_one_that_fell_silent_long_before_or_after_it_is_not_its_doing(self, heard_s):
+        brakes = replace(MAY, silent={"n2": heard_s})
+        assert off(going_on(**OFF_TWICE), brakes=brakes, others=(node("n2"),)).status.power.distrusted == ()
+
+    def test_nor_is_one_that_goes_down_in_order(self):
+        brakes = replace(MAY, silent={"n2": NOW - 2.5})
+        leaves = node("n2", beat=beat("n2", going="PowerOff"))
+        assert off(going_on(**OFF_TWICE), brakes=brakes, others=(leaves,)).status.power.distrusted == ()
+
+    def test_a_distrusted_level_is_not_used_and_does_not_count(self):
+        bad = Distrust(1, spec_of((IPMI,), 1), "x", WALL)
+        assert asked(off(lost(power=Power(distrusted=(bad,))))) == []
+        assert asked(off(lost(IPMI, SECOND, power=Power(distrusted=(bad,))))) == [("second", Verb.OFF)]
+        late = off(going_on(**OFF_TWICE, age_s=T + 1, power=Power(distrusted=(bad,))))
+        assert EvidenceKind.POWER_OFF not in kinds(late)
+
+    def test_until_its_spec_changes(self):
+        old = Distrust(1, "ipmi=old", "x", WALL)
+        outcome = off(lost(power=Power(distrusted=(old,))))
+        assert outcome.status.power.distrusted == ()
+        assert asked(outcome) == [("ipmi", Verb.OFF)]
+
+
+class TestPowerOn:
+    fenced = incident(stage=Stage.FENCED, evidence=(Evidence(EvidenceKind.POWER_OFF, WALL, 50, ""),))
+
+    def after(self, step=Step.IS_OFF, **changes):
+        view = lost(power=Power(sequence(step)), case=changes.pop("case", self.fenced))
+        return replace(view, beat=replace(view.beat, holder="fenced/n1-x/n1.1"), **changes)
+
+    def test_when_the_lease_is_taken_its_power_comes_on_again(self):
+        outcome = off(self.after())
+        assert outcome.status.power.sequence.purpose is Purpose.POWER_ON
+        assert asked(outcome) == [("ipmi", Verb.ON)]
+
+    def test_by_policy(self):
+        made = world()
+        spec = replace(made.cluster.spec, power_on=False)
+        assert asked(off(self.after(), cluster=replace(made.cluster, spec=spec))) == []
+
+    def test_not_what_was_released_by_other_evidence(self):
+        expired = replace(self.fenced, evidence=(Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, ""),))
+        assert asked(off(self.after(case=expired))) == []
+
+    def test_not_before_the_lease_is_taken(self):
+        assert asked(off(lost(power=Power(sequence(Step.IS_OFF)), case=replace(self.fenced, stage=Stage.PROVEN)))) == []
+
+    def test_it_is_over_when_it_is_back(self):
+        back = replace(self.after(), beat=beat("n1", holder="n1.2"))
+        view = replace(back, status=replace(back.status, power=Power(sequence(Step.ON, purpose=Purpose.POWER_ON))))
+        assert asked(off(view)) == []
+
+
+class TestBrakes:
+    def five(self, *gone, votes=1, since=WALL):
+        nodes = []
+        for name in ("n1", "n2", "n3", "n4", "n5"):
+            quiet = name in gone
+            status = {"state": NodeState.FENCE, "since": since, "incident": incident(name)} if quiet else {}
+            nodes.append(node(name, beat=beat(name, 60 if quiet else 0.5), devices=(IPMI,), status=status, votes=votes))
+        return nodes
+
+    def brakes(self, nodes, **changes):
+        made = world(nodes=tuple(nodes), **changes)
+        return judge(made, {one.name: read(one, FAST, NOW) for one in nodes})
+
+    def test_two_of_five_together_are_a_storm_and_one_is_none(self):
+        assert self.brakes(self.five("n1")).storms == {}
+        storms = self.brakes(self.five("n1", "n2")).storms
+        assert storms == dict.fromkeys(("n1", "n2"), "2 of 5 votes vanished together (n1, n2)")
+
+    def test_a_third_exactly_is_none(self):
+        nodes = [*self.five("n1", "n2"), node("n6")]
+        assert self.brakes(nodes).storms == {}
+
+    def test_not_what_vanished_long_before(self):
+        nodes = self.five("n1", "n2")
+        nodes[0] = replace(nodes[0], status=replace(nodes[0].status, since=WALL - 121_000))
+        assert self.brakes(nodes).storms == {}
+
+    def test_one_that_is_silent_and_not_recorded_yet_counts_as_vanished_now(self):
+        nodes = self.five("n1")
+        nodes[1] = node("n2", beat=beat("n2", 60))
+        assert set(self.brakes(nodes).storms) == {"n1", "n2"}
+
+    def test_in_a_storm_nothing_is_switched_off_and_it_says_until_when(self):
+        storm = replace(MAY, storms={"n1": "2 of 5 votes vanished together (n1, n2)"})
+        outcome = off(lost(case=incident(release_by=WALL + 5000)), brakes=storm)
+        assert asked(outcome) == []
+        assert outcome.status.power.blocked == (
+            "2 of 5 votes vanished together (n1, n2): a person must look; without them its guests are released no later "
+            "than 00:16:45 UTC"
+        )
+        begun = off(lost(power=Power(sequence())), brakes=replace(storm, may_begin=frozenset()))
+        assert asked(begun) == []
+
+    def test_so_many_at_a_time_the_oldest_incident_first(self):
+        nodes = self.five("n2", "n1", since=WALL - 500_000)
+        nodes[1] = replace(nodes[1], status=replace(nodes[1].status, incident=incident("n2", opened=WALL - 9), since=0))
+        assert self.brakes(nodes).may_begin == {"n2"}
+        made = world(nodes=tuple(nodes))
+        more = replace(made.cluster, spec=replace(made.cluster.spec, max_concurrent=2))
+        assert self.brakes(nodes, cluster=more).may_begin == {"n1", "n2"}
+
+    def test_one_that_is_at_work_keeps_its_place(self):
+        nodes = self.five("n1", "n2", since=WALL - 500_000)
+        nodes[1] = replace(
+            nodes[1],
+            status=replace(
+                nodes[1].status, power=Power(sequence(subject="n2-x", nonce="n2.1")), since=WALL - 1_000_000
+            ),
+        )
+        assert self.brakes(nodes).may_begin == {"n2"}
+
+    def test_who_must_wait_says_so(self):
+        outcome = off(lost(), brakes=Brakes())
+        assert asked(outcome) == []
+        assert outcome.status.power.blocked.startswith("not more than 1 at a time (maxConcurrent)")
+
+    def test_a_level_with_more_devices_than_the_limit_goes_alone(self):
+        nodes = self.five("n1")
+        nodes[0] = replace(nodes[0], devices=(PDU_A, PDU_B))
+        assert self.brakes(nodes).may_begin == {"n1"}
+
+
+class TestBreaches:
+    """The manager checks its own plans: what must never be asked of a device."""
+
+    def breaches(self, view, **order):
+        made = world(nodes=(view, node("n2"), node("n3")))
+        outcome = off(view)
+        asks = [one for one in outcome.actions if isinstance(one, AskDevice)]
+        wrong = tuple(replace(one, order=replace(one.order, **order)) for one in asks)
+        return [one.invariant for one in check(made, Plan(actions=wrong))]
+
+    def test_a_sound_order(self):
+        assert self.breaches(lost(power=Power(sequence()))) == []
+
+    @pytest.mark.parametrize("wrong", [{"sequence": "x"}, {"term": 2}, {"nonce": "n1.2"}, {"subject": "n1-y"}])
+    def test_one_of_another_sequence_term_boot_or_incident(self, wrong):
+        assert self.breaches(lost(power=Power(sequence())), **wrong) != []
+
+    def test_a_node_that_renews(self):
+        view = lost(power=Power(sequence()))
+        made = world(nodes=(replace(view, beat=beat("n1", sequence=51)), node("n2"), node("n3")))
+        assert [one.invariant for one in check(made, Plan(actions=tuple(off(view).actions)))] == [9]

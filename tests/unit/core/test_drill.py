@@ -1,0 +1,155 @@
+"""A drill, step by step: what it is refused for, what proves a level, and what makes it fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from quorate.core.actions import AskDevice
+from quorate.core.brakes import Brakes
+from quorate.core.fencing import node_round
+from quorate.core.liveness import read
+from quorate.core.sequence import Drilled, FenceDevice, Power, Purpose, Report, Said, Sequence, Step, Verb, spec_of
+from quorate.core.status import VotesStatus
+from quorate.core.timing import PROFILES, Profile
+from quorate.core.types import NodeState
+from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
+
+FAST = PROFILES[Profile.FAST]
+IPMI, SECOND = FenceDevice("ipmi", "a"), FenceDevice("second", "b", level=2)
+
+
+def drilling(step=Step.OFF, **changes):
+    spec = spec_of((IPMI,), 1)
+    found = Sequence("seq", 3, Purpose.DRILL, "d1", "n1.1", 1, spec, 1, step, WALL - 9000, WALL - 1000)
+    return Power(replace(found, **changes))
+
+
+def one(power=None, *, devices=(IPMI,), **changes):
+    status = {"power": power, "guests": 0, **changes.pop("status", {})}
+    return node("n1", devices=devices, drill="d1", status=status, **changes)
+
+
+def judge(view, *instances, others=(), quorate=True, live=3, silent=None):
+    made = world(nodes=(view, *others))
+    votes = VotesStatus(3, 3, live, 2)
+    made = replace(made, cluster=replace(made.cluster, status=replace(made.cluster.status, votes=votes)))
+    brakes = Brakes(frozenset({"n1"}), silent=silent or {})
+    return node_round(made, view, read(view, FAST, NOW), instances, quorate=quorate, brakes=brakes)
+
+
+def asked(outcome):
+    return [(ask.order.device, ask.order.verb) for ask in outcome.actions if isinstance(ask, AskDevice)]
+
+
+class TestRefused:
+    def refused(self, outcome):
+        drilled = outcome.status.power.drilled
+        assert asked(outcome) == []
+        assert (drilled.id, drilled.passed) == ("d1", False)
+        assert outcome.status.power.sequence is None
+        return drilled.result
+
+    def test_with_guests(self):
+        assert "guests run there" in self.refused(judge(one(), instance()))
+        assert "guests run there" in self.refused(judge(one(status={"guests": 1})))
+
+    def test_beside_an_incident_or_another_sequence(self):
+        lost = node("n2", status={"incident": incident("n2")})
+        assert "n2: another incident" in self.refused(judge(one(), others=(lost,)))
+        busy = node("n2", status={"power": drilling()})
+        assert "n2: another incident" in self.refused(judge(one(), others=(busy,)))
+
+    def test_without_quorum(self):
+        assert "without quorum" in self.refused(judge(one(), quorate=False))
+
+    def test_when_it_would_cost_quorum(self):
+        assert "1 vote would be left" in self.refused(judge(one(), live=2))
+
+    def test_a_node_that_is_not_there(self):
+        assert "it is " in self.refused(judge(one(beat=beat("n1", 60), status={"state": NodeState.UNKNOWN})))
+
+    def test_once(self):
+        before = Power(drilled=Drilled("d1", passed=False, result="refused", at=WALL))
+        outcome = judge(one(before))
+        assert outcome.status.power == before
+        assert asked(outcome) == []
+
+
+class TestItsSteps:
+    def test_off_and_no_guest_may_start_there(self):
+        outcome = judge(one())
+        assert outcome.status.state is NodeState.MAINTENANCE
+        assert outcome.status.power.sequence.purpose is Purpose.DRILL
+        assert asked(outcome) == [("ipmi", Verb.OFF)]
+
+    def test_the_first_level_that_is_not_proven(self):
+        done = judge(one(devices=(IPMI, SECOND), power=None)).status.power.sequence
+        assert done.level == 1
+
+    def test_off_twice_waits_for_silence(self):
+        assert judge(one(drilling(Step.IS_OFF))).status.power.sequence.step is Step.SILENT
+        assert judge(one(drilling(Step.SILENT))).status.power.sequence.step is Step.SILENT
+
+    def test_silent_it_is_switched_on(self):
+        outcome = judge(one(drilling(Step.SILENT), beat=beat("n1", 60)))
+        assert outcome.status.power.sequence.step is Step.ON
+        assert asked(outcome) == [("ipmi", Verb.ON)]
+
+    def test_one_that_renews_on_is_not_off_and_its_devices_are_distrusted(self):
+        outcome = judge(one(drilling(Step.SILENT, since=WALL - 60_000)))
+        power = outcome.status.power
+        assert not power.drilled.passed
+        assert [bad.why for bad in power.distrusted] == ["it said off twice, and the node renews its Lease"]
+        assert power.sequence.purpose is Purpose.POWER_ON
+
+    def test_a_new_boot_proves_the_level(self):
+        outcome = judge(one(drilling(Step.BOOT), beat=beat("n1", holder="n1.2")))
+        power = outcome.status.power
+        (proven,) = power.proven
+        assert (proven.level, proven.spec, proven.lost, proven.back) == (1, spec_of((IPMI,), 1), "n1.1", "n1.2")
+        assert power.drilled.passed
+        assert power.sequence is None
+        assert outcome.status.state is NodeState.ONLINE
+
+    def test_the_same_boot_proves_nothing(self):
+        assert judge(one(drilling(Step.BOOT))).status.power.proven == ()
+
+    def test_one_that_does_not_come_back_fails_it(self):
+        outcome = judge(one(drilling(Step.BOOT, since=WALL - 900_000), beat=beat("n1", 60)))
+        assert not outcome.status.power.drilled.passed
+
+    @pytest.mark.parametrize("step", [Step.OFF, Step.STATUS])
+    def test_a_device_that_fails_twice_fails_it_and_power_comes_on_in_any_case(self, step):
+        view = one(drilling(step, attempt=2))
+        asks = [ask for ask in judge(view).actions if isinstance(ask, AskDevice)]
+        outcome = judge(replace(view, reports=tuple(Report(ask.order, Said.FAILED, NOW) for ask in asks)))
+        assert not outcome.status.power.drilled.passed
+        assert outcome.status.power.sequence.purpose is Purpose.POWER_ON
+
+    @pytest.mark.parametrize("step", [Step.OFF, Step.STATUS, Step.SILENT, Step.ON, Step.BOOT])
+    def test_a_device_that_is_changed_meanwhile_fails_it(self, step):
+        view = one(drilling(step), devices=(FenceDevice("ipmi", "z"),), beat=beat("n1", holder="n1.2"))
+        power = judge(view).status.power
+        assert not power.drilled.passed
+        assert power.proven == ()
+
+    def test_another_node_that_falls_silent_fails_it(self):
+        view = one(drilling(Step.STATUS))
+        asks = [ask.order for ask in judge(one(drilling())).actions if isinstance(ask, AskDevice)]
+        view = replace(view, reports=tuple(Report(order, Said.OFF, NOW) for order in asks))
+        outcome = judge(view, others=(node("n2"),), silent={"n2": NOW - 5})
+        assert [bad.why for bad in outcome.status.power.distrusted] == ["n2 fell silent when it said off"]
+        assert judge(replace(view, status=outcome.status, reports=()), others=(node("n2"),)).status.power.proven == ()
+
+    def test_after_a_change_of_leader_it_begins_anew_unless_it_was_seen_silent(self):
+        for step, then in (
+            (Step.STATUS, Step.OFF),
+            (Step.SILENT, Step.OFF),
+            (Step.ON, Step.ON),
+            (Step.BOOT, Step.BOOT),
+        ):
+            view = one(drilling(step, term=2), beat=beat("n1", 60))
+            made = world(nodes=(view,))
+            outcome = node_round(made, view, read(view, FAST, NOW), (), quorate=True, brakes=Brakes(frozenset({"n1"})))
+            sequence = outcome.status.power.sequence
+            assert (sequence.step, sequence.term, sequence.nonce) == (then, 3, "n1.1"), step
