@@ -284,20 +284,37 @@ def _no_seating(rules: Sequence[Meant], zones: Zones) -> Iterator[Contradiction]
 
 def _no_common_zone(rules: Sequence[Meant], zones: Zones) -> Iterator[Contradiction]:
     """Guests together by zone for whom no zone has room: strict rules lead apart, or too many in it are apart by node."""
-    by_zone = [rule for rule in rules if rule.is_(Affinity.TOGETHER, Topology.ZONE)]
+    by_zone = _by_zone(rules)
     if not by_zone:
         return
     picture = _Picture(rules, zones)
-    for members in joined([tuple(map(picture.unit, rule.guests)) for rule in by_zone]):
-        near = picture.neighbours(Topology.NODE)
-        inside: dict[Unit, AbstractSet[Unit]] = {unit: near.get(unit, set()) & set(members) for unit in members}
-        groups = [*((unit,) for unit in members), *cliques(inside)]
-        if any(_fit(picture, groups, zone) for zone in dict.fromkeys(zones.values())):
+    for members, fitting in _zone_sets(picture, by_zone):
+        if fitting:
             continue
         guests = {guest for unit in members for guest in unit}
         involved = [rule for rule in by_zone if not guests.isdisjoint(rule.guests)]
         text = f"{names(guests)} are to be in one zone, and no zone has the nodes for that"
         yield _contradiction(Fault.TOO_FEW_NODES, [*involved, *picture.involved(members, Topology.NODE)], guests, text)
+
+
+def common_zones(rules: Sequence[Meant], zones: Zones) -> dict[GuestKey, tuple[str, ...]]:
+    """For each guest that is together with others by zone: the zones that have nodes for all of them."""
+    by_zone = _by_zone(rules)
+    found = _zone_sets(_Picture(rules, zones), by_zone) if by_zone else ()
+    return {guest: fitting for members, fitting in found for unit in members for guest in unit}
+
+
+def _by_zone(rules: Sequence[Meant]) -> list[Meant]:
+    return [rule for rule in rules if rule.is_(Affinity.TOGETHER, Topology.ZONE)]
+
+
+def _zone_sets(picture: "_Picture", by_zone: Sequence[Meant]) -> Iterator[tuple[Sequence[Unit], tuple[str, ...]]]:
+    """The units that are to share a zone, and the zones that have nodes for all of them."""
+    near = picture.neighbours(Topology.NODE)
+    for members in joined([tuple(map(picture.unit, rule.guests)) for rule in by_zone]):
+        inside: dict[Unit, AbstractSet[Unit]] = {unit: near.get(unit, set()) & set(members) for unit in members}
+        groups = [*((unit,) for unit in members), *cliques(inside)]
+        yield members, tuple(zone for zone in dict.fromkeys(picture.zones.values()) if _fit(picture, groups, zone))
 
 
 def _fit(picture: _Picture, groups: Iterable[Sequence[Unit]], zone: str) -> bool:

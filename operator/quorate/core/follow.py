@@ -190,14 +190,18 @@ class _Inquiry:
         return rating([one.view.name for one in candidates]) if rating is not None and candidates else {}
 
     def _zone(self) -> str | None:
-        """The zone that those who are to share one gather in: where one is sent, else where most are."""
+        """The zone that those who are to share one gather in: where one is sent, else where most are.
+
+        Only one that has nodes for all of them: where most are, the last may find every node taken by one it is apart from.
+        """
         peers = [peer for peer in self.terms.zone_together if self.board.wanted(peer)]
         places = {peer: place for peer in peers if (place := self.board.bound_for(peer)) is not None}
         if not places or not all(map(self._settled, places)):
             return None
         zones = [self.board.zones.get(place, "") for place in (*places.values(), self.here)]
         sent = {self.board.zones.get(place) for peer, place in places.items() if self._under_way(self.status(peer))}
-        return min(dict.fromkeys(zones), key=lambda one: (one not in sent, -zones.count(one), one))
+        fitting = [zone for zone in dict.fromkeys(zones) if zone in self.terms.common_zones]
+        return min(fitting or dict.fromkeys(zones), key=lambda one: (one not in sent, -zones.count(one), one))
 
     def _return(self, block: list[GuestKey]) -> Goal | None:
         """Failback: to a node of higher priority, once it has been Online and the guests Ready for a while."""

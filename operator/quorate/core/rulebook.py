@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Final
 
-from quorate.core.contradictions import Contradiction, contradictions, names, strict_nodes, units
+from quorate.core.contradictions import Contradiction, common_zones, contradictions, names, strict_nodes, units
 from quorate.core.matching import joined
 from quorate.core.rules import LAST, Affinity, Meant, Rule, Topology, meant
 from quorate.core.types import GuestKey, NodeName
@@ -22,6 +22,7 @@ class Terms:
 
     `nodes`: the priority of each member that its node affinity names, None without one; `strict`: only there. `together`
     and `zone_together`: its peers. `apart` and `zone_apart`: the guests it is kept apart from, and by which rule.
+    `common_zones`: the zones that have nodes for all with whom it is to share one.
     """
 
     nodes: Mapping[NodeName, int] | None = None
@@ -29,6 +30,7 @@ class Terms:
     node_rule: str = ""
     together: tuple[GuestKey, ...] = ()
     zone_together: tuple[GuestKey, ...] = ()
+    common_zones: tuple[str, ...] = ()
     apart: Mapping[GuestKey, str] = field(default_factory=dict)
     zone_apart: Mapping[GuestKey, str] = field(default_factory=dict)
 
@@ -79,6 +81,7 @@ def _compile(rules: tuple[Meant, ...], members: tuple[tuple[NodeName, str], ...]
 def _terms(rules: list[Meant], zones: Mapping[NodeName, str]) -> dict[GuestKey, Terms]:
     unit_of = units(rules)
     zone_sets = joined([one.guests for one in rules if one.is_(Affinity.TOGETHER)]) if _any_zone(rules) else ()
+    common = common_zones(rules, zones)
     zone_of = {guest: tuple(sorted(members)) for members in zone_sets for guest in members}
     node_rules: dict[GuestKey, Meant] = {}
     apart: dict[Topology, dict[GuestKey, dict[GuestKey, str]]] = {one: {} for one in Topology}
@@ -102,6 +105,7 @@ def _terms(rules: list[Meant], zones: Mapping[NodeName, str]) -> dict[GuestKey, 
             node_rule=node_rule.name if node_rule is not None else "",
             together=tuple(one for one in unit_of.get(guest, ()) if one != guest),
             zone_together=tuple(one for one in zone_of.get(guest, ()) if one != guest),
+            common_zones=common.get(guest, ()),
             apart=apart[Topology.NODE].get(guest, {}),
             zone_apart=apart[Topology.ZONE].get(guest, {}),
         )
