@@ -7,7 +7,7 @@ from tests.control_plane.objects import CLUSTERS, NODES, STORAGES, cluster, cust
 MORE = "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
 UNCHECKED = ("<nil>", "FieldValueInvalid", f"Invalid value: null: {MORE} validation")
 PROFILES = '"Auto", "Fast", "Balanced", "Relaxed", "Proxmox", "Custom"'
-EVIDENCE = ["Drained", "NewBoot", "LeaseExpired", "HumanAck"]
+EVIDENCE = ["Drained", "NewBoot", "LeaseExpired", "HumanAck", "OutOfService"]
 FOUR_S = {"renewEvery": "2s", "timeout": "2s", "watchdog": "4s"}
 TOO_SHORT = (
     "watchdog 4000ms is shorter than renewEvery + 2 x timeout + 1s = 2000ms + 2 x 2000ms + 1000ms: "

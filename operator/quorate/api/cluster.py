@@ -36,6 +36,7 @@ ALL_EVIDENCE: list[Proof] = [
     EvidenceKind.NEW_BOOT,
     EvidenceKind.LEASE_EXPIRED,
     EvidenceKind.HUMAN_ACK,
+    EvidenceKind.OUT_OF_SERVICE,
 ]
 DEFAULT_WATCHDOGS = [WatchdogKind.HARDWARE, WatchdogKind.SOFTDOG]
 
@@ -99,7 +100,7 @@ class FencingSpec(Model):
     ] = ALL_EVIDENCE
     """The kinds of evidence that release a node's guests. Drained: its agent attested that none runs there. NewBoot:
     another boot of the machine renews. LeaseExpired: armed, and silent for longer than its watchdog allows. HumanAck: a
-    person confirmed it."""
+    person confirmed it. OutOfService: the taint of that name was set on its Kubernetes node after it was lost."""
     accepted_watchdogs: Annotated[
         list[WatchdogKind], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = DEFAULT_WATCHDOGS

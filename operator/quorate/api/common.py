@@ -23,7 +23,13 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=16), AfterV
 Text = Annotated[str, Field(max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_NAME)]
-Proof = Literal[EvidenceKind.DRAINED, EvidenceKind.NEW_BOOT, EvidenceKind.LEASE_EXPIRED, EvidenceKind.HUMAN_ACK]
+Proof = Literal[
+    EvidenceKind.DRAINED,
+    EvidenceKind.NEW_BOOT,
+    EvidenceKind.LEASE_EXPIRED,
+    EvidenceKind.HUMAN_ACK,
+    EvidenceKind.OUT_OF_SERVICE,
+]
 """The kinds of evidence that a Cluster can name. PowerOff comes with the field in which a Node's devices are given."""
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 

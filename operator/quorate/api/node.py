@@ -76,6 +76,8 @@ class IncidentModel(Model):
     """The leader's term that opened it."""
     release_by: Timestamp | None = None
     """The latest moment at which the guests are released, where an armed watchdog bounds it."""
+    in_service: bool = False
+    """Its Kubernetes node has been seen without the taint node.kubernetes.io/out-of-service since then."""
     evidence: Annotated[list[EvidenceModel], Field(max_length=16)] = []
     """What was found so far."""
     tried: Annotated[list[AttemptModel], Field(max_length=16)] = []

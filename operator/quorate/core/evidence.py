@@ -5,6 +5,7 @@
 | Drained | the agent attested "none run here" for this boot; only for the Pods that it names |
 | NewBoot | another boot of the same machine renews; see `_new_boot` |
 | LeaseExpired | T has passed since the last new sequence, attested armed, watchdog of an accepted kind |
+| OutOfService | the taint of that name was set on its Kubernetes node after the incident opened, and not by us |
 | PowerOff | all devices of a level said off twice, and a drill has proven that level; else beside T of an armed node |
 | HumanAck | a person confirmed this incident and this boot; on an armed node it does not shorten T |
 
@@ -18,7 +19,7 @@ from quorate.core.devices import is_off, proven
 from quorate.core.liveness import Pulse, valid
 from quorate.core.sequence import Power, Sequence, Step, level_of, usable
 from quorate.core.status import Attempt, Evidence, Incident, NodeStatus
-from quorate.core.types import MAX_LEFT, EvidenceKind, Nonce, clock
+from quorate.core.types import MAX_LEFT, OUT_OF_SERVICE_TAINT, EvidenceKind, Nonce, clock
 from quorate.core.world import Attestation, Beat, ClusterSpec, NodeView, World
 
 
@@ -192,6 +193,24 @@ def _human_ack(case: Case) -> Finding:
     return Finding(f"{user} confirmed that the node is off")
 
 
+def out_of_service(node: NodeView) -> str | None:
+    """The value of the taint that says so; None without it."""
+    taints = node.kube.taints if node.kube is not None else ()
+    return next((taint.value for taint in taints if taint.key == OUT_OF_SERVICE_TAINT), None)
+
+
+def _out_of_service(case: Case) -> Finding:
+    """Whoever sets it says that the machine is off. One that was there before says nothing of this loss."""
+    value = out_of_service(case.node)
+    if value is None:
+        return Finding(why=f"nobody has set the taint {OUT_OF_SERVICE_TAINT} on its Kubernetes node")
+    if value.startswith(f"{case.node.name}-"):
+        return Finding(why=f"the taint {OUT_OF_SERVICE_TAINT}={value} names an incident of ours: that is nobody's word")
+    if not case.incident.in_service:
+        return Finding(why=f"the taint {OUT_OF_SERVICE_TAINT} was there before it was lost: set it anew if it is off")
+    return Finding(f"the taint {OUT_OF_SERVICE_TAINT} was set after it was lost")
+
+
 def _armed_until(case: Case) -> float | None:
     """When T of an armed node is over, on the manager's clock."""
     beat = case.node.beat
@@ -237,6 +256,7 @@ _JUDGES = {
     EvidenceKind.LEASE_EXPIRED: _lease_expired,
     EvidenceKind.NEW_BOOT: _new_boot,
     EvidenceKind.HUMAN_ACK: _human_ack,
+    EvidenceKind.OUT_OF_SERVICE: _out_of_service,
     EvidenceKind.POWER_OFF: _power_off,
 }
 

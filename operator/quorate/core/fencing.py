@@ -261,8 +261,11 @@ class _Round:
             self.status = replace(self.status, incident=None)
             self._note("NodeBack", f"it renews again in the same boot: incident {incident.id} is over")
             return
-        if incident.stage not in TAKEN and self.quorate:
-            self._prove()
+        if incident.stage not in TAKEN:
+            if not incident.in_service and self.node.kube is not None and proofs.out_of_service(self.node) is None:
+                self.status = replace(self.status, incident=replace(incident, in_service=True))
+            if self.quorate:
+                self._prove()
         if self.acts:
             self._take()
         self._take_again()

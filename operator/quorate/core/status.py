@@ -64,8 +64,9 @@ class Attempt:
 class Incident:
     """One loss of one boot of a node.
 
-    `sequence` is the last one heard from that boot: a larger one is a sign of life. `tried`: what has not proven its end,
-    as of the last look before it was proven.
+    `sequence` is the last one heard from that boot: a larger one is a sign of life. `in_service`: since then its Kubernetes
+    node has been seen without the taint out-of-service. `tried`: what has not proven its end, as of the last look before it
+    was proven.
     """
 
     id: IncidentId
@@ -76,6 +77,7 @@ class Incident:
     sequence: int
     term: int
     release_by: Instant | None = None
+    in_service: bool = False
     evidence: tuple[Evidence, ...] = ()
     tried: tuple[Attempt, ...] = ()
 

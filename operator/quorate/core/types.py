@@ -51,6 +51,8 @@ MEMBER_FINALIZER: Final = "quorate.dev/member"
 """On Clusters and Nodes while guests or an incident exist."""
 IN_USE_FINALIZER: Final = "quorate.dev/in-use"
 FENCE_TAINT: Final = "quorate.dev/fence"
+OUT_OF_SERVICE_TAINT: Final = "node.kubernetes.io/out-of-service"
+"""Kubernetes' own word for a node that is certainly off: a person or another remediator sets it."""
 WRONG_BOOT_EXIT: Final = 86
 """Exit code of the start gate when the node's boot is not the one the Pod was made for: the fact "stopped"."""
 
@@ -177,6 +179,7 @@ class EvidenceKind(StrEnum):
     NEW_BOOT = "NewBoot"
     LEASE_EXPIRED = "LeaseExpired"
     HUMAN_ACK = "HumanAck"
+    OUT_OF_SERVICE = "OutOfService"
     POWER_OFF = "PowerOff"
 
 

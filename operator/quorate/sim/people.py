@@ -9,6 +9,7 @@ from quorate.core.types import (
     AGENT_NAMESPACE,
     COMMAND_ANNOTATION,
     CONFIRM_ANNOTATION,
+    OUT_OF_SERVICE_TAINT,
     RELEASE_ANNOTATION,
     SYSTEM_NAMESPACE,
     GuestState,
@@ -177,6 +178,29 @@ def taint(simulation: "Simulation", node: str) -> None:
 
 
 word("untaint NODE")(untaint)
+
+
+@word("put NODE out of service")
+def put_out_of_service(simulation: "Simulation", node: str) -> None:
+    """Somebody says with Kubernetes' own taint that it is off for certain."""
+    put_into_service(simulation, node)
+    said = {"key": OUT_OF_SERVICE_TAINT, "value": "nodeshutdown", "effect": "NoExecute"}
+
+    def change(old: Json) -> Json:
+        return old | {"spec": old["spec"] | {"taints": [*old["spec"].get("taints", []), said]}}
+
+    edit(simulation, KUBE_NODES, "", node, change)
+
+
+@word("put NODE into service")
+def put_into_service(simulation: "Simulation", node: str) -> None:
+    """And takes that back."""
+
+    def change(old: Json) -> Json:
+        taints = [one for one in old["spec"].get("taints", []) if one["key"] != OUT_OF_SERVICE_TAINT]
+        return old | {"spec": old["spec"] | {"taints": taints}}
+
+    edit(simulation, KUBE_NODES, "", node, change)
 
 
 @word("label lease of NODE", fault="Lease labelled")

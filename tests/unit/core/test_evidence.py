@@ -7,6 +7,7 @@ import pytest
 from quorate.core import evidence
 from quorate.core.fencing import covers
 from quorate.core.liveness import read
+from quorate.core.selectors import Taint
 from quorate.core.sequence import FenceDevice
 from quorate.core.status import Evidence, WatchdogStatus
 from quorate.core.timing import PROFILES, Profile
@@ -149,6 +150,28 @@ class TestDrained:
         view = node("n1", beat=beat("n1", T + 1, left=(Uid("pod-1"),)))
         found = look(view).found
         assert [(one.kind, one.pods) for one in found] == [(EvidenceKind.LEASE_EXPIRED, ())]
+
+
+class TestOutOfService:
+    def out(self, value="nodeshutdown", **case):
+        view = node("n1", beat=beat("n1", 1))
+        taint = Taint("node.kubernetes.io/out-of-service", "NoExecute", value)
+        view = replace(view, kube=replace(view.kube, taints=(taint,)))
+        return gather(view, incident(**case))[0]
+
+    def test_set_after_the_loss_it_counts_at_once(self):
+        assert self.out(in_service=True) == [EvidenceKind.OUT_OF_SERVICE]
+
+    def test_one_that_was_there_before_says_nothing(self):
+        assert self.out(in_service=False) == []
+
+    def test_neither_does_one_of_ours(self):
+        assert self.out("n1-x", in_service=True) == []
+        assert self.out("n1-earlier", in_service=True) == []
+
+    def test_nor_none_or_a_node_that_is_gone(self):
+        assert gather(node("n1", beat=beat("n1", 1)), incident(in_service=True))[0] == []
+        assert gather(node("n1", beat=beat("n1", 1), kube=None), incident(in_service=True))[0] == []
 
 
 class TestHumanAck:
