@@ -193,7 +193,7 @@ class TestPartly:
         kubelet = scene.find("quorate.lab.kubelet", NODE="node1")
         assert kubelet is not None
         processes.send(kubelet, signal.SIGSTOP)  # the reset takes it along
-        patience = {"stopTimeout": "1s", "stopTimeoutPolicy": "Fence"}
+        patience = {"stopTimeout": "10s", "stopTimeoutPolicy": "Fence"}
         scene.api.merge(HARESOURCES.path("web", "default"), {"spec": patience}).ok()
         assert (await scene.command("relocate node2")).accepted
         await scene.until("node1 to be reset", lambda: scene.machine("node1")["boot"] == boot + 1)

@@ -450,8 +450,7 @@ class Toy:
 
     def end(self, pod: Pod) -> None:
         """The API server's part of a graceful deletion."""
-        stops_by = Instant(round((self.now_s + GRACE_S) * 1000))
-        self._report(pod, deleting=True, stops_by=stops_by, ready=pod.view.ready)
+        self._report(pod, deleting=True, stops_at_s=self.now_s + GRACE_S, ready=pod.view.ready)
 
 
 def wanted(toy: Toy) -> list[GuestKey]:

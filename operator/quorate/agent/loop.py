@@ -167,9 +167,6 @@ class Loop:
     def steps(self) -> Steps[Renewal]:
         """The same, step by step."""
         orders = self.orders.current
-        if selffence.told_to_reset(orders, self.lease.guard, self.device):
-            self.tally.ended(Outcome.RESET.value)
-            self._reset("the manager asks for it: a guest does not stop here")
         here, sure, over = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
         ordered = orders.timing or self.timing
@@ -179,7 +176,7 @@ class Loop:
             left = over if drained else frozenset[Uid]()
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained, left=left)
 
-        danger = self.device.open or bool(here)
+        danger = self.device.open or self.device.adrift or bool(here)
         began_s = self.clock()
         renewal = yield from self.lease.steps(attest, self.timing, danger=danger, member=orders.member)
         self.pace.took(self.clock(), self.clock() - began_s)
@@ -206,6 +203,9 @@ class Loop:
         if not selffence.may_pet(started_s, self.clock(), self.timing):
             self.tally.too_late()
             return Renewal(Outcome.FAILED, why=f"confirmed only after {self.timing.timeout_s:g}s")
+        if selffence.told_to_reset(self.orders.current, self.lease.guard, self.device):
+            self.tally.ended(Outcome.RESET.value)
+            self._reset("the manager asks for it: a guest does not stop here")
         self._tend(started_s, said, ordered, wanted=wanted)
         return renewal
 

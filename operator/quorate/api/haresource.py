@@ -86,7 +86,16 @@ class HAResourceSpec(Model):
     wherever its rules allow it."""
     start_timeout: Duration = "5m"
     """A guest that is not Ready within this time has failed to start."""
-    stop_timeout: Duration = "1m"
+    stop_timeout: Annotated[
+        Duration,
+        schema_extra(
+            **{
+                "x-kubernetes-validations": [
+                    rule("duration(self) >= duration('10s')", "stopTimeout must be at least 10s")
+                ]
+            }
+        ),
+    ] = "1m"
     """A guest that goes on for this long after the end of its Pod's own grace period does not stop."""
     stop_timeout_policy: StopTimeoutPolicy = StopTimeoutPolicy.WAIT
     """What is done then. Wait: it is said, and waited for. Fence: its node's agent is asked to reset the node, which all

@@ -128,7 +128,7 @@ def open_incident(node: str, status: "NodeStatus") -> "Incident":
         raise CliError(
             f"{node} has no open incident (it is {status.state}: {status.message}). There is nothing to confirm"
         )
-    if incident.stage in TAKEN:
+    if incident.stage in TAKEN and not status.guests:
         raise CliError(
             f"{node} is fenced already (incident {incident.id}): its guests are released, nothing to confirm"
         )

@@ -90,6 +90,8 @@ class Room:
 
         def refuse(candidate: Candidate) -> str | None:
             name = candidate.view.name
+            if name in self.resets:
+                return "it is asked to reset itself"
             if name not in known:
                 known[name] = rejection(spec, candidate, self.storages, accepted)
             return known[name]

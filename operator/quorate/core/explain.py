@@ -107,8 +107,8 @@ def _until(room: Room, guest: GuestView) -> Instant | None:
     if status.state is GuestState.STARTING:
         return Instant(instance.drawn + round(guest.spec.start_timeout_s * 1000))
     limit = overdue.deadline(guest)
-    if instance.stopping and limit is not None and limit > wall:
-        return limit
+    if instance.stopping and limit is not None and limit > room.world.now_s:
+        return Instant(wall + round((limit - room.world.now_s) * 1000))
     node = room.statuses.get(instance.node)
     incident = node.incident if node is not None else None
     return incident.release_by if incident is not None and status.state is GuestState.FENCE else None

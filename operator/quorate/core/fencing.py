@@ -363,6 +363,8 @@ class _Round:
             return None
         if proofs.confirmed_by(self.node.release, incident.id, beat.nonce) is not None:
             return None
+        if not any(node.name != self.node.name and node.status.state in HEARD for node in self.world.nodes):
+            return None  # all went down together: that was not this node, and there is nowhere else
         return held_until(self.status.returns, beat.nonce, self.world.wall)
 
     def _return(self) -> None:

@@ -19,7 +19,7 @@ from quorate.core.moves import move
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready
-from quorate.core.types import INSTANCE_FINALIZER, DisarmMode, GuestState, Nonce, UpdatePolicy, Wanted, clock
+from quorate.core.types import INSTANCE_FINALIZER, DisarmMode, GuestState, Nonce, Stage, UpdatePolicy, Wanted, clock
 from quorate.core.world import GuestView
 
 S = GuestState
@@ -286,6 +286,12 @@ def _fence(draft: Draft) -> None:
         target = preview.node if draft.want is Wanted.STARTED else None
         if target != draft.status.target:
             draft.status = replace(draft.status, target=target)
+        if incident.stage is Stage.FENCED:
+            draft.stall(
+                f"{instance.node} is fenced, and what proves it does not speak of this guest: only a new boot of it or a "
+                f"person can release it: if it is certainly off, run quorate fence confirm {instance.node}"
+            )
+            return
         until = f", at the latest {clock(incident.release_by)} UTC" if incident.release_by else ""
         draft.say(f"waiting for proof that {instance.node} is off{until}")
 

@@ -11,6 +11,7 @@ from quorate.core.conditions import Finding, merge, plural, summary
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
+from quorate.core.fencing import covers
 from quorate.core.flapping import held_until, lately
 from quorate.core.overdue import reset_request
 from quorate.core.sequence import Power, Step
@@ -164,7 +165,25 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
     )
 
 
+def _not_spoken_of(room: Room, incident: Incident) -> list[str]:
+    """The guests of the lost boot that no evidence releases: Drained names those that it speaks of."""
+    found = []
+    for guest in room.world.guests:
+        instance = guest.status.instance
+        lost = instance is not None and instance.nonce == incident.nonce and not instance.ended
+        if lost and instance is not None and covers(incident, instance) is None:
+            found.append(guest.key.sid)
+    return found if incident.stage is Stage.FENCED else []
+
+
 def _fenced_message(node: NodeView, status: NodeStatus, incident: Incident, room: Room) -> str:
+    unproven = _not_spoken_of(room, incident)
+    if unproven:
+        kinds = ", ".join(dict.fromkeys(str(one.kind) for one in incident.evidence))
+        return (
+            f"fenced ({kinds}), which does not speak of {', '.join(unproven[:NAMED])}: only a new boot of it or a person "
+            f"can release that: if it is certainly off, run quorate fence confirm {node.name}"
+        )
     if status.guests:
         return f"fenced ({_kinds(incident.evidence[-1].kind if incident.evidence else None)}): guests are released"
     renews = node.beat.nonce if node.beat is not None else None

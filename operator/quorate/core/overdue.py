@@ -1,7 +1,7 @@
 """A guest that does not stop: what is said, and when its node's agent is asked to reset the node.
 
 A delete is never a stop, so a guest whose kubelet hangs is awaited for ever. `stopTimeout` after the end of its Pod's own
-grace period (`deletionTimestamp`) that is said as a problem. With `stopTimeoutPolicy: Fence` the node then has to go, as
+grace period that is said as a problem. With `stopTimeoutPolicy: Fence` the node then has to go, as
 with Pacemaker's on-fail=fence: the request is written to Node.status, names the boot that is to end, and that boot's agent
 resets the node, whose watchdog is armed. What follows is the way of every lost node (`fencing.py`): it falls silent or
 comes back in another boot, and only that releases its guests. The request itself proves nothing.
@@ -23,21 +23,22 @@ OBEYED_WITHIN_MS: Final = 60_000
 """An agent reads its orders every r seconds, at most every 10 s, and obeys at once."""
 
 
-def deadline(guest: GuestView) -> Instant | None:
-    """When its stop takes too long; None while none was asked for."""
+def deadline(guest: GuestView) -> float | None:
+    """When its stop takes too long, on the manager's clock; None while none was asked for.
+
+    Counted by that clock alone: where a node may be reset for it, the API server's clock must not differ from ours.
+    """
     pod = guest.pod
-    if pod is None or pod.stops_by is None:
-        return None
-    return Instant(pod.stops_by + round(guest.spec.stop_timeout_s * 1000))
+    return pod.stops_at_s + guest.spec.stop_timeout_s if pod is not None and pod.stops_at_s is not None else None
 
 
 def await_end(draft: Draft, instance: Instance, why: str = "") -> None:
     """Say what is awaited and, once that takes too long, do about it what the guest's policy says."""
     limit = deadline(draft.guest)
-    if limit is None or draft.world.wall < limit:
+    if limit is None or draft.world.now_s < limit:
         draft.say(f"{why}waiting for the containers on {instance.node} to stop")
         if limit is not None:
-            draft.wake_at(limit)
+            draft.wakes.append(limit + 0.001)
         return
     late = f"{why}it did not stop within stopTimeout {draft.guest.spec.stop_timeout_s:g}s of its grace period"
     if draft.guest.spec.stop_timeout_policy is StopTimeoutPolicy.WAIT:

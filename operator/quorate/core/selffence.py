@@ -157,8 +157,12 @@ def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
 
 
 def told_to_reset(orders: Orders, guard: Guard, device: Device) -> bool:
-    """Is this very boot to end? Only under an armed watchdog: what else could bring the node down if the reset fails?"""
-    return orders.member and orders.reset == guard.nonce and device.open
+    """Is this very boot to end? Only under an armed watchdog: what else could bring the node down if the reset fails?
+
+    Asked after a renewal: one that found an older sequence than it had sent reads a store that was put back, and orders of
+    long ago.
+    """
+    return orders.member and orders.reset == guard.nonce and device.open and not guard.rewound
 
 
 def after_renewal(device: Device, wanted: bool, timing: Timing) -> Step:

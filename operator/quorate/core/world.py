@@ -198,8 +198,8 @@ class ContainerView:
 class PodView:
     """A guest's Pod. `containers` holds one entry for each one declared, reported or not.
 
-    `node` is the one it was made for; `bound`: it has been assigned to it. `stops_by`: the end of its grace period, once
-    it is being deleted.
+    `node` is the one it was made for; `bound`: it has been assigned to it. `stops_at_s`: the end of its grace period, on
+    this manager's clock, counted from when it first saw that it is being deleted.
     """
 
     uid: Uid
@@ -215,7 +215,7 @@ class PodView:
     message: str = ""
     ready: bool = False
     deleting: bool = False
-    stops_by: Instant | None = None
+    stops_at_s: float | None = None
     held: bool = False
     foreign_finalizers: tuple[str, ...] = ()
     containers: tuple[ContainerView, ...] = ()

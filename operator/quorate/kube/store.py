@@ -92,6 +92,8 @@ class Store:
         self.clock = clock
         self.raw: dict[Resource, dict[Key, Raw]] = {resource: {} for resource in WATCHED}
         self._views: dict[Resource, dict[Key, Any]] = {resource: {} for resource in WATCHED}
+        self._ending: dict[Uid, float] = {}
+        """Pods that are being deleted, and when that was seen first."""
         self._deleted: dict[str, float] = {}
         """uid -> the version as of which it was gone."""
         self.beats: dict[NodeName, Beat] = {}
@@ -146,9 +148,19 @@ class Store:
             self._lease(NodeName(key[1]), raw)
             return
         self._parse(resource, key, raw)
+        if resource is PODS:
+            self._ends(key, raw)
         if resource is NODES and self.synced and (AGENT_NAMESPACE, key[1]) not in self.raw[LEASES]:
             self.missing.setdefault(NodeName(key[1]), self.clock())
         self._changed()
+
+    def _ends(self, key: Key, raw: Raw) -> None:
+        """When a Pod that is being deleted should have stopped. By our own clock: the API server's may be another one."""
+        view, metadata = self._views[PODS].get(key), raw["metadata"]
+        if view is not None and view.deleting:
+            began_s = self._ending.setdefault(view.uid, self.clock())
+            grace_s = float(metadata.get("deletionGracePeriodSeconds") or 0)
+            self._views[PODS][key] = replace(view, stops_at_s=began_s + grace_s)
 
     def found(self, resource: Resource, raw: Raw) -> None:
         """A live GET has returned it: it exists, whatever was heard before."""

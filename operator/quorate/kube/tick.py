@@ -18,7 +18,7 @@ from quorate.core.actions import Plan
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
-from quorate.core.status import CapacityStatus
+from quorate.core.status import CapacityStatus, NodeStatus
 from quorate.core.types import HEARD, NodeName
 from quorate.core.world import GuestView, World
 from quorate.kube.act import Actor
@@ -61,7 +61,7 @@ class Ticker(ABC):
         pause_s = 0.0
         while True:
             await self._sleep(pause_s)
-            pause_s = LONGEST_SLEEP_S
+            pause_s, self._silences = LONGEST_SLEEP_S, ()
             if self.elector.valid() and not self.has_looked():
                 pause_s = AGAIN_S
             elif self.elector.valid():
@@ -204,7 +204,13 @@ class ClusterTicker(Ticker):
             self.store.trouble(OURS[breach.subject.kind], (breach.subject.namespace, breach.subject.name), text)
         bad = {breach.subject for breach in breaches}
         kept = tuple(action for action in made.actions if action.subject not in bad)
-        return replace(made, actions=kept)
+        # That a node is to reset itself is no action but an order in its status.
+        statuses = tuple(write for write in made.statuses if not (write.ref in bad and _orders_reset(write.status)))
+        return replace(made, actions=kept, statuses=statuses)
+
+
+def _orders_reset(status: object) -> bool:
+    return isinstance(status, NodeStatus) and status.reset_request is not None
 
 
 class HouseTicker(Ticker):

@@ -5,7 +5,6 @@ from operator import attrgetter
 from typing import Any
 
 from quorate.api import attestation, quantity
-from quorate.api.wire import parse_instant
 from quorate.core import beats
 from quorate.core.load import NOTHING, Size
 from quorate.core.selectors import Taint
@@ -50,7 +49,6 @@ def pod(raw: Raw) -> PodView:
         message=status.get("message") or _unscheduled(status),
         ready=conditions.get("Ready") == "True",
         deleting=metadata.get("deletionTimestamp") is not None,
-        stops_by=parse_instant(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
         held=INSTANCE_FINALIZER in finalizers,
         foreign_finalizers=tuple(one for one in finalizers if one != INSTANCE_FINALIZER),
         containers=_containers(spec, status),

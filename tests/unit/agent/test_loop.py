@@ -159,16 +159,19 @@ def test_finding_itself_fenced_it_resets_before_anything_else(loop, api):
     assert loop.watchdog.told == ["reset"]
 
 
-def test_asked_to_reset_this_boot_it_does_so_instead_of_renewing(loop, api):
+def test_asked_to_reset_this_boot_it_does_so_once_it_has_renewed(loop, api):
     armed(loop)
     loop.orders.current = replace(ARM, reset=Nonce("the boot before"))
     loop.cycle()
     assert loop.watchdog.told == ["pet"]
-    api.calls.clear()
+    loop.watchdog.told.clear()
     loop.orders.current = replace(ARM, reset=Nonce("me"))
+    api.silent = True
+    assert loop.cycle().outcome is Outcome.FAILED
+    api.silent = False
     with pytest.raises(Resetting, match="the manager asks for it"):
         loop.cycle()
-    assert api.calls == []
+    assert loop.watchdog.told == ["reset"]
 
 
 def test_disarming_is_attested_before_the_device_is_closed(loop, api):
@@ -445,3 +448,13 @@ class TestReady:
         loop.orders.current = Orders()
         assert loop.cycle().outcome is Outcome.IDLE
         assert ready.exists()
+
+
+def test_one_that_is_adrift_is_closed_also_when_its_node_has_left(loop, api):
+    """Its watchdog failed to close, and at once its Node and its Lease are deleted: the node is healthy."""
+    loop.device = Device(adrift=True)
+    loop.orders.current = Orders(member=False, timing=FAST)
+    api.lease = None
+    assert loop.cycle().outcome is not Outcome.IDLE
+    loop.cycle()
+    assert loop.watchdog.told == ["open 5", "close"]

@@ -73,10 +73,13 @@ class TestRefused:
         assert not prod.writes
 
     def test_when_it_is_fenced_already(self, run, stub):
-        stub.put(pictures.node("n1", pictures.lost(release_by=None, stage=Stage.FENCED)))
+        fenced = pictures.lost(release_by=None, stage=Stage.FENCED)
+        stub.put(pictures.node("n1", replace(fenced, guests=0)))
         ended = run("fence", "confirm", "n1", "-y")
         assert ended.code == 1
         assert "n1 is fenced already (incident n1-abc)" in ended.err
+        stub.put(pictures.node("n1", replace(fenced, guests=1)))
+        assert run("fence", "confirm", "n1", "-y").code == 0, "there may be a guest that its evidence does not speak of"
 
     def test_an_unknown_node(self, run, prod):
         ended = run("fence", "confirm", "n9", "-y")

@@ -22,7 +22,7 @@ FENCED = incident(stage=Stage.FENCED, evidence=(PROOF,))
 
 
 def judge(view, *instances, **how):
-    made = world(nodes=(view,))
+    made = world(nodes=(view, node("n2")))
     return node_round(made, view, read(view, PROFILES[Profile.FAST], NOW), instances, **{"quorate": True, **how})
 
 

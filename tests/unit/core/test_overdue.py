@@ -4,21 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.core.actions import CreatePod
 from quorate.core.disarm import Disarm
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.status import ResetRequest
 from quorate.core.types import DisarmMode, GuestState, Instant, StopTimeoutPolicy, Wanted, node_ref
-from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, world
+from tests.unit.core.worlds import KEY, NOW, WALL, beat, guest, incident, instance, node, pod, world
 
-LATE = Instant(WALL - 60_000)
+LATE = NOW - 60
 FENCE = {"wanted": Wanted.STOPPED, "stop_timeout_policy": StopTimeoutPolicy.FENCE}
 
 
-def stopping(*, stops_by=LATE, **spec):
+def stopping(*, stops_at_s=LATE, **spec):
     """It was asked to stop, and its grace period ended then."""
     status = {"state": GuestState.REQUEST_STOP, "instance": instance(stopping=True), "ready": False}
-    return guest(spec={"wanted": Wanted.STOPPED, **spec}, status=status, pod=pod(deleting=True, stops_by=stops_by))
+    return guest(spec={"wanted": Wanted.STOPPED, **spec}, status=status, pod=pod(deleting=True, stops_at_s=stops_at_s))
 
 
 def look(one, **changes):
@@ -35,8 +36,8 @@ def asked(**changes):
 
 
 def test_within_its_time_it_is_awaited():
-    for stops_by in (None, Instant(LATE + 1)):
-        status, at = look(stopping(stops_by=stops_by, **FENCE))
+    for stops_at_s in (None, LATE + 1):
+        status, at = look(stopping(stops_at_s=stops_at_s, **FENCE))
         assert status.message == "waiting for the containers on n1 to stop"
         assert at.reset_request is None
 
@@ -62,7 +63,7 @@ def test_a_try_that_failed_and_does_not_end_counts_as_well():
         "instance": instance(stopping=True, failure="not Ready within startTimeout 300s"),
     }
     one = guest(
-        spec={"stop_timeout_policy": StopTimeoutPolicy.FENCE}, status=failed, pod=pod(deleting=True, stops_by=LATE)
+        spec={"stop_timeout_policy": StopTimeoutPolicy.FENCE}, status=failed, pod=pod(deleting=True, stops_at_s=LATE)
     )
     _, at = look(one)
     assert at.reset_request is not None
@@ -141,7 +142,7 @@ def test_two_nodes_are_never_asked_in_one_round():
         key=other,
         uid="guest-2",
         status=replace(second.status, instance=there, node="n2"),
-        pod=pod("n2", uid="pod-2", instance="i2", owner="guest-2", deleting=True, stops_by=LATE),
+        pod=pod("n2", uid="pod-2", instance="i2", owner="guest-2", deleting=True, stops_at_s=LATE),
     )
     nodes = tuple(node(f"n{number}") for number in range(1, 6))
     seen = world(guests=(stopping(**FENCE), second), nodes=nodes)
@@ -149,3 +150,12 @@ def test_two_nodes_are_never_asked_in_one_round():
     assert not check(seen, made)
     resets = [write for write in made.statuses if getattr(write.status, "reset_request", None) is not None]
     assert [write.ref.name for write in resets] == ["n1"]
+
+
+def test_nothing_is_started_on_a_node_that_the_same_plan_asks_to_reset_itself():
+    waits = {"state": GuestState.STARTING, "instance": None, "target": "n1", "ready": False}
+    other = replace(guest(status=waits), key=replace(KEY, name="zoo"), uid="guest-z", pod=None)
+    made = plan(world(guests=(stopping(**FENCE), other)))
+    assert any(getattr(write.status, "reset_request", None) is not None for write in made.statuses)
+    (start,) = [one for one in made.actions if isinstance(one, CreatePod)]
+    assert start.instance.node == "n2"

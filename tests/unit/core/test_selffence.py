@@ -1,5 +1,7 @@
 """The agent's side of the bargain: who may take the Lease, who must reset, and what the watchdog is told when."""
 
+from dataclasses import replace
+
 import pytest
 
 from quorate.core.selffence import (
@@ -145,3 +147,7 @@ class TestDevice:
 )
 def test_only_the_boot_that_is_named_resets_and_only_under_its_watchdog(orders, device, told):
     assert told_to_reset(orders, HELD, device) is told
+
+
+def test_orders_of_a_store_that_was_put_back_reset_nothing():
+    assert not told_to_reset(Orders(member=True, reset=Nonce("me")), replace(HELD, rewound=9), Device(open=True))

@@ -1,18 +1,22 @@
 """When a leader may plan: after a complete look that began when it was elected, and not before."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
-from quorate.core.actions import Plan
-from quorate.core.types import NodeName, Uid
+from quorate.core.actions import Plan, StatusWrite
+from quorate.core.status import ResetRequest
+from quorate.core.types import NodeName, Nonce, Uid, node_ref
 from quorate.core.world import Beat
 from quorate.kube.act import Done
 from quorate.kube.host import Host
 from quorate.kube.metrics import Metrics
 from quorate.kube.store import Store
-from quorate.kube.tick import Ticker
+from quorate.kube.tick import ClusterTicker, Ticker
 from quorate.sim.engine import Engine, Loop
+from tests.unit.core.worlds import WALL, world
 
 
 class Elected:
@@ -101,3 +105,27 @@ def test_a_node_that_falls_silent_begins_a_round_and_one_that_renews_puts_it_off
     assert began[4:] == [34.0]
     loop.kill()
     engine.run(35.0)
+
+
+async def test_one_that_led_does_not_go_round_and_round_while_a_node_is_silent() -> None:
+    store = Store(lambda: None)
+    store.open_gate(store.clock())
+    waiting = ticker(store, store.clock() - 1)
+    waiting.elector.valid = lambda: False
+    waiting._silences = ((NodeName("n1"), 4.0),)
+    store.beats[NodeName("n1")] = Beat(Uid("u"), "1", "boot", None, store.clock() - 60, moved=True)
+    running = asyncio.create_task(waiting.run())
+    await asyncio.sleep(0.2)
+    running.cancel()
+    assert waiting.rounds < 3
+
+
+def test_a_reset_that_breaks_an_invariant_is_not_ordered() -> None:
+    """It is no action but an order in the Node's status."""
+    store, breaches = Store(lambda: None), []
+    seen = world()
+    bad = replace(seen.nodes[0].status, reset_request=ResetRequest("r", Nonce("n1.1"), "ct:default/nobody", WALL))
+    made = Plan(statuses=(StatusWrite(node_ref(NodeName("n1")), "1", bad),))
+    ticking: Any = SimpleNamespace(actor=SimpleNamespace(tally=SimpleNamespace(breached=breaches.append)), store=store)
+    assert ClusterTicker._without_breaches(ticking, seen, made).statuses == ()
+    assert breaches == [1]
