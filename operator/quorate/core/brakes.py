@@ -98,13 +98,22 @@ def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bo
             case Step.SILENT:
                 return node.name in silent
             case Step.IS_OFF:
-                return incident is not None and incident.stage in TAKEN
+                return _to_be_switched_on(world, node)
         return False
     if incident is None:
         return sequence is not None or asked(node, power)
     if incident.stage in TAKEN:
-        return any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
-    return bool(usable(node.devices, power))
+        return _to_be_switched_on(world, node)
+    renews = node.beat is not None and node.beat.nonce not in {None, incident.nonce}
+    return not renews and not incident.evidence and bool(usable(node.devices, power))
+
+
+def _to_be_switched_on(world: World, node: NodeView) -> bool:
+    incident = node.status.incident
+    off = incident is not None and any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
+    back = node.beat is not None and node.beat.nonce is not None
+    taken = incident is not None and incident.stage in TAKEN
+    return world.cluster.spec.power_on and off and taken and not back
 
 
 def _size(node: NodeView) -> int:

@@ -217,8 +217,8 @@ class Switch:
             back = self.node.beat is not None and self.node.beat.nonce is not None
             on = incident.stage is Stage.FENCED and EvidenceKind.POWER_OFF in kinds and self.world.cluster.spec.power_on
             return Purpose.POWER_ON if on and not back else None
-        if EvidenceKind.POWER_OFF in kinds or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
-            return None
+        if kinds or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
+            return None  # it is proven dead as it is: its Lease is being taken
         if self.node.beat is not None and self.node.beat.nonce not in {None, incident.nonce}:
             return None  # another boot renews: it is not to be shot for the one before
         return Purpose.INCIDENT
@@ -243,8 +243,9 @@ class Switch:
         level = levels[0]
         if before is not None and before.level in levels and purpose is not Purpose.INCIDENT:
             level = before.level
-        if before is not None and before.purpose is Purpose.DRILL and before.step in {Step.ON, Step.BOOT}:
-            step = before.step
+        spec = spec_of(self.node.devices, level)
+        if purpose is Purpose.DRILL and before is not None and before.step in {Step.ON, Step.BOOT}:
+            step, level, spec = before.step, before.level, before.spec
         same = before if before is not None and before.purpose is purpose else None
         subject, nonce = (incident.id, incident.nonce) if incident is not None else ("", Nonce(""))
         return Sequence(
@@ -254,7 +255,7 @@ class Switch:
             subject=same.subject if same is not None else subject,
             nonce=same.nonce if same is not None else nonce,
             level=level,
-            spec=spec_of(self.node.devices, level),
+            spec=spec,
             attempt=1,
             step=step,
             began=now,

@@ -90,7 +90,7 @@ def _busy(node: NodeView) -> bool:
 def step(switch: "Switch", sequence: Sequence) -> None:
     """What is waited for between off and proven."""
     world, node, pulse = switch.world, switch.node, switch.pulse
-    if any(one.level == sequence.level for one in switch.power.distrusted) and sequence.step is not Step.BOOT:
+    if any((one.level == sequence.level and one.at >= sequence.began) for one in switch.power.distrusted):
         failed(switch, sequence, "the devices are distrusted")
         return
     match sequence.step:

@@ -232,7 +232,7 @@ def _power_off(case: Case) -> Finding:
         return Finding(why=f"{names} said off twice, but are distrusted")
     if proven(node, sequence.level):
         return Finding(f"{names} said off twice, as proven by a drill")
-    if not was_armed(node, node.status, case.world.cluster.spec):
+    if not expiry_proves(node, case.incident.nonce, case.world.cluster.spec):
         return Finding(why=f"{names} said off twice, but no drill has proven that, and the node was not armed")
     release_at = _armed_until(case)
     if release_at is None or case.world.now_s < release_at:

@@ -337,6 +337,8 @@ class Store:
         self._obstacles.pop((resource, key), None)
         if resource is LEASES:
             self.missing.setdefault(NodeName(key[1]), self.clock())
+        elif resource is PODS:
+            self._ending.pop(Uid(raw["metadata"].get("uid", "")), None)
         elif resource is HARESOURCES:
             self.verdicts.pop(Uid(raw["metadata"].get("uid", "")), None)
         elif resource is NODES:
