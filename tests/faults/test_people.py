@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from quorate.api.cluster import ALL_EVIDENCE
 from quorate.core.override import OverrideState
 from quorate.core.status import GuestStatus
-from quorate.core.types import CONFIRM_ANNOTATION, EvidenceKind, Stage
+from quorate.core.types import CONFIRM_ANNOTATION, Stage
 from quorate.kube.resources import NODES
 from tests.lab.scene import Scene
 
@@ -28,7 +29,7 @@ class TestAcknowledgements:
     async def scene(self, scene: Scene) -> AsyncIterator[Scene]:
         scene.change_cluster(fencing={"acceptedEvidence": ["HumanAck"]})
         yield scene
-        everything = [str(kind) for kind in EvidenceKind]
+        everything = [str(kind) for kind in ALL_EVIDENCE]
         scene.change_cluster(fencing={"acceptedEvidence": everything})
         for node in scene.names():
             vouch(scene, node, "")
