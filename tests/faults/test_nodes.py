@@ -200,7 +200,7 @@ class TestPartly:
         await scene.until_runs("node2")
         told = scene.log("watchdog")[said:]
         assert "node1: killed" in told
-        assert "not petted" not in told, "its agent did it at once"
+        assert "node1: not petted" not in told, "its agent did it at once"
         assert last_seen_before_first_seen(scene)
         await scene.until("node1 to be a member again", lambda: scene.is_online("node1"))
         assert scene.node("node1").reset_request is None
