@@ -25,7 +25,10 @@ Json = dict[str, Any]
 
 
 class Elector:
-    """Competes for one leader Lease. `floor` gives the highest term in any status: ours will be larger."""
+    """Competes for one leader Lease. `floor` gives the highest term in any status: ours will be larger.
+
+    `has_listed`: has everything been listed by a look that began after that moment? If not, it asks for one.
+    """
 
     def __init__(
         self,
@@ -35,6 +38,7 @@ class Elector:
         floor: Callable[[], int],
         changed: Callable[[], None],
         host: Host = THIS_HOST,
+        has_listed: Callable[[float], bool] = lambda _: True,
     ) -> None:
         self.api = api
         self.name = name
@@ -42,11 +46,16 @@ class Elector:
         self.floor = floor
         self.changed = changed
         self.host = host
+        self.has_listed = has_listed
         self.clock = host.monotonic
         self.term = 0
         self.elected_s = float("-inf")
         """When this replica last became the leader: what it read before may be older than what its predecessor wrote."""
         self._lease: Json | None = None
+        self._known = 0
+        """The largest term of anybody that was seen in the Lease."""
+        self._missing_s: float | None = None
+        """Since when a Lease that had been there is missing."""
         self._seen_s = 0.0
         self._renewed_s = float("-inf")
 
@@ -88,8 +97,13 @@ class Elector:
         try:
             found = await self.api.get(LEASES.path(self.name, SYSTEM_NAMESPACE))
         except NotFound:
-            await self._create()
+            # Somebody may have led since the last look, under a term that only statuses tell of by now.
+            self._missing_s = now_s if self._missing_s is None else self._missing_s
+            if not self._known or self.has_listed(self._missing_s):
+                await self._create()
             return
+        self._missing_s = None
+        self._known = max(self._known, _term(found))
         if self._lease is None or _version(found) != _version(self._lease):
             self._lease, self._seen_s = found, now_s
         spec = found.get("spec") or {}
@@ -97,7 +111,7 @@ class Elector:
         if spec.get("holderIdentity") and now_s - self._seen_s < duration_s:
             return
         try:
-            await self._write(found, max(self.floor(), int(spec.get("leaseTransitions") or 0)) + 1)
+            await self._write(found, max(self.floor(), _term(found)) + 1)
         except (Conflict, NotFound):
             return  # another replica was faster
 
@@ -107,7 +121,7 @@ class Elector:
             "kind": LEASES.kind,
             "metadata": {"name": self.name, "namespace": SYSTEM_NAMESPACE},
         }
-        began_s, term = self.clock(), self.floor() + 1
+        began_s, term = self.clock(), max(self.floor(), self._known) + 1
         body["spec"] = self._spec(term)
         self._won(await self.api.create(LEASES.path(namespace=SYSTEM_NAMESPACE), body), began_s, term)
 
@@ -132,7 +146,7 @@ class Elector:
         return datetime.fromtimestamp(self.host.wall_ns() / 1e9, UTC).replace(tzinfo=None)
 
     def _won(self, lease: Json, began_s: float, term: int) -> None:
-        self._lease, self._renewed_s = lease, began_s
+        self._lease, self._renewed_s, self._known, self._missing_s = lease, began_s, max(self._known, term), None
         if self.term != term:
             self.term, self.elected_s = term, self.clock()
             log.info("leading %s, term %s", self.name, term, extra={"term": term})
@@ -153,6 +167,10 @@ class Elector:
             await self.api.request("PUT", LEASES.path(self.name, SYSTEM_NAMESPACE), body, budget_s=1.0)
         except ApiError as error:
             log.info("leader Lease %s was not given back: %s", self.name, error)
+
+
+def _term(lease: Json) -> int:
+    return int((lease.get("spec") or {}).get("leaseTransitions") or 0)
 
 
 def _version(lease: Json) -> str:

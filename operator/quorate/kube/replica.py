@@ -82,7 +82,7 @@ class Replica:
 
     def _begin(self, name: str, cluster: str) -> None:
         floor = highest_term(self.store, cluster)
-        elector = Elector(self.api, name, self.identity, floor, self._changed, self.host)
+        elector = Elector(self.api, name, self.identity, floor, self._changed, self.host, self.store.has_listed)
         deeds = Deeds(self.api, self.store, self.gate, cluster, self.identity, self.host)
         actor = Actor(self.api, self.store, deeds, elector.valid, self.metrics.tally(cluster))
         self.tickers[name] = self._ticker(elector, actor, cluster)

@@ -162,6 +162,13 @@ class Store:
             grace_s = float(metadata.get("deletionGracePeriodSeconds") or 0)
             self._views[PODS][key] = replace(view, stops_at_s=began_s + grace_s)
 
+    def has_listed(self, since_s: float) -> bool:
+        """Has everything been listed by a look that began after that? If not, one is asked for."""
+        if self.synced and self.listed_s >= since_s:
+            return True
+        self.wanted.set()
+        return False
+
     def found(self, resource: Resource, raw: Raw) -> None:
         """A live GET has returned it: it exists, whatever was heard before."""
         self._deleted.pop(raw["metadata"].get("uid", ""), None)

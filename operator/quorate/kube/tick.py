@@ -75,10 +75,7 @@ class Ticker(ABC):
 
     def has_looked(self) -> bool:
         """Has everything been listed since this replica was elected? A watch may lag, or be of another history."""
-        if self.store.synced and self.store.listed_s >= self.elector.elected_s:
-            return True
-        self.store.wanted.set()
-        return False
+        return self.store.has_listed(self.elector.elected_s)
 
     async def _sleep(self, pause_s: float) -> None:
         """For so long at most; shorter if something changes, or a node falls silent."""

@@ -174,3 +174,30 @@ async def test_a_leader_whose_term_was_passed_long_ago_takes_a_later_one(cluster
     assert first.valid()
     assert first.term == 58
     assert cluster.lease["spec"]["leaseTransitions"] == 58
+
+
+async def test_a_lease_that_was_deleted_is_made_anew_above_every_term_that_was_seen_in_it(cluster):
+    first, second = elector(cluster, "a"), elector(cluster, "b", floor=4)
+    await first._round()
+    await second._round()
+    cluster.lease["spec"]["leaseTransitions"] = 7
+    await second._round()
+    cluster.lease = None
+    await second._round()
+    assert second.term == 8
+
+
+async def test_and_only_after_a_look_at_everything_since_it_was_missed(cluster):
+    """Another one may have led since, under a term that only statuses tell of."""
+    asked = []
+    second = elector(cluster, "b", floor=4)
+    second.has_listed = lambda since_s: asked.append(since_s) or len(asked) > 2
+    await elector(cluster, "a")._round()
+    await second._round()
+    cluster.lease = None
+    missed_s = cluster.now_s
+    for _ in range(3):
+        assert second.term == 0
+        await second._round()
+        cluster.now_s += 1
+    assert (second.term, asked) == (5, [missed_s] * 3)
