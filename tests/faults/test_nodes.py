@@ -161,9 +161,9 @@ class TestPartly:
         kubelet = scene.find("quorate.lab.kubelet", NODE="node1")
         assert kubelet is not None
         processes.send(kubelet, signal.SIGSTOP)
+        path = KUBE_NODES.path("node1", subresource="status")
         try:
             condition = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "stopped"}
-            path = KUBE_NODES.path("node1", subresource="status")
             scene.api.call("PATCH", path, {"status": {"conditions": [condition]}}, content=STRATEGIC).ok()
             refused = await scene.command("relocate node1")
             assert refused.result == "it is on node1 already"
@@ -182,6 +182,8 @@ class TestPartly:
             assert scene.seen_on() == ["node1"]
         finally:
             processes.send(kubelet, signal.SIGCONT)
+            condition = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "goes on"}
+            scene.api.call("PATCH", path, {"status": {"conditions": [condition]}}, content=STRATEGIC).ok()
         await scene.until("it to stop", lambda: scene.guest().state is GuestState.STOPPED)
         scene.api.delete(HARESOURCES.path("other", "default"))
         await scene.until("the other guest to go", lambda: not scene.raw(HARESOURCES, "other", "default"))
