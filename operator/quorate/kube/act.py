@@ -95,6 +95,10 @@ class Actor:
     async def carry_out(self, plan: Plan) -> Done:
         """As much of it as can be done at a stretch. Guests that were left over most often come first among them."""
         waited, self._left = self._left, {}
+        asks = {one.order for one in plan.actions if isinstance(one, AskDevice)}
+        if asks != self._asks:
+            self._asks = asks
+            self.deeds.keep_asking(asks)
         if not (plan.statuses or plan.actions or plan.notes):
             return Done(0, again=False)
 
@@ -105,10 +109,6 @@ class Actor:
         written = await self._together([(write.ref, self._write(write)) for write in statuses])
         failed = {write.ref for write, good in zip(statuses, written, strict=True) if not good}
         groups: dict[Ref, list[Action]] = {}
-        asks = {one.order for one in plan.actions if isinstance(one, AskDevice)}
-        if asks != self._asks:
-            self._asks = asks
-            self.deeds.keep_asking(asks)
         for action in plan.actions:
             groups.setdefault(action.subject, []).append(action)
         went = await self._together([(ref, self._group(groups[ref], failed)) for ref in sorted(groups, key=turn)])

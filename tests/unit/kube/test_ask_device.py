@@ -6,10 +6,11 @@ import pytest
 
 from quorate.api.attestation import encode
 from quorate.api.wire import to_wire
-from quorate.core.actions import AskDevice
+from quorate.core.actions import AskDevice, Plan
 from quorate.core.sequence import Order, Power, Purpose, Sequence, Step, Verb
 from quorate.core.status import Incident, NodeStatus
 from quorate.core.types import ATTESTATION_ANNOTATION, Stage
+from quorate.kube.act import Actor
 from quorate.kube.calls import Conflict
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
@@ -24,6 +25,10 @@ INCIDENT = Incident("n1-x", "n1.1", WALL, "lost", Stage.SUSPECTED, 50, 3)
 class Begun:
     def __init__(self):
         self.orders = []
+        self.kept = []
+
+    def keep(self, orders):
+        self.kept.append(set(orders))
 
     def knows(self, order):
         return order in self.orders
@@ -106,3 +111,12 @@ async def test_only_off_is_looked_at_so_closely():
     status = Order("seq", 3, "n1-x", "n1.1", 1, 1, Verb.STATUS, "ipmi", "a")
     assert await ask(api, status) == [status]
     assert api.gets == []
+
+
+async def test_a_plan_that_asks_for_nothing_at_all_stops_what_is_under_way():
+    deeds = Deeds(Api(), Store(lambda: None), Gate("gate", 1), "prod", "m1")  # type: ignore[arg-type]
+    begun = deeds.power = Begun()  # type: ignore[assignment]
+    actor = Actor(deeds.api, deeds.store, deeds, lambda: True)
+    await actor.carry_out(Plan(actions=(AskDevice("n1", OFF, 20.0, 50),)))
+    await actor.carry_out(Plan())
+    assert begun.kept == [{OFF}, set()]
