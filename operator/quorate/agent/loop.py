@@ -176,7 +176,7 @@ class Loop:
             left = over if drained else frozenset[Uid]()
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained, left=left)
 
-        danger = self.device.open or self.device.adrift or bool(here)
+        danger = self.device.counts or bool(here)
         began_s = self.clock()
         renewal = yield from self.lease.steps(attest, self.timing, danger=danger, member=orders.member)
         self.pace.took(self.clock(), self.clock() - began_s)
@@ -234,7 +234,7 @@ class Loop:
         if self.watchdog is None or self._out_of_time():
             return False
         if not sure or not self.orders.known:
-            return self.device.open or self.device.adrift  # nobody has said that it may disarm
+            return self.device.counts  # nobody has said that it may disarm
         return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
 
     def _out_of_time(self) -> bool:
@@ -313,7 +313,7 @@ class Loop:
         It may count on, so it is opened again at once, be it to close it.
         """
         before = self.device
-        self.device = Device(adrift=before.open or before.adrift or isinstance(error, SilentWatchdogError))
+        self.device = Device(adrift=before.counts or isinstance(error, SilentWatchdogError))
         self.tally.closed()
         if self.device.adrift:
             self.holder.lose()
@@ -405,7 +405,7 @@ class Loop:
 
     def gone(self, renewal: Renewal) -> bool:
         """Told to leave: gone when the device is closed and that was attested."""
-        if self.leave is None or self.device.open or self.device.adrift:
+        if self.leave is None or self.device.counts:
             return False
         if renewal.outcome in {Outcome.IDLE, Outcome.LOST}:
             return True

@@ -82,7 +82,7 @@ def asked(node: NodeView, power: Power) -> bool:
 
 
 def _works(world: World, node: NodeView) -> bool:
-    return node.status.power is not None and running(node.status.power.sequence, world.term)
+    return running(node.status.sequence, world.term)
 
 
 def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bool:
@@ -104,7 +104,7 @@ def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bo
         return sequence is not None or asked(node, power)
     if incident.stage in TAKEN:
         return _to_be_switched_on(world, node)
-    renews = node.beat is not None and node.beat.nonce not in {None, incident.nonce}
+    renews = node.beat is not None and node.beat.held_by_another(incident.nonce)
     return not renews and not incident.evidence and bool(usable(node.devices, power))
 
 
@@ -118,7 +118,7 @@ def _to_be_switched_on(world: World, node: NodeView) -> bool:
 
 def _size(node: NodeView) -> int:
     """How many devices it uses at once: those of the level that it is at."""
-    sequence = node.status.power.sequence if node.status.power is not None else None
+    sequence = node.status.sequence
     level = sequence.level if sequence is not None else min((one.level for one in node.devices), default=1)
     return max(1, len(level_of(node.devices, level)))
 
@@ -145,8 +145,7 @@ def _storms(world: World, silent: Mapping[NodeName, float]) -> dict[NodeName, st
 
 def _over(node: NodeView) -> bool:
     """Was its power switched by us, so that its silence is no surprise?"""
-    power = node.status.power
-    sequence = power.sequence if power is not None else None
+    sequence = node.status.sequence
     if sequence is not None and sequence.purpose is Purpose.DRILL:
         return True
     incident = node.status.incident

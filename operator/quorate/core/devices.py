@@ -123,7 +123,7 @@ class Switch:
         sequence, incident = self.sequence, self.status.incident
         if sequence is None:
             return True
-        renews = self.node.beat is not None and self.node.beat.nonce not in {None, sequence.nonce}
+        renews = self.node.beat is not None and self.node.beat.held_by_another(sequence.nonce)
         match sequence.purpose:
             case Purpose.INCIDENT:
                 same = incident is not None and (incident.id, incident.nonce) == (sequence.subject, sequence.nonce)
@@ -149,7 +149,7 @@ class Switch:
         if victims:
             self.distrust(sequence.level, f"{', '.join(victims)} fell silent when it said off")
         twice = bool(_said(self.node, sequence, Verb.STATUS, Said.OFF))
-        if sequence.purpose is Purpose.INCIDENT and incident is not None and twice and self._lives(incident):
+        if sequence.purpose is Purpose.INCIDENT and incident is not None and twice and self._renews(incident):
             self.distrust(sequence.level, "it said off twice, and the node renews its Lease")
 
     def distrust(self, level: int, why: str) -> None:
@@ -173,10 +173,8 @@ class Switch:
                 found.append(other.name)
         return found
 
-    def _lives(self, incident: Incident) -> bool:
-        beat = self.node.beat
-        said = beat.attestation if beat is not None and beat.nonce == incident.nonce else None
-        return said is not None and said.sequence > incident.sequence and not said.drained
+    def _renews(self, incident: Incident) -> bool:
+        return self.node.beat is not None and self.node.beat.lives(incident)
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -219,7 +217,7 @@ class Switch:
             return Purpose.POWER_ON if on and not back else None
         if kinds or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
             return None  # it is proven dead as it is: its Lease is being taken
-        if self.node.beat is not None and self.node.beat.nonce not in {None, incident.nonce}:
+        if self.node.beat is not None and self.node.beat.held_by_another(incident.nonce):
             return None  # another boot renews: it is not to be shot for the one before
         return Purpose.INCIDENT
 
@@ -372,7 +370,7 @@ def order(sequence: Sequence, device: FenceDevice) -> Order:
 
 def is_off(node: NodeView, incident: Incident, term: int) -> Sequence | None:
     """The sequence in which every device of a level has said off twice, for this incident and boot and under this term."""
-    sequence = node.status.power.sequence if node.status.power is not None else None
+    sequence = node.status.sequence
     if sequence is None or sequence.purpose is not Purpose.INCIDENT or sequence.step is not Step.IS_OFF:
         return None
     if (sequence.subject, sequence.nonce, sequence.term) != (incident.id, incident.nonce, term):

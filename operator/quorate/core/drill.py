@@ -83,8 +83,7 @@ def _refusal(switch: "Switch") -> str:
 
 
 def _busy(node: NodeView) -> bool:
-    power = node.status.power
-    return node.status.incident is not None or (power is not None and power.sequence is not None)
+    return node.status.incident is not None or node.status.sequence is not None
 
 
 def step(switch: "Switch", sequence: Sequence) -> None:

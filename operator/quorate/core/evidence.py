@@ -24,9 +24,8 @@ from quorate.core.world import Attestation, Beat, ClusterSpec, NodeView, World
 
 
 def sign_of_life(node: NodeView, incident: Incident) -> bool:
-    """Has the incident's own boot renewed since the incident opened? (A drained one has said farewell instead.)"""
-    said = _attested_by(node.beat, incident.nonce)
-    return said is not None and said.sequence > incident.sequence and not said.drained
+    """Has the incident's own boot renewed since the incident opened, in a Lease whose word counts?"""
+    return node.beat is not None and valid(node.beat) and node.beat.lives(incident)
 
 
 def lock_lost(beat: Beat, incident: Incident) -> bool:
@@ -214,7 +213,7 @@ def _out_of_service(case: Case) -> Finding:
 def _armed_until(case: Case) -> float | None:
     """When T of an armed node is over, on the manager's clock."""
     beat = case.node.beat
-    if beat is not None and beat.nonce not in {None, case.incident.nonce}:
+    if beat is not None and beat.held_by_another(case.incident.nonce):
         # Another boot renews, and the pulse counts its beats: the old one's time runs from when it lost the Lease.
         new = beat.sighting(beat.holder)
         return new.first_s + case.pulse.timing.release_after_s if new is not None else None

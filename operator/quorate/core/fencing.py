@@ -126,15 +126,14 @@ class _Round:
         if not self.node.devices and self.status.power is None:
             return
         switch = Switch(self.world, self.node, self.status, self.pulse, self.instances, self.brakes, self.acts)
-        self.status = replace(self.status, power=switch.run())
+        self.status = updated(self.status, power=switch.run())
         self.asks = switch.actions
         self.notes.extend(switch.notes)
         self.wakes.extend(switch.wakes)
 
     def _still_asked(self, ask: AskDevice) -> bool:
         """Nothing is switched off for an incident that is over, or whose guests are released, since this round."""
-        incident, power = self.status.incident, self.status.power
-        sequence = power.sequence if power is not None else None
+        incident, sequence = self.status.incident, self.status.sequence
         if sequence is None or sequence.purpose is not Purpose.INCIDENT:
             return True
         return incident is not None and incident.id == ask.order.subject and incident.stage not in TAKEN
@@ -339,13 +338,13 @@ class _Round:
     def _count_return(self) -> None:
         """Another boot is back: is it held back, because the node flaps?"""
         incident, beat = self.status.incident, self.node.beat
-        if incident is None or beat is None or beat.nonce is None or beat.nonce == incident.nonce:
+        if incident is None or beat is None or beat.nonce is None or not beat.held_by_another(incident.nonce):
             return
         if not self._ready_to_return():
             return
         before = self.status.returns
         returns = came_back(before, incident, beat.nonce, self.world.wall, self.world.cluster.spec.hold_back_s)
-        self.status = replace(self.status, returns=returns)
+        self.status = updated(self.status, returns=returns)
         until = self._held_until()
         if until is None:
             return

@@ -24,12 +24,13 @@ from quorate.core.cluster import resolved_timing
 from quorate.core.counting import count_votes
 from quorate.core.disarm import Hold
 from quorate.core.fencing import covers
-from quorate.core.liveness import read
+from quorate.core.liveness import Pulse, read
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
 from quorate.core.sequence import Purpose, Verb
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
+from quorate.core.timing import Timing
 from quorate.core.types import (
     HEARD,
     TAKEN,
@@ -158,11 +159,17 @@ class _Checker:
         """What forbids every deed. Counted once more, from the heartbeats themselves; once for all actions of a plan."""
         if self.world.term <= 0:
             return "without a term"
-        profile = resolved_timing(self.world).timing
-        pulses = {node.name: read(node, profile, self.world.now_s) for node in self.world.nodes}
-        if count_votes(self.world, pulses, profile.suspect_after_s).quorum.answer is not Answer.YES:
+        if count_votes(self.world, self.pulses, self.timing.suspect_after_s).quorum.answer is not Answer.YES:
             return "without quorum"
-        return "while history runs backwards" if history.judge(self.world, pulses).waiting else ""
+        return "while history runs backwards" if history.judge(self.world, self.pulses).waiting else ""
+
+    @cached_property
+    def timing(self) -> Timing:
+        return resolved_timing(self.world).timing
+
+    @cached_property
+    def pulses(self) -> dict[NodeName, Pulse]:
+        return {node.name: read(node, self.timing, self.world.now_s) for node in self.world.nodes}
 
     def _hands_off(self, key: GuestKey, verb: str) -> tuple[int, str] | None:
         """4. A guest in Error or Ignored is never touched by us."""
@@ -284,8 +291,7 @@ class _Checker:
         incident = self._node_status(node).incident
         if incident is None or not incident.evidence or incident.id != action.incident:
             return 3, f"{node.name} would be fenced without evidence"
-        said = node.beat.attestation if node.beat is not None and node.beat.nonce == incident.nonce else None
-        alive = said is not None and said.sequence > incident.sequence and not said.drained
+        alive = node.beat is not None and node.beat.lives(incident)
         if alive and node.status.incident is not None and node.status.incident.stage not in TAKEN:
             return 9, f"{node.name} renewed after the incident opened"
         return None
@@ -294,7 +300,7 @@ class _Checker:
         """3 and 9. A device is asked only by the sequence that is recorded, and off only a lost node or one that drills."""
         node = self.nodes.get(action.node)
         status = self._node_status(node) if node is not None else None
-        sequence = status.power.sequence if status is not None and status.power is not None else None
+        sequence = status.sequence if status is not None else None
         asked = action.order
         if node is None or status is None or sequence is None or sequence.id != asked.sequence:
             return 3, f"a fence device of {action.node} would be asked by no recorded sequence"
@@ -313,10 +319,9 @@ class _Checker:
         if incident is None or (incident.id, incident.nonce) != (asked.subject, asked.nonce) or incident.stage in TAKEN:
             return 9, f"{action.node} would be switched off without an incident that asks for it"
         beat = node.beat
-        said = beat.attestation if beat is not None and beat.nonce == incident.nonce else None
-        if said is not None and said.sequence > incident.sequence and not said.drained:
+        if beat is not None and beat.lives(incident):
             return 9, f"{action.node} would be switched off, and it renews"
-        if beat is not None and beat.nonce not in {None, incident.nonce}:
+        if beat is not None and beat.held_by_another(incident.nonce):
             return 9, f"{action.node} would be switched off, and another boot of it renews"
         return self._too_many(action)
 
@@ -326,8 +331,7 @@ class _Checker:
         limit = self.world.cluster.spec.max_concurrent
         if len(asked) > limit and len({one.node for one in asked}) > 1:
             return 9, f"{len(asked)} fence devices would be asked at a time, and {limit} may be"
-        pulses = {one.name: read(one, resolved_timing(self.world).timing, self.world.now_s) for one in self.world.nodes}
-        storm = brakes.judge(self.world, pulses).storms.get(action.node)
+        storm = brakes.judge(self.world, self.pulses).storms.get(action.node)
         return (9, f"{action.node} would be switched off in a storm: {storm}") if storm else None
 
     def _give(self, action: GiveLease) -> tuple[int, str] | None:

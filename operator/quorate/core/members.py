@@ -167,13 +167,16 @@ def _message(node: NodeView, status: NodeStatus, room: Room) -> str:
 
 def _not_spoken_of(room: Room, incident: Incident) -> list[str]:
     """The guests of the lost boot that no evidence releases: Drained names those that it speaks of."""
-    found = []
-    for guest in room.world.guests:
-        instance = guest.status.instance
-        lost = instance is not None and instance.nonce == incident.nonce and not instance.ended
-        if lost and instance is not None and covers(incident, instance) is None:
-            found.append(guest.key.sid)
-    return found if incident.stage is Stage.FENCED else []
+    if incident.stage is not Stage.FENCED:
+        return []
+    return [
+        guest.key.sid
+        for guest in room.world.guests
+        if (instance := guest.status.instance) is not None
+        and instance.nonce == incident.nonce
+        and not instance.ended
+        and covers(incident, instance) is None
+    ]
 
 
 def _fenced_message(node: NodeView, status: NodeStatus, incident: Incident, room: Room) -> str:

@@ -144,6 +144,11 @@ class Device:
     attested_disarmed: bool = False
     adrift: bool = False
 
+    @property
+    def counts(self) -> bool:
+        """May it be counting down?"""
+        return self.open or self.adrift
+
 
 def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
     """Armed only while asked to; but never disarmed under a running guest unless a person disarmed HA, and never armed anew

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from quorate.core.override import Override
 from quorate.core.quorum import NOBODY, Memory, Rule
-from quorate.core.sequence import Power
+from quorate.core.sequence import Power, Sequence
 from quorate.core.types import (
     DisarmMode,
     EvidenceKind,
@@ -174,6 +174,11 @@ class NodeStatus:
     term: int = 0
     observed_generation: int = 0
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def sequence(self) -> Sequence | None:
+        """How its power is being switched; None while it is not."""
+        return self.power.sequence if self.power is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.sequence import FenceDevice, Report
-from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, Incident, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
     CpuPolicy,
@@ -109,6 +109,15 @@ class Beat:
         if len(parts) == 3 and parts[0] == "fenced":
             return parts[1], Nonce(parts[2])
         return None
+
+    def lives(self, incident: Incident) -> bool:
+        """Has the incident's own boot renewed since the incident opened? (A drained one has said farewell instead.)"""
+        said = self.attestation if self.nonce == incident.nonce else None
+        return said is not None and said.sequence > incident.sequence and not said.drained
+
+    def held_by_another(self, nonce: Nonce) -> bool:
+        """Does another boot than this one hold the Lease?"""
+        return self.nonce not in {None, nonce}
 
     @property
     def nonce(self) -> Nonce | None:

@@ -182,7 +182,7 @@ class Deeds:
         path, asked = NODES.path(action.node), action.order
         raw = await self.api.get(path)
         status = from_wire(NodeStatus, raw.get("status"))
-        sequence = status.power.sequence if status.power is not None else None
+        sequence = status.sequence
         incident = status.incident.id if status.incident is not None else ""
         same = sequence is not None and (sequence.id, sequence.term) == (asked.sequence, asked.term)
         if sequence is None or not same or (sequence.purpose is Purpose.INCIDENT and incident != asked.subject):
