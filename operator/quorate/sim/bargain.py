@@ -24,7 +24,7 @@ from quorate.core.types import (
 )
 from quorate.core.world import Attestation
 from quorate.sim.server import LEASES, PODS
-from quorate.sim.store import Event
+from quorate.sim.store import Event, status_of
 
 if TYPE_CHECKING:
     from quorate.sim.machine import Machine
@@ -93,7 +93,7 @@ class Bargain:
 
     def _expired(self, node: str) -> bool:
         """Is that all that speaks against its boot?"""
-        incident = ((self.simulation.node(node) or {}).get("status") or {}).get("incident") or {}
+        incident = status_of(self.simulation.node(node)).get("incident") or {}
         return {one["kind"] for one in incident.get("evidence") or []} == {str(EvidenceKind.LEASE_EXPIRED)}
 
     def _attested(self, machine: "Machine", lease: Json) -> None:

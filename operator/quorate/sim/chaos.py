@@ -16,7 +16,7 @@ from quorate.sim.play import Player
 from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
-from quorate.sim.words import QUORUM_OPTIONS, Names, understand
+from quorate.sim.words import QUORUM_OPTIONS, Names, quorum_with, understand
 from quorate.sim.world import NAMESPACE, GuestSetting, Setting
 
 BEGINS_S: Final = 20.0
@@ -215,7 +215,7 @@ def _cluster(random: Random, guests: int) -> dict[str, Any]:
     if option == "device":
         found["quorum"] = {"device": {"name": DEVICE, "votes": 1}}
     elif option:
-        found["quorum"] = {option: {"window": "10s"} if option == "lastManStanding" else True}
+        found["quorum"] = quorum_with(option)
     if guests > 1 and random.random() < 0.3:
         pair = [f"{NAMESPACE}/g{number}" for number in random.sample(range(1, guests + 1), 2)]
         affinity = {"affinity": str(random.choice(list(Affinity))), "topology": str(random.choice(list(Topology)))}

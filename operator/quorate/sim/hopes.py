@@ -9,6 +9,7 @@ from quorate.core.board import Board
 from quorate.core.status import DisarmState
 from quorate.core.types import FENCE_TAINT, GuestKey, NodeName, NodeState, Wanted
 from quorate.sim.people import NAMESPACE, OTHERS_TAINT
+from quorate.sim.store import status_of
 from quorate.sim.words import Word
 
 if TYPE_CHECKING:
@@ -28,19 +29,19 @@ def _guest_is(simulation: "Simulation", guest: str, state: str) -> bool:
 
 
 def _node_is(simulation: "Simulation", node: str, state: str) -> bool:
-    return ((simulation.node(node) or {}).get("status") or {}).get("state") == state
+    return status_of(simulation.node(node)).get("state") == state
 
 
 def _incident(simulation: "Simulation", node: str) -> bool:
-    return ((simulation.node(node) or {}).get("status") or {}).get("incident") is not None
+    return status_of(simulation.node(node)).get("incident") is not None
 
 
 def _quorum(simulation: "Simulation") -> bool:
-    return bool(((simulation.cluster() or {}).get("status") or {}).get("quorate"))
+    return bool(status_of(simulation.cluster()).get("quorate"))
 
 
 def _disarmed(simulation: "Simulation") -> bool:
-    disarm = ((simulation.cluster() or {}).get("status") or {}).get("disarm") or {}
+    disarm = status_of(simulation.cluster()).get("disarm") or {}
     return disarm.get("state") == DisarmState.DISARMED
 
 
@@ -50,12 +51,12 @@ def _armed(simulation: "Simulation", node: str) -> bool:
 
 
 def _held_back(simulation: "Simulation", node: str) -> bool:
-    status: Json = (simulation.node(node) or {}).get("status") or {}
+    status: Json = status_of(simulation.node(node))
     return status.get("incident") is not None and str(status.get("message")).startswith("held back until")
 
 
 def _power(simulation: "Simulation", node: str) -> Json:
-    found: Json = ((simulation.node(node) or {}).get("status") or {}).get("power") or {}
+    found: Json = status_of(simulation.node(node)).get("power") or {}
     return found
 
 
@@ -77,7 +78,7 @@ def _drill_failed(simulation: "Simulation", node: str) -> bool:
 
 
 def _proof(simulation: "Simulation", node: str, proof: str) -> bool:
-    incident: Json = ((simulation.node(node) or {}).get("status") or {}).get("incident") or {}
+    incident: Json = status_of(simulation.node(node)).get("incident") or {}
     return proof in {one["kind"] for one in incident.get("evidence") or []}
 
 
@@ -86,7 +87,7 @@ def _on_power(simulation: "Simulation", node: str) -> bool:
 
 
 def _rewind(simulation: "Simulation") -> bool:
-    rewind = ((simulation.cluster() or {}).get("status") or {}).get("rewind")
+    rewind = status_of(simulation.cluster()).get("rewind")
     return rewind is not None and rewind.get("accepted") is None
 
 
@@ -124,12 +125,12 @@ def _honoured(simulation: "Simulation") -> bool:
 
 
 def _ignored(simulation: "Simulation", number: int) -> bool:
-    return len(((simulation.cluster() or {}).get("status") or {}).get("ignoredRules", [])) == number
+    return len(status_of(simulation.cluster()).get("ignoredRules", [])) == number
 
 
 def _says(simulation: "Simulation", guest: str, word: str) -> bool:
     """Is that word in its message?"""
-    message = str(((simulation.guest(guest) or {}).get("status") or {}).get("message", ""))
+    message = str(status_of(simulation.guest(guest)).get("message", ""))
     return word in message.replace(",", " ").replace(":", " ").split()
 
 
@@ -138,7 +139,7 @@ def _capacity(simulation: "Simulation") -> bool:
 
 
 def _survivable(simulation: "Simulation", number: int) -> bool:
-    return bool((((simulation.cluster() or {}).get("status") or {}).get("capacity") or {}).get("survivable") == number)
+    return bool((status_of(simulation.cluster()).get("capacity") or {}).get("survivable") == number)
 
 
 def _device(simulation: "Simulation") -> bool:
@@ -147,7 +148,7 @@ def _device(simulation: "Simulation") -> bool:
 
 def condition(found: Json | None, kind: str) -> str:
     """The status of one of an object's conditions; empty where it has none of that type."""
-    conditions = ((found or {}).get("status") or {}).get("conditions") or []
+    conditions = status_of(found).get("conditions") or []
     return next((str(one["status"]) for one in conditions if one["type"] == kind), "")
 
 
@@ -217,7 +218,7 @@ def down(simulation: "Simulation") -> list[str]:
     found, board = [], _board(simulation)
     for name in simulation.wanted():
         if not simulation.runs(name):
-            status = (simulation.guest(name) or {}).get("status") or {}
+            status = status_of(simulation.guest(name))
             if _has_no_place(simulation, board, GuestKey(NAMESPACE, name)) and "rule " in status.get("message", ""):
                 continue
             state, where = status.get("state", "unseen"), simulation.where(name) or "nowhere"
@@ -229,7 +230,7 @@ def amiss(simulation: "Simulation") -> list[str]:
     """What is not as it is wished once all is well: guests that are down, nodes that are not back, rules not followed."""
     found = down(simulation)
     for name in simulation.machines:
-        status = (simulation.node(name) or {}).get("status") or {}
+        status = status_of(simulation.node(name))
         if status.get("state") != NodeState.ONLINE or _tainted(simulation, name):
             found.append(f"{name} is {status.get('state')}: {status.get('message')}")
     return found or _astray(simulation)
@@ -241,7 +242,7 @@ def _astray(simulation: "Simulation") -> list[str]:
     broken = [(guest, rule) for guest, rule in board.broken() if not _has_no_place(simulation, board, guest)]
     found = [f"{guest.sid} runs against a rule: {rule}" for guest, rule in broken]
     for name in simulation.wanted():
-        home = ((simulation.guest(name) or {}).get("status") or {}).get("maintenanceNode")
+        home = status_of(simulation.guest(name)).get("maintenanceNode")
         key = GuestKey(NAMESPACE, name)
         kept_away = home is not None and key in board.now and board.forbids(key, home) is not None
         if home and not kept_away:

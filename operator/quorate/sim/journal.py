@@ -9,7 +9,7 @@ import re
 from quorate.api.schema import Json
 from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE
 from quorate.sim.engine import Engine
-from quorate.sim.store import Event
+from quorate.sim.store import Event, status_of
 
 _DRAWN = re.compile(r"\b([a-z]\w*)-[0-9a-f]{8}\b")
 
@@ -79,10 +79,10 @@ def _holder(lease: Json | None) -> str:
 
 
 def _fields(found: Json | None, fields: tuple[str, ...]) -> list[str]:
-    status = (found or {}).get("status") or {}
+    status = status_of(found)
     values = []
     for field in fields:
-        at = status
+        at: object = status
         for part in field.split("."):
             at = at.get(part, {}) if isinstance(at, dict) else {}
         values.append("" if at == {} else str(at))

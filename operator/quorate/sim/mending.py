@@ -14,6 +14,7 @@ from quorate.sim.hopes import amiss
 from quorate.sim.machine import Machine
 from quorate.sim.power import Mood
 from quorate.sim.server import FAIR
+from quorate.sim.store import status_of
 from quorate.sim.world import Simulation
 
 LOOKS_EVERY_S: Final = 10.0
@@ -41,7 +42,7 @@ def bound_s(simulation: Simulation) -> float:
 
 
 def _questions(simulation: Simulation) -> bool:
-    return bool(((simulation.cluster() or {}).get("status") or {}).get("rewind", {}).get("accepted", True) is None)
+    return bool(status_of(simulation.cluster()).get("rewind", {}).get("accepted", True) is None)
 
 
 def mend(simulation: Simulation) -> None:
@@ -90,7 +91,7 @@ def look(simulation: Simulation, since_s: float) -> None:
             people.another_chance(simulation, guest)
     for machine in simulation.machines.values():
         _keep_up(machine)
-        found: Any = (simulation.node(machine.name) or {}).get("status") or {}
+        found: Any = status_of(simulation.node(machine.name))
         case = found.get("incident")
         if case is not None and since_s >= CONFIRM_AFTER_S and case["nonce"] != machine.nonce:
             people.confirm_as_it_is(simulation, machine.name)

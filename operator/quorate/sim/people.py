@@ -17,7 +17,7 @@ from quorate.core.types import (
 from quorate.sim.errors import ApiError
 from quorate.sim.kinds import REFUSED
 from quorate.sim.server import KUBE_NODES, LEASES, OURS, PODS
-from quorate.sim.store import Resource
+from quorate.sim.store import Resource, status_of
 from quorate.sim.words import word
 
 if TYPE_CHECKING:
@@ -157,24 +157,24 @@ def delete_lease(simulation: "Simulation", node: str) -> None:
     _delete(simulation, LEASES, AGENT_NAMESPACE, node)
 
 
-def untaint(simulation: "Simulation", node: str) -> None:
+def _taint(simulation: "Simulation", node: str, key: str, *taints: Json) -> None:
+    """Exactly these taints of that key."""
+
     def change(old: Json) -> Json:
-        taints = [one for one in old["spec"].get("taints", []) if one["key"] != OTHERS_TAINT]
-        return old | {"spec": old["spec"] | {"taints": taints}}
+        others = [one for one in old["spec"].get("taints", []) if one["key"] != key]
+        return old | {"spec": old["spec"] | {"taints": [*others, *taints]}}
 
     edit(simulation, KUBE_NODES, "", node, change)
+
+
+def untaint(simulation: "Simulation", node: str) -> None:
+    _taint(simulation, node, OTHERS_TAINT)
 
 
 @word("taint NODE", untaint, "taint of others")
 def taint(simulation: "Simulation", node: str) -> None:
     """Somebody else's, for reasons of their own."""
-    untaint(simulation, node)
-    theirs = {"key": OTHERS_TAINT, "effect": "NoSchedule"}
-
-    def change(old: Json) -> Json:
-        return old | {"spec": old["spec"] | {"taints": [*old["spec"].get("taints", []), theirs]}}
-
-    edit(simulation, KUBE_NODES, "", node, change)
+    _taint(simulation, node, OTHERS_TAINT, {"key": OTHERS_TAINT, "effect": "NoSchedule"})
 
 
 word("untaint NODE")(untaint)
@@ -183,24 +183,14 @@ word("untaint NODE")(untaint)
 @word("put NODE out of service")
 def put_out_of_service(simulation: "Simulation", node: str) -> None:
     """Somebody says with Kubernetes' own taint that it is off for certain."""
-    put_into_service(simulation, node)
     said = {"key": OUT_OF_SERVICE_TAINT, "value": "nodeshutdown", "effect": "NoExecute"}
-
-    def change(old: Json) -> Json:
-        return old | {"spec": old["spec"] | {"taints": [*old["spec"].get("taints", []), said]}}
-
-    edit(simulation, KUBE_NODES, "", node, change)
+    _taint(simulation, node, OUT_OF_SERVICE_TAINT, said)
 
 
 @word("put NODE into service")
 def put_into_service(simulation: "Simulation", node: str) -> None:
     """And takes that back."""
-
-    def change(old: Json) -> Json:
-        taints = [one for one in old["spec"].get("taints", []) if one["key"] != OUT_OF_SERVICE_TAINT]
-        return old | {"spec": old["spec"] | {"taints": taints}}
-
-    edit(simulation, KUBE_NODES, "", node, change)
+    _taint(simulation, node, OUT_OF_SERVICE_TAINT)
 
 
 @word("label lease of NODE", fault="Lease labelled")
@@ -231,7 +221,7 @@ def delete_leader_lease(simulation: "Simulation") -> None:
 
 def _confirm(simulation: "Simulation", node: str, incident: str = "") -> None:
     found = simulation.node(node)
-    case = ((found or {}).get("status") or {}).get("incident")
+    case = status_of(found).get("incident")
     if case is not None:
         value = f"{incident or case['id']}/{case['nonce']}/anna"
         annotate(simulation, OURS["nodes"], "", node, CONFIRM_ANNOTATION, value)
@@ -257,7 +247,7 @@ def confirm_another(simulation: "Simulation", node: str) -> None:
 
 
 def _release(simulation: "Simulation", node: str, boot: str) -> None:
-    case = ((simulation.node(node) or {}).get("status") or {}).get("incident")
+    case = status_of(simulation.node(node)).get("incident")
     if case is not None:
         value = f"{case['id']}/{boot}/anna"
         annotate(simulation, OURS["nodes"], "", node, RELEASE_ANNOTATION, value)
@@ -329,6 +319,6 @@ def restore(simulation: "Simulation") -> None:
 
 @word("accept the history")
 def accept_history(simulation: "Simulation") -> None:
-    rewind = ((simulation.cluster() or {}).get("status") or {}).get("rewind")
+    rewind = status_of(simulation.cluster()).get("rewind")
     if rewind is not None:
         annotate(simulation, OURS["clusters"], "", CLUSTER, ACCEPT_ANNOTATION, rewind["id"])

@@ -276,3 +276,9 @@ def _check_versions(resource: Resource, found: Json, wanted: Json) -> None:
             if key == "uid":
                 text = f"the UID in the precondition ({wanted[key]}) does not match the UID in record ({found[key]})"
             raise resource.refusal(409, "Conflict", found["name"], "Operation cannot be fulfilled on {}: " + text)
+
+
+def status_of(found: Json | None) -> Json:
+    """An object's status; empty where there is no object, or it has none."""
+    status: Json = (found or {}).get("status") or {}
+    return status

@@ -7,7 +7,7 @@ from quorate.api.schema import Json
 from quorate.core.rules import Affinity
 from quorate.sim.people import CLUSTER, NAMESPACE, edit, edit_cluster, edit_guest
 from quorate.sim.server import OURS
-from quorate.sim.words import word
+from quorate.sim.words import quorum_with, word
 
 if TYPE_CHECKING:
     from quorate.sim.world import Simulation
@@ -168,7 +168,7 @@ def count_plainly(simulation: "Simulation", *_: str) -> None:
 
 @word("count by OPTION", count_plainly, "quorum options changed")
 def count_by(simulation: "Simulation", option: str) -> None:
-    _options(simulation, {option: {"window": "10s"} if option == "lastManStanding" else True})
+    _options(simulation, quorum_with(option))
 
 
 word("count plainly", fault="quorum options changed")(count_plainly)

@@ -66,6 +66,11 @@ WORDS: Final[list[Word]] = []
 QUORUM_OPTIONS: Final = ("waitForAll", "autoTieBreaker", "lastManStanding", "twoNode")
 
 
+def quorum_with(option: str) -> dict[str, Any]:
+    """What `spec.quorum` says to have one of them."""
+    return {option: {"window": "10s"} if option == "lastManStanding" else True}
+
+
 def word(pattern: str, undo: Callable[..., Any] | None = None, fault: str = "") -> Callable[[Any], Any]:
     """Register a function as the meaning of a pattern."""
 

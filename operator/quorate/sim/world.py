@@ -28,7 +28,7 @@ from quorate.sim.manager import Manager, parsed_once
 from quorate.sim.outside import Device, Measuring, Metrics
 from quorate.sim.power import DeviceSetting, Switchboard
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
-from quorate.sim.store import Resource
+from quorate.sim.store import Resource, status_of
 from quorate.sim.truth import Truth
 
 CLUSTER: Final = "prod"
@@ -246,7 +246,7 @@ class Simulation:
 
     def state(self, name: str) -> str:
         found = self.guest(name)
-        return str(((found or {}).get("status") or {}).get("state", ""))
+        return str(status_of(found).get("state", ""))
 
     def tainted(self, name: str, key: str) -> bool:
         """Is a taint of that key on the node?"""
