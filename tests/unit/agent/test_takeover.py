@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -131,6 +131,20 @@ async def device(tmp_path: Path) -> AsyncIterator[Watchdog]:
 
 
 @pytest.fixture
+def guest(tmp_path: Path, server: Server) -> Callable[[str], None]:
+    """A guest that runs on the node; called, its runtime says another state of it."""
+    record = tmp_path / "guest" / "main.json"
+    record.parent.mkdir()
+
+    def says(state: str) -> None:
+        record.write_text(json.dumps({"state": state}))
+
+    says("running")
+    server.fake.pods = ["guest"]
+    return says
+
+
+@pytest.fixture
 def start(tmp_path: Path, server: Server, device: Watchdog) -> Iterator[Any]:
     started: list[Agent] = []
 
@@ -216,13 +230,9 @@ async def test_an_agent_without_a_driver_for_the_armed_device_leaves_the_node_to
 
 
 async def test_a_loop_that_dies_while_it_leaves_goes_on_renewing_for_the_guests(
-    start: Any, server: Server, device: Watchdog, tmp_path: Path
+    start: Any, server: Server, device: Watchdog, guest: Callable[[str], None]
 ) -> None:
     """It is told again before it can hear: dying of that, again and again, would cost the node."""
-    record = tmp_path / "guest" / "main.json"
-    record.parent.mkdir()
-    record.write_text('{"state": "running"}')
-    server.fake.pods = ["guest"]
     agent = start()
     await renews_armed(server)
     agent.process.terminate()
@@ -232,20 +242,21 @@ async def test_a_loop_that_dies_while_it_leaves_goes_on_renewing_for_the_guests(
     os.kill(loop, signal.SIGKILL)
     await eventually(lambda: agent.loop() not in {None, loop})
     await renews_armed(server)
-    record.write_text('{"state": "exited"}')
+    guest("exited")
     await eventually(lambda: agent.process.poll() == 0)
     assert not device.armed("n1")
 
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_loop_that_dies_just_when_its_device_has_failed_is_started_again(
-    start: Any, server: Server, device: Watchdog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
+    start: Any,
+    server: Server,
+    device: Watchdog,
+    guest: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    told: bool,
 ) -> None:
     """Nobody holds the device then, and it counts on: the next loop must take it up, also of an agent that is to go."""
-    record = tmp_path / "guest" / "main.json"
-    record.parent.mkdir()
-    record.write_text('{"state": "running"}')
-    server.fake.pods = ["guest"]
     agent = start()
     await renews_armed(server)
     if told:

@@ -27,16 +27,9 @@ from quorate.core.types import (
     Wanted,
 )
 from quorate.core.world import ContainerView, GuestSpec, Mount, Refusal, StorageView, Template, Verdict
-from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, world
+from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, run, world
 
 S = GuestState
-
-
-def run(one, **changes):
-    """One round: the guest's status after it, and its actions."""
-    made = plan(world(guests=(one,), **changes))
-    status = next((write.status for write in made.statuses if write.ref == KEY.ref), one.status)
-    return status, [action for action in made.actions if action.subject == KEY.ref]
 
 
 def fresh(**changes):
@@ -452,48 +445,6 @@ class TestAdoption:
         status, actions = run(one)
         assert (status.state, status.instance.id, status.instance.node) == (S.REQUEST_STOP, "i1", "n1")
         assert actions == [StopPod(KEY, "pod-1", "5")]
-
-
-class TestCommands:
-    @pytest.mark.parametrize("verb", ["relocate", "migrate"])
-    def test_a_container_is_relocated_by_both_verbs(self, verb):
-        status, actions = run(guest(command=f"7 {verb} n2"))
-        assert (status.state, status.target) == (S.RELOCATE, "n2")
-        assert status.last_command.result == "relocating from n1 to n2"
-        assert actions == [StopPod(KEY, "pod-1", "5")]
-
-    @pytest.mark.parametrize(
-        ("command", "words"),
-        [
-            ("7 relocate n9", "unknown node 'n9': the nodes of this cluster are n1, n2, n3"),
-            ("7 relocate n1", "it is on n1 already"),
-            ("7 relocate", "relocate takes the name of one node"),
-            ("7 reset", "nothing to reset: it is Started"),
-            ("7 explode", "unknown command 'explode': use one of migrate NODE, relocate NODE, reset"),
-            ("7", "unknown command ''"),
-        ],
-    )
-    def test_refusals_say_what_is_wrong(self, command, words):
-        status, actions = run(guest(command=command))
-        assert status.state is S.STARTED
-        assert words in status.last_command.result
-        assert actions == []
-
-    def test_a_node_that_cannot_take_it_is_refused_with_the_reason(self):
-        cordoned = node("n2", kube=replace(node("n2").kube, unschedulable=True))
-        status, _ = run(guest(command="7 relocate n2"), nodes=(node("n1"), cordoned, node("n3")))
-        assert status.last_command.result == "refused: n2: it is cordoned"
-
-    def test_each_id_is_carried_out_once(self):
-        status, _ = run(guest(command="7 relocate n1"))
-        again = guest(command="7 relocate n2", status={"last_command": status.last_command})
-        assert run(again)[0].state is S.STARTED
-
-    def test_reset_leads_out_of_error(self):
-        one = guest(pod=None, command="7 reset", status={"state": S.ERROR, "instance": None, "failed_nodes": ("n1",)})
-        status, _ = run(one)
-        assert status.state is S.STARTING
-        assert status.failed_nodes == ()
 
 
 def test_a_bug_in_one_guest_sets_it_aside_and_the_others_go_on(monkeypatch):

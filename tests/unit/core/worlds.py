@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from quorate.core.actions import Action
+from quorate.core.plan import plan
 from quorate.core.status import Arming, ClusterStatus, GuestStatus, Incident, Instance, NodeStatus, WatchdogStatus
 from quorate.core.timing import Profile, TimingSpec
 from quorate.core.types import (
@@ -143,3 +145,10 @@ def world(*, nodes: tuple[NodeView, ...] | None = None, guests: tuple[GuestView,
 def incident(name: str = "n1", **changes: object) -> Incident:
     found = Incident(IncidentId(f"{name}-x"), Nonce(f"{name}.1"), WALL, "no heartbeat for 9.0s", Stage.SUSPECTED, 50, 3)
     return replace(found, **changes)
+
+
+def run(one: GuestView, **changes: object) -> tuple[GuestStatus, list[Action]]:
+    """One round: the guest's status after it, and its actions."""
+    made = plan(world(guests=(one,), **changes))
+    status = next((write.status for write in made.statuses if write.ref == KEY.ref), one.status)
+    return status, [action for action in made.actions if action.subject == KEY.ref]
