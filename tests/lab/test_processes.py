@@ -1,6 +1,7 @@
 """Processes are found by their marks, killed to the last one, and frozen ones die without running again."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,18 @@ async def test_it_finds_what_is_marked_and_its_children_and_nothing_else(spawn: 
     assert first.pid in {process.pid for process in processes.scan({LAB: lab_id, NODE: "node1"})}
     assert len(processes.scan({LAB: lab_id})) == 4
     assert processes.scan({LAB: lab_id, NODE: "node3"}) == []
+
+
+async def test_seen_asleep_and_awake_a_process_is_the_same_one(spawn: Spawn, lab_id: str) -> None:
+    """A sleeper that is stopped between two looks has another state, and nothing else is compared."""
+    sleeper = spawn(*SLEEP)
+    [asleep] = processes.scan({LAB: lab_id})
+    sleeper.send_signal(signal.SIGSTOP)
+    await eventually(lambda: processes.scan({LAB: lab_id})[0].state == "T")
+    assert processes.scan({LAB: lab_id}) == [asleep]
+    other = spawn(*SLEEP)
+    [second] = [process for process in processes.scan({LAB: lab_id}) if process.pid == other.pid]
+    assert second != asleep
 
 
 async def test_kill_all_leaves_nothing_of_a_node_and_all_of_the_others(spawn: Spawn, lab_id: str) -> None:

@@ -37,14 +37,17 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process as /proc showed it. `start_ticks` (field 22 of its stat) tells it from a later one of the same pid."""
+    """One process as /proc showed it. `start_ticks` (field 22 of its stat) tells it from a later one of the same pid.
+
+    Those two are its identity: seen again, asleep or awake, with a new parent or not, it equals what was seen before.
+    """
 
     pid: int
-    ppid: int
-    pgid: int
-    state: str
+    ppid: int = field(compare=False)
+    pgid: int = field(compare=False)
+    state: str = field(compare=False)
     start_ticks: int
-    marks: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def read_bytes(path: str) -> bytes | None:
