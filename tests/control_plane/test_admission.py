@@ -21,6 +21,7 @@ AGENTS: Final = "quorate-agents"
 LEASES: Final = leases(AGENTS)
 CONFIRM: Final = "quorate.dev/fence-confirm"
 RELEASE: Final = "quorate.dev/fence-release"
+DRILL: Final = "quorate.dev/drill"
 FINALIZER: Final = "quorate.dev/instance"
 INSTANCE: Final = {FINALIZER: "i1", "quorate.dev/node": "node1", "quorate.dev/boot-nonce": "boot"}
 PODS: Final = "pods pods/status pods/eviction"
@@ -57,6 +58,8 @@ def _until_in_force(api: Api) -> None:
     release = node("probe", annotations={RELEASE: "no"})
     eventually(lambda: api.post(NODES, confirm, **dry).code == 403)
     eventually(lambda: api.post(NODES, release, **dry).code == 403)
+    drill = node("probe", annotations={DRILL: "no"})
+    eventually(lambda: api.post(NODES, drill, **dry).code == 403)
     eventually(lambda: api.acting(user="guest-writer").post(guests("probe"), guest("a"), **dry).code == 403)
     eventually(lambda: person.delete(path, **dry, gracePeriodSeconds="0").code == 403)
     eventually(lambda: evict(person, made, grace_s=0, dry_run=True).code == 403)
@@ -247,6 +250,28 @@ class TestFenceRelease:
     def test_in_another_name(self, release: Callable[[str, str], Answer]) -> None:
         words = release("fencer", "n1-x/boot/somebody").refused(403, "Forbidden")
         assert "the name of who sets it: run quorate fence release" in words
+
+
+class TestDrill:
+    """And for who has a node switched off and on."""
+
+    @pytest.fixture
+    def drill(self, api: Api, unique: str) -> Callable[[str, str], Answer]:
+        api.post(NODES, node(unique)).ok()
+        return lambda who, value: api.acting(user=who).merge(
+            f"{NODES}/{unique}", {"metadata": {"annotations": {DRILL: value}}}
+        )
+
+    def test_in_ones_own_name_and_with_the_right_to_fence(self, drill: Callable[[str, str], Answer]) -> None:
+        assert drill("fencer", "d1/fencer").ok()
+
+    def test_without_the_right_to_fence(self, drill: Callable[[str, str], Answer]) -> None:
+        words = drill("watcher", "d1/watcher").refused(403, "Forbidden")
+        assert "to have it switched off and on, watcher needs the verb fence on nodes.quorate.dev" in words
+
+    def test_in_another_name(self, drill: Callable[[str, str], Answer]) -> None:
+        words = drill("fencer", "d1/somebody").refused(403, "Forbidden")
+        assert "must be <id>/fencer, the name of who sets it: run quorate drill" in words
 
 
 class TestGuests:

@@ -7,7 +7,7 @@ from tests.control_plane.objects import CLUSTERS, NODES, STORAGES, cluster, cust
 MORE = "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
 UNCHECKED = ("<nil>", "FieldValueInvalid", f"Invalid value: null: {MORE} validation")
 PROFILES = '"Auto", "Fast", "Balanced", "Relaxed", "Proxmox", "Custom"'
-EVIDENCE = ["Drained", "NewBoot", "LeaseExpired", "HumanAck", "OutOfService"]
+EVIDENCE = ["Drained", "NewBoot", "LeaseExpired", "PowerOff", "HumanAck", "OutOfService"]
 FOUR_S = {"renewEvery": "2s", "timeout": "2s", "watchdog": "4s"}
 TOO_SHORT = (
     "watchdog 4000ms is shorter than renewEvery + 2 x timeout + 1s = 2000ms + 2 x 2000ms + 1000ms: "
@@ -22,7 +22,47 @@ def test_the_defaults_of_a_cluster(api, unique):
         "acceptedEvidence": EVIDENCE,
         "acceptedWatchdogs": ["Hardware", "Softdog"],
         "holdBack": "1m",
+        "maxConcurrent": 1,
+        "powerOn": True,
     }
+
+
+def fenced(name, *devices):
+    return custom("Node", name, {"clusterName": "prod", "fencing": {"devices": list(devices)}})
+
+
+BMC = {"name": "bmc", "agent": "fence_ipmilan", "parameters": {"ip": "10.0.0.9", "lanplus": "1"}}
+
+
+def test_a_fence_device_needs_little(api, unique):
+    wish = fenced(unique, BMC, {"name": "pdu", "agent": "fence_apc", "level": 2})
+    bmc, pdu = api.post(NODES, wish).ok()["spec"]["fencing"]["devices"]
+    assert bmc == {**BMC, "level": 1, "timeout": "20s"}
+    assert pdu["level"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"parameters": {"action": "on"}}, "action, debug, debug_file, delay"),
+        ({"parameters": {"ipmitool_path": "/tmp/x"}}, "names a program for the manager to run is not allowed"),
+        ({"parameters": {"password_script": "/tmp/x"}}, "names a program for the manager to run is not allowed"),
+        ({"parameters": {"ip": "a\nb"}}, "should match"),
+        ({"agent": "fence_dummy"}, "cannot switch a machine's power off and tell that it is off"),
+        ({"agent": "/bin/sh"}, "should match"),
+        ({"name": "BMC"}, "should match"),
+        ({"level": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_fence_device_that_cannot_be_one_is_refused(api, unique, changes, why):
+    words = api.post(NODES, fenced(unique, {**BMC, **changes})).refused(422, "Invalid")
+    assert "spec.fencing.devices" in words
+    assert why in words
+
+
+def test_two_fence_devices_have_two_names(api, unique):
+    words = api.post(NODES, fenced(unique, BMC, BMC)).refused(422, "Invalid")
+    assert 'spec.fencing.devices[1]: Duplicate value: {"name":"bmc"}' in words
 
 
 def test_defaults_fill_what_is_left_out_or_null(api, namespace):

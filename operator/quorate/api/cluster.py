@@ -35,6 +35,7 @@ ALL_EVIDENCE: list[Proof] = [
     EvidenceKind.DRAINED,
     EvidenceKind.NEW_BOOT,
     EvidenceKind.LEASE_EXPIRED,
+    EvidenceKind.POWER_OFF,
     EvidenceKind.HUMAN_ACK,
     EvidenceKind.OUT_OF_SERVICE,
 ]
@@ -99,14 +100,19 @@ class FencingSpec(Model):
         list[Proof], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = ALL_EVIDENCE
     """The kinds of evidence that release a node's guests. Drained: its agent attested that none runs there. NewBoot:
-    another boot of the machine renews. LeaseExpired: armed, and silent for longer than its watchdog allows. HumanAck: a
-    person confirmed it. OutOfService: the taint of that name was set on its Kubernetes node after it was lost."""
+    another boot of the machine renews. LeaseExpired: armed, and silent for longer than its watchdog allows. PowerOff: its
+    fence devices said twice that it is off. HumanAck: a person confirmed it. OutOfService: the taint of that name was set
+    on its Kubernetes node after it was lost."""
     accepted_watchdogs: Annotated[
         list[WatchdogKind], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
     ] = DEFAULT_WATCHDOGS
     """The kinds of watchdog that are trusted to reset their node. Guests start only on nodes with one of these.
     VirtualHardware, VirtualSoftdog (a VM can be frozen with its watchdog) and External (a stand-in outside the node: lab
     and kind) count only when they are named here."""
+    max_concurrent: Annotated[int, Field(ge=1, le=64)] = 1
+    """So many fence devices may be at work at the same time. What releases guests by itself (LeaseExpired) never waits."""
+    power_on: bool = True
+    """Whether a node that was switched off by its fence devices is switched on again, once its guests are released."""
     hold_back: Duration = "1m"
     """A node that is lost again within an hour of its return is held back for so long when it is back the next time, then
     for twice as long, and so on up to 15m: no guest starts there meanwhile. 0s: never."""

@@ -27,10 +27,11 @@ Proof = Literal[
     EvidenceKind.DRAINED,
     EvidenceKind.NEW_BOOT,
     EvidenceKind.LEASE_EXPIRED,
+    EvidenceKind.POWER_OFF,
     EvidenceKind.HUMAN_ACK,
     EvidenceKind.OUT_OF_SERVICE,
 ]
-"""The kinds of evidence that a Cluster can name. PowerOff comes with the field in which a Node's devices are given."""
+"""The kinds of evidence that a Cluster can name."""
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 

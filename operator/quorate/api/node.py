@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from quorate.api.common import Column, Conditions, Model, Name, Proof, Resource, Timestamp, rule, schema_extra
+from quorate.api.fencing import NodeFencing, PowerModel
 from quorate.core.types import MAX_LEFT, Going, NodeState, Stage
 
 
@@ -28,6 +29,8 @@ class NodeSpec(Model):
     """Its votes. 0 is allowed: it runs guests and does not count."""
     maintenance: MaintenanceSpec | None = None
     """Its guests move to other nodes and come back when this ends. It goes on voting."""
+    fencing: NodeFencing = NodeFencing()
+    """How it is switched off from outside when it is lost."""
     zone: Annotated[str, Field(max_length=63)] = ""
     """Its failure domain, for rules by zone. Absent: the label topology.kubernetes.io/zone of its Kubernetes node."""
 
@@ -191,6 +194,8 @@ class NodeStatusModel(Model):
     """The open incident."""
     reset_request: ResetRequestModel | None = None
     """Its agent is asked to reset it, because a guest does not stop there (stopTimeoutPolicy: Fence)."""
+    power: PowerModel | None = None
+    """What is recorded of its fence devices."""
     returns: ReturnsModel | None = None
     """How often it was lost and came back lately, and until when it is held back because of that."""
     going: Going | None = None
@@ -202,7 +207,8 @@ class NodeStatusModel(Model):
     observed_generation: int = 0
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
-    """Ready, Reconciling, Stalled, WatchdogAccepted, FenceConfirmed, AgentCurrent; Drained while in maintenance."""
+    """Ready, Reconciling, Stalled, WatchdogAccepted, FenceConfirmed, AgentCurrent; DevicesReady, DevicesTrusted and
+    FencingBlocked where it has fence devices; Drained while in maintenance."""
 
 
 class Node(Resource):

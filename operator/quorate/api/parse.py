@@ -14,6 +14,7 @@ from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.cluster import SchedulingSpec
 from quorate.api.common import LabelSelector, Model
+from quorate.api.fencing import FenceDeviceModel
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.node import NodeSpec
 from quorate.api.quorum import QuorumSpec
@@ -25,17 +26,18 @@ from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
+from quorate.core.sequence import FenceDevice
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.timing import Timing, TimingSpec, parse_duration
 from quorate.core.types import (
     ACCEPT_ANNOTATION,
     COMMAND_ANNOTATION,
     CONFIRM_ANNOTATION,
+    DRILL_ANNOTATION,
     IN_USE_FINALIZER,
     INSTANCE_FINALIZER,
     MEMBER_FINALIZER,
     RELEASE_ANNOTATION,
-    EvidenceKind,
     GuestKey,
     NodeName,
     Uid,
@@ -58,6 +60,9 @@ Raw = Mapping[str, Any]
 Spec = TypeVar("Spec", bound=Model)
 Status = TypeVar("Status")
 Read = TypeVar("Read")
+LONGEST_DRILL: Final = 300
+"""What the status of a Node has room for, of the annotation that asks for a drill."""
+DIGEST: Final = 16
 MOST_READ: Final = 50_000
 """Specs that are remembered; more than any one Kubernetes cluster has of ours."""
 
@@ -92,10 +97,11 @@ def _cluster_spec(raw: Raw) -> ClusterSpec:
         quorum=quorum_options(spec.quorum),
         timing=TimingSpec(spec.timing.profile, timing),
         disarm=_disarm(raw, spec),
-        # A fence device that is given is accepted by that: there is no other way to have one.
-        accepted_evidence=(*spec.fencing.accepted_evidence, EvidenceKind.POWER_OFF),
+        accepted_evidence=tuple(spec.fencing.accepted_evidence),
         accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
         hold_back_s=parse_duration(spec.fencing.hold_back),
+        max_concurrent=spec.fencing.max_concurrent,
+        power_on=spec.fencing.power_on,
         scheduling=_scheduling(spec.scheduling),
         tolerate_node_failures=spec.tolerate_node_failures,
         rules=tuple(_rule(one) for one in spec.rules),
@@ -151,6 +157,8 @@ def node(raw: Raw) -> NodeView:
         zone=spec.zone,
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
         release=_annotations(raw).get(RELEASE_ANNOTATION, ""),
+        drill=_annotations(raw).get(DRILL_ANNOTATION, "")[:LONGEST_DRILL],
+        devices=tuple(fence_device(one) for one in spec.fencing.devices),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),
     )
@@ -158,6 +166,19 @@ def node(raw: Raw) -> NodeView:
 
 def _node_spec(raw: Raw) -> NodeSpec:
     return _spec(raw, NodeSpec)
+
+
+def fence_devices(raw: Raw) -> dict[str, FenceDeviceModel]:
+    """The fence devices of a Node by their names, as people wrote them down. Raises UnreadableError."""
+    return {one.name: one for one in _read_once(raw, _node_spec).fencing.devices}
+
+
+def fence_device(given: FenceDeviceModel) -> FenceDevice:
+    """What a plan knows of a device. What its Secret says, whoever has looked adds (`FenceDevice.with_secret`)."""
+    written = given.model_dump(mode="json", include={"agent", "parameters", "secret_ref"})
+    digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:DIGEST]
+    secret = given.secret_ref.name if given.secret_ref is not None else ""
+    return FenceDevice(given.name, digest, given.level, parse_duration(given.timeout), secret)
 
 
 def guest(raw: Raw) -> GuestView:

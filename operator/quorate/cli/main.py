@@ -12,6 +12,7 @@ from quorate.cli import (
     add,
     clusters,
     disarm,
+    drill,
     fence,
     foretell,
     guests,
@@ -71,6 +72,7 @@ def build() -> typer.Typer:
     rules.register(app, CLUSTER)
     disarm.register(app, CLUSTER)
     fence.register(app, CLUSTER)
+    drill.register(app, CLUSTER)
     programs.register(app, PARTS)
     uninstall.register(app, PARTS)
     return app

@@ -110,12 +110,17 @@ class Switch:
         return usable(self.node.devices, self.power)
 
     def _forget(self) -> None:
-        """What was found out about a level holds for that spec of it."""
+        """What was found out about a level holds for that spec of it. Of one whose Secret was not read yet, as by a new
+        leader, nobody knows whether it is another one.
+        """
         now = {one.level: spec_of(self.node.devices, one.level) for one in self.node.devices}
+        unread = {one.level for one in self.node.devices if not one.readable}
         self.power = replace(
             self.power,
-            proven=tuple(one for one in self.power.proven if now.get(one.level) == one.spec),
-            distrusted=tuple(one for one in self.power.distrusted if now.get(one.level) == one.spec),
+            proven=tuple(one for one in self.power.proven if now.get(one.level) == one.spec or one.level in unread),
+            distrusted=tuple(
+                one for one in self.power.distrusted if now.get(one.level) == one.spec or one.level in unread
+            ),
         )
 
     def _wanted(self) -> bool:

@@ -8,6 +8,7 @@ from quorate.core import arming, drill
 from quorate.core.actions import Action, CreateLease, Enroll
 from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, plural, summary
+from quorate.core.device_findings import device_findings
 from quorate.core.disarm import Hold
 from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
@@ -280,7 +281,7 @@ def _conditions(world: World, node: NodeView, status: NodeStatus, room: Room) ->
     if drains:
         findings.append(_drained_finding(node, status, room))
     findings.append(_watchdog_finding(world, node, status))
-    findings.extend(_device_findings(status))
+    findings.extend(device_findings(node, status))
     if node.confirm:
         findings.append(_confirm_finding(node, status))
     if status.agent_protocol not in {0, PROTOCOL}:
@@ -316,21 +317,6 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
         return Finding("WatchdogAccepted", False, "DoesNotArm", text)
     word = "armed" if was_armed(node, status, world.cluster.spec) else "on standby"
     return Finding("WatchdogAccepted", True, "Accepted", f"{watchdog.kind}, {word}")
-
-
-def _device_findings(status: NodeStatus) -> list[Finding]:
-    """Only what is amiss: devices that wait, and those that are not to be trusted."""
-    power = status.power
-    found = []
-    if power is not None and power.blocked:
-        found.append(Finding("FencingBlocked", True, "DevicesWait", power.blocked))
-    if power is not None and power.distrusted:
-        why = "; ".join(f"level {one.level}: {one.why}" for one in power.distrusted)
-        remedy = "correct it, or let a drill prove it"
-        found.append(
-            Finding("DevicesTrusted", False, "Distrusted", f"fence devices are not used any more ({why}): {remedy}")
-        )
-    return found
 
 
 def _confirm_finding(node: NodeView, status: NodeStatus) -> Finding:

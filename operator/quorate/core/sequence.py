@@ -1,6 +1,6 @@
 """Fence devices and what is recorded of their use: the words of `devices.py`, `drill.py` and `brakes.py`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from quorate.core.types import Instant, Nonce
@@ -55,13 +55,20 @@ ASKS = {Step.OFF: Verb.OFF, Step.STATUS: Verb.STATUS, Step.ON: Verb.ON}
 class FenceDevice:
     """One way to switch a node's power. All devices of a level must say off: a machine may have two power supplies.
 
-    `spec`: a hash of all that a person wrote of it. `timeout_s`: for one try.
+    `spec`: a hash of all that a person wrote of it, with the version of its Secret. `timeout_s`: for one try.
+    `secret`: the name of that Secret. `readable`: False while that cannot be read, so that nobody knows what it is.
     """
 
     name: str
     spec: str
     level: int = 1
     timeout_s: float = 20.0
+    secret: str = ""
+    readable: bool = True
+
+    def with_secret(self, version: str) -> "FenceDevice":
+        """Its Secret is of this version; empty: it could not be read."""
+        return replace(self, spec=f"{self.spec}@{version or '?'}", readable=bool(version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,17 @@ class Report:
     said: Said
     at_s: float
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a device of this `spec` said of the machine when it was asked before it was needed, on the manager's clock."""
+
+    device: str
+    spec: str
+    said: Said
+    detail: str
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)

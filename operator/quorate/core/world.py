@@ -13,7 +13,7 @@ from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
-from quorate.core.sequence import FenceDevice, Report
+from quorate.core.sequence import FenceDevice, Health, Report
 from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, Incident, NodeStatus, StorageStatus
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
@@ -157,7 +157,7 @@ class NodeView:
     `missed`: the last version that this manager saw of a Lease that is missing now. `maintenance`: why its guests are to
     leave it; None: they are not.
     `drill`: the id of the newest drill that is asked for. `reports`: what became of the orders to its `devices`, as far as
-    this manager gave them.
+    this manager gave them. `health`: what the devices said when they were last looked after.
     `zone`: as its spec says, "" if not. `others`: what Pods that are no guests request on it, None while nobody has looked;
     `usage`: what metrics.k8s.io says is used of it.
     """
@@ -174,6 +174,7 @@ class NodeView:
     drill: str = ""
     devices: tuple[FenceDevice, ...] = ()
     reports: tuple[Report, ...] = ()
+    health: tuple[Health, ...] = ()
     maintenance: str | None = None
     deleting: bool = False
     held: bool = False

@@ -10,12 +10,15 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from pythonjsonlogger.json import JsonFormatter
 
 from quorate import __version__
 from quorate.kube import health
 from quorate.kube.client import Api, LoginError, login
+from quorate.kube.fencers.process import DIRECTORY, FenceAgents
+from quorate.kube.fencers.runner import Fencers
 from quorate.kube.guests.pod import Gate
 from quorate.kube.observe import watch
 from quorate.kube.replica import Replica
@@ -26,8 +29,9 @@ log = logging.getLogger(__name__)
 class Manager(Replica):
     """One replica and the process around it: what it watches, whom it answers, and when it ends."""
 
-    def __init__(self, api: Api, identity: str, gate: Gate) -> None:
+    def __init__(self, api: Api, identity: str, gate: Gate, agents: FenceAgents | None = None) -> None:
         super().__init__(api, identity, gate)
+        self.fencers = Fencers(self.store, api, agents or FenceAgents(), self.host.monotonic)
         self.connection = api
         self.stop = asyncio.Event()
         api.observe = self.metrics.request
@@ -90,6 +94,9 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="image of the start gate: the agent's own (default: $QUORATE_IMAGE)",
     )
     parser.add_argument("--agent-port", type=int, default=9471, help="port on which agents answer the start gate")
+    parser.add_argument(
+        "--fence-agents", type=Path, default=DIRECTORY, metavar="DIR", help=f"where they are installed ({DIRECTORY})"
+    )
     parser.add_argument("--log-format", choices=("json", "text"), default="json")
     parser.add_argument("--log-level", choices=("debug", "info", "warning"), default="info")
     return parser.parse_args(argv)
@@ -114,7 +121,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
         log.error("%s", error)
         return 64
     gate = Gate(arguments.gate_image, arguments.agent_port)
-    manager = Manager(Api(where), arguments.identity, gate)
+    manager = Manager(Api(where), arguments.identity, gate, FenceAgents(arguments.fence_agents))
     log.info("quorate %s, manager %s, API server by %s", __version__, arguments.identity, where.source)
     await manager.run(arguments.listen)
     return 0

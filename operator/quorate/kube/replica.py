@@ -11,10 +11,13 @@ from quorate.kube.act import Actor
 from quorate.kube.calls import Calls
 from quorate.kube.deeds import Deeds
 from quorate.kube.devices import keep_looking
+from quorate.kube.fencers.health import Rounds
+from quorate.kube.fencers.runner import Fencers
 from quorate.kube.guests.pod import Gate
 from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.leader import Elector
 from quorate.kube.metrics import Metrics, Seat
+from quorate.kube.power import PowerRoom
 from quorate.kube.store import PARSERS, Parsers, Store
 from quorate.kube.sweep import keep_sweeping
 from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
@@ -26,6 +29,9 @@ HOUSE: Final = "manager"
 
 class Replica:
     """The store, an elector and a ticker for each Cluster, and those for the house."""
+
+    fencers: Fencers | None = None
+    """Speaks to fence devices; a simulator has its own."""
 
     def __init__(
         self, api: Calls, identity: str, gate: Gate, host: Host = THIS_HOST, parsers: Parsers = PARSERS
@@ -54,6 +60,8 @@ class Replica:
             asyncio.create_task(keep_looking(self.store, self.api)),
             asyncio.create_task(self._keep_tickers()),
         ]
+        if self.fencers is not None:
+            self._own.append(asyncio.create_task(Rounds(self.fencers, self._leads).run()))
 
     async def end(self) -> None:
         """Stop all that, and give the Leases back."""
@@ -63,6 +71,10 @@ class Replica:
         for name in list(self._tasks):
             await self._end(name)
         await asyncio.gather(*(elector.release() for elector in electors))
+
+    def _leads(self, cluster: str) -> bool:
+        ticker = self.tickers.get(f"{HOUSE}-{cluster}")
+        return ticker is not None and ticker.elector.valid()
 
     def _seats(self) -> list[Seat]:
         return [Seat(ticker.cluster, ticker.elector, ticker.look) for ticker in self.tickers.values()]
@@ -84,6 +96,8 @@ class Replica:
         floor = highest_term(self.store, cluster)
         elector = Elector(self.api, name, self.identity, floor, self._changed, self.host, self.store.has_listed)
         deeds = Deeds(self.api, self.store, self.gate, cluster, self.identity, self.host)
+        if self.fencers is not None and cluster:
+            deeds.power = PowerRoom(self.fencers.run, self.host.monotonic, elector.valid, self._changed)
         actor = Actor(self.api, self.store, deeds, elector.valid, self.metrics.tally(cluster))
         self.tickers[name] = self._ticker(elector, actor, cluster)
         self._tasks[name] = [asyncio.create_task(elector.run()), asyncio.create_task(self.tickers[name].run())]

@@ -40,6 +40,7 @@ STORAGES: Final = Resource(GROUP, VERSION, "storages", namespaced=False, kind="S
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", namespaced=True, kind="Lease")
 PODS: Final = Resource("", "v1", "pods", namespaced=True, kind="Pod")
 KUBE_NODES: Final = Resource("", "v1", "nodes", namespaced=False, kind="Node")
+SECRETS: Final = Resource("", "v1", "secrets", namespaced=True, kind="Secret")
 CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", namespaced=True, kind="PersistentVolumeClaim")
 NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False, kind="Namespace")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True, kind="EndpointSlice")

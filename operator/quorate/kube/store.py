@@ -31,6 +31,7 @@ from quorate.core.world import (
     Verdict,
 )
 from quorate.kube import views
+from quorate.kube.fencers.known import Known
 from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
 
 Raw = dict[str, Any]
@@ -99,6 +100,7 @@ class Store:
         self.beats: dict[NodeName, Beat] = {}
         self.devices: dict[str, DeviceBeat] = {}
         """Quorum devices by name."""
+        self.fencers = Known(changed)
         self.missing: dict[NodeName, float] = {}
         self.witnessed: set[NodeName] = set()
         """Nodes whose Lease was seen to be deleted, with its last version."""
@@ -364,6 +366,11 @@ class Store:
         """Members, with their Kubernetes node and their beats."""
         return [self._node(self._views[NODES][key]) for key in sorted(self._views[NODES])]
 
+    def node(self, name: NodeName) -> NodeView | None:
+        """One member by itself: without its Kubernetes node and its beats."""
+        found: NodeView | None = self._views[NODES].get(("", name))
+        return found
+
     def _node(self, view: NodeView) -> NodeView:
         name = view.name
         present = (AGENT_NAMESPACE, name) in self.raw[LEASES]
@@ -376,6 +383,8 @@ class Store:
             trouble=view.trouble or self._obstacles.get((NODES, ("", name)), ""),
             others=self.others.get(name, NOTHING) if self.others is not None else None,
             usage=self.usage[name][1] if name in self.usage else None,
+            devices=self.fencers.devices(view),
+            health=self.fencers.health(view),
         )
 
     def guests(self) -> list[GuestView]:

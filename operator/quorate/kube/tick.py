@@ -20,7 +20,7 @@ from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.status import CapacityStatus, NodeStatus
 from quorate.core.types import HEARD, NodeName
-from quorate.core.world import GuestView, World
+from quorate.core.world import GuestView, NodeView, World
 from quorate.kube.act import Actor
 from quorate.kube.calls import ApiError, Calls, NotFound
 from quorate.kube.host import THIS_HOST, Host
@@ -141,7 +141,14 @@ class ClusterTicker(Ticker):
 
     def look(self) -> World | None:
         world = build_world(self.store, self.cluster, self.elector.term, self.elector.identity, self.host)
-        return replace(world, capacity=self.capacity) if world is not None else None
+        return replace(world, capacity=self.capacity, nodes=self._answered(world)) if world is not None else None
+
+    def _answered(self, world: World) -> tuple[NodeView, ...]:
+        """The members, with what their fence devices have answered to this manager."""
+        room = self.actor.deeds.power
+        if room is None or not any(node.devices for node in world.nodes):
+            return world.nodes
+        return tuple(replace(node, reports=room.reports(node.name)) for node in world.nodes)
 
     async def decide(self) -> Plan:
         began_s, world = time.monotonic(), self.look()

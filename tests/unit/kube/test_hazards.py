@@ -244,6 +244,8 @@ class Answers:
 class Recorder:
     """Deeds that only say what they were asked for, and fail where they are told to."""
 
+    power = None
+
     def __init__(self, **fails):
         self.fails = fails
         self.done = []
