@@ -13,7 +13,8 @@ from typing import Final
 from quorate.core.conditions import some
 from quorate.core.liveness import Pulse
 from quorate.core.sequence import ASKS, Power, Purpose, Sequence, Step, level_of, usable
-from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, NodeName
+from quorate.core.status import NodeStatus
+from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, NodeName, Stage
 from quorate.core.world import NodeView, World
 
 TOGETHER_MS: Final = 120_000
@@ -26,12 +27,15 @@ PAUSE_MS: Final = 60_000
 @dataclass(frozen=True, slots=True)
 class Brakes:
     """`may_begin`: the nodes whose devices may be used in this round. `storms`: those whose devices wait for a person, and
-    why. `silent`: member -> when this manager heard it last, on its clock.
+    why. `silent`: member -> when this manager heard it last, on its clock. `live` of the `needed` votes are heard, by the
+    count of this round.
     """
 
     may_begin: frozenset[NodeName] = frozenset()
     storms: Mapping[NodeName, str] = field(default_factory=dict)
     silent: Mapping[NodeName, float] = field(default_factory=dict)
+    live: int = 0
+    needed: int = 0
 
 
 def judge(world: World, pulses: Mapping[NodeName, Pulse]) -> Brakes:
@@ -55,7 +59,8 @@ def running(sequence: Sequence | None, term: int) -> bool:
 def _slots(world: World, storms: Mapping[NodeName, str], silent: Mapping[NodeName, float]) -> frozenset[NodeName]:
     """Who goes on, and who may begin, as far as the limit allows: incidents before drills, the oldest first.
 
-    Who is at work keeps its place, and waits in it while its next level is too large for what is free.
+    Who is at work keeps its place, and waits in it while its next level is too large for what is free. In a storm nothing
+    is switched off, but what is off is switched on.
     """
     limit, used, granted = world.cluster.spec.max_concurrent, 0, set()
 
@@ -63,7 +68,7 @@ def _slots(world: World, storms: Mapping[NodeName, str], silent: Mapping[NodeNam
         incident = node.status.incident
         return not _works(world, node), incident is None, incident.opened if incident is not None else 0, node.name
 
-    for node in sorted((one for one in world.nodes if one.name not in storms), key=rank):
+    for node in sorted((one for one in world.nodes if one.name not in storms or gives_power(world, one)), key=rank):
         if not (_works(world, node) or _wants(world, node, silent)):
             continue
         size = _size(node)
@@ -97,23 +102,36 @@ def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bo
                 return world.wall >= sequence.since + PAUSE_MS and bool(usable(node.devices, power))
             case Step.SILENT:
                 return node.name in silent
-            case Step.IS_OFF:
-                return _to_be_switched_on(world, node)
+            case Step.IS_OFF | Step.OVER:
+                return sequence.purpose is Purpose.INCIDENT and owes_power(world, node, node.status)
         return False
     if incident is None:
         return sequence is not None or asked(node, power)
     if incident.stage in TAKEN:
-        return _to_be_switched_on(world, node)
+        return owes_power(world, node, node.status)
     renews = node.beat is not None and node.beat.held_by_another(incident.nonce)
     return not renews and not incident.evidence and bool(usable(node.devices, power))
 
 
-def _to_be_switched_on(world: World, node: NodeView) -> bool:
-    incident = node.status.incident
-    off = incident is not None and any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
-    back = node.beat is not None and node.beat.nonce is not None
-    taken = incident is not None and incident.stage in TAKEN
-    return world.cluster.spec.power_on and off and taken and not back
+def owes_power(world: World, node: NodeView, status: NodeStatus) -> bool:
+    """Is it to be switched on again, now that its Lease is taken: was it asked off in this incident, and is not back?
+
+    By what is recorded of the asking, whatever was answered and whatever evidence was faster: a device that did not answer
+    in time may have done it all the same.
+    """
+    incident, sequence = status.incident, status.sequence
+    if incident is None or incident.stage is not Stage.FENCED or not world.cluster.spec.power_on:
+        return False
+    said_off = any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
+    asked_off = sequence is not None and sequence.subject == incident.id
+    return (said_off or asked_off) and (node.beat is None or node.beat.nonce is None)
+
+
+def gives_power(world: World, node: NodeView) -> bool:
+    """Are its devices wanted only to switch on what we have switched off? That harms nobody, and no brake is for it."""
+    if node.status.incident is None:
+        return node.status.sequence is not None
+    return owes_power(world, node, node.status)
 
 
 def _size(node: NodeView) -> int:
@@ -145,8 +163,7 @@ def _storms(world: World, silent: Mapping[NodeName, float]) -> dict[NodeName, st
 
 def _over(node: NodeView) -> bool:
     """Was its power switched by us, so that its silence is no surprise?"""
-    sequence = node.status.sequence
-    if sequence is not None and sequence.purpose is Purpose.DRILL:
-        return True
     incident = node.status.incident
-    return incident is not None and incident.stage in TAKEN and not node.status.guests
+    if incident is None:
+        return node.status.sequence is not None
+    return incident.stage in TAKEN and not node.status.guests

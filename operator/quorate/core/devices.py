@@ -12,7 +12,10 @@ a pause, and all over again. The other kinds of evidence race beside it, and whi
 * A level is *proven* by a drill (`drill.py`) since its spec changed last. Unproven it counts beside T of an armed node.
 * A level is distrusted once it said off and the node renewed, or another node fell silent: it is not used again before
   its spec changes or a drill passes.
-* Afterwards, when the Lease is taken, power comes on again by policy, as a sequence of its own: nothing waits for it.
+* Afterwards, when the Lease is taken, power comes on again by policy, as a sequence of its own: nothing waits for it. So
+  it does for every node that was asked off, whatever evidence released it.
+* Without quorum nothing is switched off, and what we have switched off is switched on: that takes nothing from anybody, a
+  node that boots runs nothing of before (the start gate), and its vote may be the one that is missing.
 
 The shell's part is `kube/power.py`: it carries an order out as long as it stands in the plans, with a hard time-out.
 """
@@ -23,7 +26,7 @@ from typing import Final
 
 from quorate.core import drill
 from quorate.core.actions import AskDevice, Note
-from quorate.core.brakes import PAUSE_MS, Brakes, asked
+from quorate.core.brakes import PAUSE_MS, Brakes, asked, owes_power
 from quorate.core.liveness import Pulse
 from quorate.core.sequence import (
     ASKS,
@@ -42,7 +45,7 @@ from quorate.core.sequence import (
     usable,
 )
 from quorate.core.status import Incident, Instance, NodeStatus
-from quorate.core.types import TAKEN, EvidenceKind, Instant, NodeName, Nonce, Stage, clock, node_ref
+from quorate.core.types import TAKEN, Answer, EvidenceKind, Instant, NodeName, Nonce, clock, node_ref
 from quorate.core.world import NodeView, World
 
 TRIES: Final = 2
@@ -77,15 +80,14 @@ class Switch:
             return None
         self._forget()
         self._distrust()
-        if not self._wanted():
-            self.power = replace(self.power, sequence=None)
+        self._end()
         blocked = ""
-        if self.acts:
+        if not self.acts:
+            drill.without_quorum(self)
+        if self.acts or self._gives_power():
             blocked = self._begin()
             self._advance()
             self._ask()
-        elif self.sequence is None and asked(self.node, self.power):
-            drill.refuse(self, "without quorum, or while HA is disarmed, nothing is switched off")
         self.power = replace(self.power, blocked=blocked)
         return self.power if self.power != Power() else None
 
@@ -123,21 +125,44 @@ class Switch:
             ),
         )
 
-    def _wanted(self) -> bool:
-        """Does what the sequence serves still ask for it?"""
+    def _end(self) -> None:
+        """What nobody asks for any more is over; what was asked off is remembered until it is on again, or may stay off."""
         sequence, incident = self.sequence, self.status.incident
         if sequence is None:
-            return True
+            return
+        if sequence.purpose is Purpose.DRILL and not asked(self.node, self.power):
+            drill.failed(self, sequence, "it was called off")
+        elif not self._wanted(sequence):
+            self.set(None)
+        elif sequence.purpose is Purpose.INCIDENT and incident is not None and incident.stage in TAKEN:
+            self.set(replace(sequence, step=Step.OVER))
+
+    def _wanted(self, sequence: Sequence) -> bool:
+        """Does what the sequence serves still ask for it?"""
+        incident = self.status.incident
         renews = self.node.beat is not None and self.node.beat.held_by_another(sequence.nonce)
         match sequence.purpose:
             case Purpose.INCIDENT:
-                same = incident is not None and (incident.id, incident.nonce) == (sequence.subject, sequence.nonce)
-                lost = incident is not None and (incident.stage not in TAKEN or sequence.step is Step.IS_OFF)
-                return same and lost and not renews and self._unchanged(sequence)
+                if incident is None or (incident.id, incident.nonce) != (sequence.subject, sequence.nonce):
+                    return False
+                return not renews and (incident.stage in TAKEN or self._unchanged(sequence))
             case Purpose.DRILL:
-                return asked(self.node, self.power)
+                return True
             case Purpose.POWER_ON:
-                return not renews and (sequence.step is not Step.OVER or incident is not None)
+                return not renews and (sequence.step is not Step.OVER or incident is not None or self._boots(sequence))
+
+    def _boots(self, sequence: Sequence) -> bool:
+        """Is it not known yet what became of the boot that may have been switched off? No guest may start in it."""
+        heard_s = self.node.beat.seen_s if self.node.beat is not None else 0.0
+        unheard = heard_s <= self.world.now_s - (self.world.wall - sequence.since) / 1000
+        if self.pulse.alive is Answer.NO or not unheard:
+            return False
+        self.wakes.append(self.world.now_s + 1.0)
+        return True
+
+    def _gives_power(self) -> bool:
+        """Is nothing left to do but to switch on what is off?"""
+        return self._purpose() in {Purpose.DRILL, Purpose.POWER_ON}
 
     def _unchanged(self, sequence: Sequence) -> bool:
         """Are its devices still those that were asked? What others have said is nothing about these."""
@@ -211,16 +236,13 @@ class Switch:
         incident, sequence = self.status.incident, self.sequence
         if incident is None:
             if sequence is not None:
-                return sequence.purpose
+                return sequence.purpose if sequence.step is not Step.OVER else None
             return Purpose.DRILL if asked(self.node, self.power) else None
         if self.node.status.incident is None:
             return None
-        kinds = {one.kind for one in incident.evidence}
         if incident.stage in TAKEN:
-            back = self.node.beat is not None and self.node.beat.nonce is not None
-            on = incident.stage is Stage.FENCED and EvidenceKind.POWER_OFF in kinds and self.world.cluster.spec.power_on
-            return Purpose.POWER_ON if on and not back else None
-        if kinds or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
+            return Purpose.POWER_ON if owes_power(self.world, self.node, self.status) else None
+        if incident.evidence or EvidenceKind.POWER_OFF not in self.world.cluster.spec.accepted_evidence:
             return None  # it is proven dead as it is: its Lease is being taken
         if self.node.beat is not None and self.node.beat.held_by_another(incident.nonce):
             return None  # another boot renews: it is not to be shot for the one before
@@ -241,6 +263,7 @@ class Switch:
     def _anew(self, purpose: Purpose, before: Sequence | None) -> Sequence:
         """From its start, under this leader's term. What a leader before was answered is not known any more."""
         now, incident = self.world.wall, self.status.incident
+        began = now
         step = Step.ON if purpose is Purpose.POWER_ON else Step.OFF
         levels = self.usable() if purpose is Purpose.INCIDENT else sorted({one.level for one in self.node.devices})
         level = levels[0]
@@ -248,7 +271,7 @@ class Switch:
             level = before.level
         spec = spec_of(self.node.devices, level)
         if purpose is Purpose.DRILL and before is not None and before.step in {Step.ON, Step.BOOT}:
-            step, level, spec = before.step, before.level, before.spec
+            step, level, spec, began = before.step, before.level, before.spec, before.began
         same = before if before is not None and before.purpose is purpose else None
         subject, nonce = (incident.id, incident.nonce) if incident is not None else ("", Nonce(""))
         return Sequence(
@@ -261,7 +284,7 @@ class Switch:
             spec=spec,
             attempt=1,
             step=step,
-            began=now,
+            began=began,
             since=now,
             failures=same.failures if same is not None else (),
         )
@@ -279,6 +302,8 @@ class Switch:
         now = self.world.wall
         if sequence.purpose is Purpose.DRILL and not self._unchanged(sequence):
             drill.failed(self, sequence, "its devices were changed meanwhile")
+        elif sequence.purpose is Purpose.DRILL and sequence.step is Step.OFF and (why := drill.hazard(self)):
+            drill.failed(self, sequence, why)
         elif sequence.step in ASKS:
             if not self._storm(sequence.purpose):
                 self._hear(sequence)

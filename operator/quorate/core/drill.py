@@ -1,16 +1,20 @@
 """A drill: a node without guests is switched off and on again on purpose, to see that its devices do what they say.
 
 asked -> refused, or: off, said twice -> its Lease stops -> on -> another boot renews -> the level is proven, for this
-spec of it. Until then the node takes no guests. What goes wrong fails the drill; power comes on again in any case. A
-failed drill proves nothing, and a level that says off while the node renews is distrusted.
+spec of it. Until then the node takes no guests. What it would be refused for fails it also later, as long as `Off` is
+asked; so does who takes the request away, and so does the loss of quorum before it is switched on. What fails it, power
+comes on again in any case, also without quorum: what starts on a node is not decided by its power, but by the start gate
+and by us, and here nothing did run. A failed drill proves nothing, and a level that says off while the node renews is
+distrusted.
 """
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from quorate.core.brakes import Brakes, asked
 from quorate.core.conditions import plural
 from quorate.core.sequence import Drilled, Power, Proven, Purpose, Sequence, Step, spec_of
-from quorate.core.types import Answer, NodeState
+from quorate.core.types import HEARD, Answer
 from quorate.core.world import NodeView
 
 if TYPE_CHECKING:
@@ -23,8 +27,9 @@ SILENT_MS: Final = 15_000
 
 
 def under_way(power: Power | None) -> bool:
-    """Is the node switched off and on again by a drill now?"""
-    return power is not None and power.sequence is not None and power.sequence.purpose is Purpose.DRILL
+    """Is the node switched off and on again by a drill now, or on after one that failed?"""
+    sequence = power.sequence if power is not None else None
+    return sequence is not None and sequence.purpose is not Purpose.INCIDENT
 
 
 def begin(switch: "Switch") -> None:
@@ -65,25 +70,45 @@ def refuse(switch: "Switch", why: str) -> None:
     _judge(switch, switch.node.drill, passed=False, result=f"refused: {why}")
 
 
+def without_quorum(switch: "Switch") -> None:
+    """None is begun, and one that has taken the power away gives it back."""
+    sequence, why = switch.sequence, "without quorum, or while HA is disarmed, nothing is switched off"
+    if sequence is None and asked(switch.node, switch.power):
+        refuse(switch, why)
+    elif sequence is not None and sequence.purpose is Purpose.DRILL and sequence.step not in {Step.ON, Step.BOOT}:
+        failed(switch, sequence, why)
+
+
 def _refusal(switch: "Switch") -> str:
     """Why not now; empty: nothing speaks against it. Quorum was asked before."""
-    node, world, status = switch.node, switch.world, switch.status
-    others = [one for one in world.nodes if one.name != node.name]
-    votes = world.cluster.status.votes
-    if switch.instances or status.guests:
-        return "guests run there: put it into maintenance first"
-    if status.state not in {NodeState.ONLINE, NodeState.MAINTENANCE} or switch.pulse.alive is not Answer.YES:
+    node, status = switch.node, switch.status
+    busy = [one.name for one in switch.world.nodes if one.name != node.name and one.status.sequence is not None]
+    if status.state not in HEARD or switch.pulse.alive is not Answer.YES:
         return f"it is {status.state}"
-    busy = [one.name for one in others if _busy(one)]
     if busy:
-        return f"{', '.join(busy)}: another incident or sequence is under way"
-    if votes.live - node.votes < votes.needed:
-        return f"without it {plural(votes.live - node.votes, 'vote')} would be left, and quorum needs {votes.needed}"
+        return f"{', '.join(busy)}: another sequence is under way"
+    return hazard(switch)
+
+
+def hazard(switch: "Switch") -> str:
+    """Why its power must not be taken away, or not any more, by what is known in this round; empty: nothing forbids it."""
+    node, brakes = switch.node, switch.brakes
+    if switch.instances or switch.status.guests:
+        return "guests run there: put it into maintenance first"
+    lost = [one.name for one in switch.world.nodes if one.name != node.name and _lost(one, brakes)]
+    if lost:
+        return f"{', '.join(lost)}: another incident is under way"
+    left = brakes.live - (node.votes if switch.pulse.alive is Answer.YES else 0)
+    if left < brakes.needed:
+        return f"without it {plural(left, 'vote')} would be left, and quorum needs {brakes.needed}"
     return ""
 
 
-def _busy(node: NodeView) -> bool:
-    return node.status.incident is not None or node.status.sequence is not None
+def _lost(node: NodeView, brakes: Brakes) -> bool:
+    """Has it an incident, or one about to be: it has just fallen silent, or is asked to reset itself?"""
+    asked = node.status.reset_request is not None and not node.status.reset_request.failed
+    silent = node.name in brakes.silent and node.status.state in HEARD and node.status.sequence is None
+    return node.status.incident is not None or asked or silent
 
 
 def step(switch: "Switch", sequence: Sequence) -> None:

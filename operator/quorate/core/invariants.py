@@ -96,7 +96,7 @@ class _Checker:
             case TakeLease():
                 return self._no_majority(action) or self._take(action)
             case AskDevice():
-                return self._no_majority(action) or self._ask(action)
+                return self._no_power(action) or self._ask(action)
             case GiveLease():
                 return self._no_majority(action) or self._give(action)
         return None
@@ -140,6 +140,10 @@ class _Checker:
         if self.disarmed is None or self._by_hand(action):
             return None
         return 2, f"{type(action).__name__} while HA is disarmed"
+
+    def _no_power(self, action: AskDevice) -> tuple[int, str] | None:
+        """2. Power is given back also without quorum or while HA is disarmed: that takes nothing from anybody."""
+        return self._no_majority(action) if action.order.verb is not Verb.ON or self.world.term <= 0 else None
 
     def _by_hand(self, action: Action) -> bool:
         """Only let go: somebody deleted it, who has it in hand by mode Ignore, or by the guest's own wish."""
@@ -307,7 +311,8 @@ class _Checker:
         if (sequence.term, asked.term, asked.nonce) != (self.world.term, self.world.term, sequence.nonce):
             return 3, f"a fence device of {action.node} would be asked for another term or boot"
         if asked.verb is Verb.ON:
-            return None
+            on = sequence.purpose is not Purpose.INCIDENT
+            return None if on else (3, f"{action.node} would be switched on while it is to be proven dead")
         if sequence.purpose is Purpose.DRILL:
             guests = [one for one in self.guests.values() if self._place(one.key) == action.node]
             return (

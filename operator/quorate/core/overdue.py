@@ -83,6 +83,8 @@ def _held_up(room: Room, name: NodeName) -> str:
         asked = other in room.resets or (pending is not None and not pending.failed)
         if other != name and (status.incident is not None or asked):
             return f"one node at a time: {other} is {'lost' if status.incident is not None else 'being reset'}"
+        if other != name and status.sequence is not None:
+            return f"one node at a time: {other} is being switched off and on"
     votes = next((node.votes for node in room.world.nodes if node.name == name), 0)
     if room.quorum.live - votes < room.quorum.needed:
         return f"without it there would be no quorum ({room.quorum.sentence})"

@@ -19,6 +19,7 @@ from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION
+from quorate.core.quorum import Quorum
 from quorate.core.rebalance import rebalance
 from quorate.core.rooms import room_of
 from quorate.core.rulewords import rules_in_words
@@ -80,7 +81,7 @@ def plan(world: World) -> Plan:
         return replace(_hands_off(making, outlook), silences=silences)
     if brake.wish is not None:
         making.wake(world.after(brake.wish.until))
-    nodes = _nodes(making, pulses, quorate=quorate, hands_off=brake.hold is Hold.ALL)
+    nodes = _nodes(making, pulses, counted.quorum, hands_off=brake.hold is Hold.ALL)
     scheduling = in_force(world, nodes)
     room = room_of(world, counted.quorum, nodes, ledger_of(world, scheduling.mode, nodes), brake)
     balance = rebalance(world, room, scheduling.mode)
@@ -159,11 +160,11 @@ def _write(
 
 
 def _nodes(
-    making: Making, pulses: dict[NodeName, Pulse], *, quorate: bool, hands_off: bool
+    making: Making, pulses: dict[NodeName, Pulse], quorum: Quorum, *, hands_off: bool
 ) -> dict[NodeName, NodeStatus]:
     """Every node's own round."""
-    world = making.world
-    braked = brakes.judge(world, pulses)
+    world, quorate = making.world, quorum.answer is Answer.YES
+    braked = replace(brakes.judge(world, pulses), live=quorum.live, needed=quorum.needed)
     instances: dict[NodeName, list[Instance]] = {}
     for guest in world.guests:
         instance = guest.status.instance

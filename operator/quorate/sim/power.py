@@ -157,6 +157,13 @@ def drill(simulation: "Simulation", node: str) -> None:
     annotate(simulation, OURS["nodes"], "", node, "example.com/drill", simulation.power.drills[node])
 
 
+@word("call off drill of NODE")
+def call_off(simulation: "Simulation", node: str) -> None:
+    """Whoever asked for it takes that away."""
+    simulation.power.drills.pop(node, None)
+    annotate(simulation, OURS["nodes"], "", node, "example.com/drill", "")
+
+
 @word("let NUMBER devices work at a time")
 def most(simulation: "Simulation", number: int) -> None:
     simulation.power.most = number

@@ -266,9 +266,42 @@ class TestPowerOn:
         spec = replace(made.cluster.spec, power_on=False)
         assert asked(off(self.after(), cluster=replace(made.cluster, spec=spec))) == []
 
-    def test_not_what_was_released_by_other_evidence(self):
-        expired = replace(self.fenced, evidence=(Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, ""),))
-        assert asked(off(self.after(case=expired))) == []
+    expired = replace(fenced, evidence=(Evidence(EvidenceKind.LEASE_EXPIRED, WALL, 50, ""),))
+
+    @pytest.mark.parametrize("step", [Step.OFF, Step.STATUS, Step.IS_OFF, Step.PAUSED, Step.OVER])
+    def test_so_does_what_was_asked_off_and_then_released_by_other_evidence(self, step):
+        outcome = off(self.after(step, case=self.expired))
+        assert outcome.status.power.sequence.purpose is Purpose.POWER_ON
+        assert asked(outcome) == [("ipmi", Verb.ON)]
+
+    def test_not_what_was_never_asked_off(self):
+        view = self.after(case=self.expired)
+        assert asked(off(replace(view, status=replace(view.status, power=None)))) == []
+
+    def test_what_stays_off_by_policy_is_not_asked_off_any_more_and_holds_up_nobody(self):
+        made = world()
+        cluster = replace(made.cluster, spec=replace(made.cluster.spec, power_on=False))
+        view = self.after(Step.OFF, case=self.expired)
+        outcome = off(view, cluster=cluster)
+        assert asked(outcome) == []
+        view = replace(view, status=outcome.status)
+        made = world(nodes=(view, node("n2")), cluster=cluster)
+        assert judge(made, {one.name: read(one, FAST, NOW) for one in made.nodes}).may_begin == frozenset()
+        assert asked(off(view)) == [("ipmi", Verb.ON)]  # the policy was changed
+
+    def test_also_without_quorum_and_in_a_storm(self):
+        """It takes nothing from anybody, and its vote may be the one that is missing."""
+        view = self.after(case=self.expired)
+        assert asked(off(view, quorate=False)) == [("ipmi", Verb.ON)]
+        storm = replace(MAY, storms={"n1": "2 of 3 votes vanished together"})
+        assert asked(off(view, brakes=storm)) == [("ipmi", Verb.ON)]
+
+    def test_a_storm_does_not_take_its_place_from_it(self):
+        view = self.after(case=self.expired)
+        view = replace(view, status=replace(view.status, guests=1))
+        made = world(nodes=(view, node("n2", beat=beat("n2", 60)), node("n3")))
+        found = judge(made, {one.name: read(one, FAST, NOW) for one in made.nodes})
+        assert (set(found.storms), found.may_begin) == ({"n1", "n2"}, {"n1"})
 
     def test_not_before_the_lease_is_taken(self):
         assert asked(off(lost(power=Power(sequence(Step.IS_OFF)), case=replace(self.fenced, stage=Stage.PROVEN)))) == []

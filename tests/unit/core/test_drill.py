@@ -9,7 +9,7 @@ from quorate.core.brakes import Brakes
 from quorate.core.fencing import node_round
 from quorate.core.liveness import read
 from quorate.core.sequence import Drilled, FenceDevice, Power, Purpose, Report, Said, Sequence, Step, Verb, spec_of
-from quorate.core.status import VotesStatus
+from quorate.core.status import ResetRequest
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import NodeState
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
@@ -29,12 +29,17 @@ def one(power=None, *, devices=(IPMI,), **changes):
     return node("n1", devices=devices, drill="d1", status=status, **changes)
 
 
-def judge(view, *instances, others=(), quorate=True, live=3, silent=None):
+def judge(view, *instances, others=(), quorate=True, live=3, silent=None, **changes):
     made = world(nodes=(view, *others))
-    votes = VotesStatus(3, 3, live, 2)
-    made = replace(made, cluster=replace(made.cluster, status=replace(made.cluster.status, votes=votes)))
-    brakes = Brakes(frozenset({"n1"}), silent=silent or {})
-    return node_round(made, view, read(view, FAST, NOW), instances, quorate=quorate, brakes=brakes)
+    brakes = Brakes(frozenset({"n1"}), silent=silent or {}, live=live, needed=2)
+    return node_round(made, view, read(view, FAST, NOW), instances, quorate=quorate, brakes=brakes, **changes)
+
+
+SECOND_INCIDENTS = [
+    node("n2", status={"incident": incident("n2")}),
+    node("n2", beat=beat("n2", 9)),
+    node("n2", status={"reset_request": ResetRequest("n2-r", "n2.1", "ct:default/web", WALL)}),
+]
 
 
 def asked(outcome):
@@ -54,10 +59,10 @@ class TestRefused:
         assert "guests run there" in self.refused(judge(one(status={"guests": 1})))
 
     def test_beside_an_incident_or_another_sequence(self):
-        lost = node("n2", status={"incident": incident("n2")})
-        assert "n2: another incident" in self.refused(judge(one(), others=(lost,)))
+        for lost in SECOND_INCIDENTS:
+            assert "n2: another incident" in self.refused(judge(one(), others=(lost,), silent={"n2": NOW - 9}))
         busy = node("n2", status={"power": drilling()})
-        assert "n2: another incident" in self.refused(judge(one(), others=(busy,)))
+        assert "n2: another sequence" in self.refused(judge(one(), others=(busy,)))
 
     def test_without_quorum(self):
         assert "without quorum" in self.refused(judge(one(), quorate=False))
@@ -153,3 +158,65 @@ class TestItsSteps:
             outcome = node_round(made, view, read(view, FAST, NOW), (), quorate=True, brakes=Brakes(frozenset({"n1"})))
             sequence = outcome.status.power.sequence
             assert (sequence.step, sequence.term, sequence.nonce) == (then, 3, "n1.1"), step
+
+
+class TestItIsBrokenOff:
+    """Whatever ends it before it is switched on: it is failed, that is said, and power comes on again."""
+
+    def ended(self, outcome, why):
+        power = outcome.status.power
+        assert not power.drilled.passed
+        assert why in power.drilled.result
+        assert power.sequence.purpose is Purpose.POWER_ON
+        assert asked(outcome) == [("ipmi", Verb.ON)]
+        assert "DrillFailed" in [note.reason for note in outcome.notes]
+        assert outcome.status.state is NodeState.MAINTENANCE
+
+    @pytest.mark.parametrize("lost", SECOND_INCIDENTS)
+    def test_by_a_second_incident_before_each_off(self, lost):
+        for changes in ({}, {"attempt": 2}, {"term": 2}):
+            view = one(drilling(**changes))
+            self.ended(judge(view, others=(lost,), silent={"n2": NOW - 9}), "n2: another incident")
+
+    def test_by_a_lack_of_votes_before_each_off(self):
+        self.ended(judge(one(drilling()), live=2), "1 vote would be left")
+        off_already = one(drilling(attempt=2), beat=beat("n1", 60))
+        assert asked(judge(off_already, live=2)) == [("ipmi", Verb.OFF)]
+
+    def test_not_by_an_incident_after_it(self):
+        outcome = judge(one(drilling(Step.STATUS)), others=SECOND_INCIDENTS[:1])
+        assert asked(outcome) == [("ipmi", Verb.STATUS)]
+
+    @pytest.mark.parametrize("step", [Step.OFF, Step.STATUS, Step.SILENT])
+    @pytest.mark.parametrize("how", [{"quorate": False}, {"hands_off": True}, {"quorate": False, "live": 1}])
+    def test_without_quorum_or_with_hands_off(self, step, how):
+        for changes in ({}, {"term": 2}):
+            self.ended(judge(one(drilling(step, **changes)), **how), "without quorum, or while HA is disarmed")
+
+    @pytest.mark.parametrize("step", [Step.OFF, Step.STATUS, Step.SILENT])
+    def test_by_who_takes_the_request_away(self, step):
+        for drill in ("", "d0"):
+            before = replace(drilling(step), drilled=Drilled("d0", passed=True, result="", at=WALL))
+            outcome = judge(replace(one(before), drill=drill))
+            assert outcome.status.power.drilled.id == "d1"
+            self.ended(outcome, "called off")
+
+    def test_switching_on_goes_on_without_quorum(self):
+        assert asked(judge(one(drilling(Step.ON)), quorate=False)) == [("ipmi", Verb.ON)]
+        for before in (
+            drilling(Step.ON, purpose=Purpose.POWER_ON),
+            drilling(Step.ON, purpose=Purpose.POWER_ON, term=2),
+        ):
+            assert asked(judge(one(before), quorate=False)) == [("ipmi", Verb.ON)]
+
+    def test_no_guest_starts_before_it_is_known_what_became_of_its_boot(self):
+        """It was switched off and on again within S, so its old boot still counts as heard."""
+        on = drilling(Step.OVER, purpose=Purpose.POWER_ON, since=WALL - 200)
+        on = replace(on, drilled=Drilled("d1", passed=False, result="", at=WALL))
+        asked_on = judge(one(on))
+        assert asked_on.status.state is NodeState.MAINTENANCE
+        assert asked_on.wake_at_s is not None
+        for heard in (beat("n1", 0.1), beat("n1", 0.1, holder="n1.2")):
+            assert judge(one(on, beat=heard)).status.power.sequence is None
+        silent = judge(one(on, beat=beat("n1", 60)))
+        assert (silent.status.power.sequence, silent.status.state) == (None, NodeState.UNKNOWN)

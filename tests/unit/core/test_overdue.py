@@ -8,11 +8,16 @@ from quorate.core.actions import CreatePod
 from quorate.core.disarm import Disarm
 from quorate.core.invariants import check
 from quorate.core.plan import plan
+from quorate.core.sequence import FenceDevice, Power, Purpose, Sequence, Step, spec_of
 from quorate.core.status import ResetRequest
-from quorate.core.types import DisarmMode, GuestState, Instant, StopTimeoutPolicy, Wanted, node_ref
+from quorate.core.types import DisarmMode, GuestState, Instant, Nonce, StopTimeoutPolicy, Wanted, node_ref
 from tests.unit.core.worlds import KEY, NOW, WALL, beat, guest, incident, instance, node, pod, world
 
 LATE = NOW - 60
+IPMI = FenceDevice("ipmi", "a")
+DRILL = Sequence(
+    "seq", 3, Purpose.DRILL, "d1", Nonce("n2.1"), 1, spec_of((IPMI,), 1), 1, Step.STATUS, Instant(WALL - 9), WALL
+)
 FENCE = {"wanted": Wanted.STOPPED, "stop_timeout_policy": StopTimeoutPolicy.FENCE}
 
 
@@ -112,6 +117,14 @@ def test_one_that_does_not_obey_is_not_asked_again_in_this_boot():
                 node("n3"),
             ),
             "one node at a time: n2 is being reset",
+        ),
+        (
+            (
+                node("n1"),
+                node("n2", devices=(IPMI,), drill="d1", status={"power": Power(DRILL)}),
+                node("n3"),
+            ),
+            "one node at a time: n2 is being switched off and on",
         ),
         ((node("n1", beat=beat("n1", armed=False)), node("n2"), node("n3")), "its watchdog is not armed"),
         ((node("n1"), node("n2"), node("n3", beat=beat("n3", 20))), "without it there would be no quorum"),
