@@ -81,7 +81,7 @@ class Fencing(RuleBasedStateMachine):
     def _answer(self, ask: AskDevice, said: Said) -> None:
         self.said[ask.order] = said
         node = self.nodes[ask.node]
-        self.nodes[ask.node] = replace(node, reports=(*node.reports, Report(ask.order, said, self.now_s)))
+        self.nodes[ask.node] = replace(node, reports=(*node.reports, Report(ask.order, said, self.now_s, self.now_s)))
         self.plan()
 
     @rule()

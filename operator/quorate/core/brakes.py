@@ -27,13 +27,13 @@ PAUSE_MS: Final = 60_000
 @dataclass(frozen=True, slots=True)
 class Brakes:
     """`may_begin`: the nodes whose devices may be used in this round. `storms`: those whose devices wait for a person, and
-    why. `silent`: member -> when this manager heard it last, on its clock. `live` of the `needed` votes are heard, by the
+    why. `silent`: the members that are not heard any more. `live` of the `needed` votes are heard, by the
     count of this round.
     """
 
     may_begin: frozenset[NodeName] = frozenset()
     storms: Mapping[NodeName, str] = field(default_factory=dict)
-    silent: Mapping[NodeName, float] = field(default_factory=dict)
+    silent: frozenset[NodeName] = frozenset()
     live: int = 0
     needed: int = 0
 
@@ -42,11 +42,9 @@ def judge(world: World, pulses: Mapping[NodeName, Pulse]) -> Brakes:
     """The brakes of one round, from what was recorded before it. A new incident's devices begin with the next one."""
     if not any(node.devices for node in world.nodes):
         return Brakes()
-    silent = {
-        node.name: world.now_s - (pulse.age_s or 0.0)
-        for node in world.nodes
-        if (pulse := pulses[node.name]).alive is Answer.NO and pulse.age_s is not None
-    }
+    silent = frozenset(
+        node.name for node in world.nodes if (pulse := pulses[node.name]).alive is Answer.NO and pulse.age_s is not None
+    )
     storms = _storms(world, silent)
     return Brakes(_slots(world, storms, silent), storms, silent)
 
@@ -56,7 +54,7 @@ def running(sequence: Sequence | None, term: int) -> bool:
     return sequence is not None and sequence.term == term and sequence.step in ASKS
 
 
-def _slots(world: World, storms: Mapping[NodeName, str], silent: Mapping[NodeName, float]) -> frozenset[NodeName]:
+def _slots(world: World, storms: Mapping[NodeName, str], silent: frozenset[NodeName]) -> frozenset[NodeName]:
     """Who goes on, and who may begin, as far as the limit allows: incidents before drills, the oldest first.
 
     Who is at work keeps its place, and waits in it while its next level is too large for what is free. In a storm nothing
@@ -90,7 +88,7 @@ def _works(world: World, node: NodeView) -> bool:
     return running(node.status.sequence, world.term)
 
 
-def _wants(world: World, node: NodeView, silent: Mapping[NodeName, float]) -> bool:
+def _wants(world: World, node: NodeView, silent: frozenset[NodeName]) -> bool:
     """Has it something for its devices to do, that they are not doing yet?"""
     incident, power = node.status.incident, node.status.power or Power()
     sequence = power.sequence
@@ -141,7 +139,7 @@ def _size(node: NodeView) -> int:
     return max(1, len(level_of(node.devices, level)))
 
 
-def _storms(world: World, silent: Mapping[NodeName, float]) -> dict[NodeName, str]:
+def _storms(world: World, silent: frozenset[NodeName]) -> dict[NodeName, str]:
     """Whoever vanished within two minutes of so many others that it is a storm, and in words.
 
     By what was recorded of each; a member that is silent and not recorded so yet has vanished now.

@@ -10,8 +10,8 @@ a pause, and all over again. The other kinds of evidence race beside it, and whi
   (`AskDevice`).
 * An answer counts only for the sequence, term, incident and boot that its order names.
 * A level is *proven* by a drill (`drill.py`) since its spec changed last. Unproven it counts beside T of an armed node.
-* A level is distrusted once it said off and the node renewed, or another node fell silent: it is not used again before
-  its spec changes or a drill passes.
+* A level is distrusted once it said off and the node renewed, or another node fell silent (`trust.py`): it is not used
+  again before its spec changes or a drill passes.
 * Afterwards, when the Lease is taken, power comes on again by policy, as a sequence of its own: nothing waits for it. So
   it does for every node that was asked off, whatever evidence released it.
 * Without quorum nothing is switched off, and what we have switched off is switched on: that takes nothing from anybody, a
@@ -24,7 +24,7 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from quorate.core import drill
+from quorate.core import drill, trust
 from quorate.core.actions import AskDevice, Note
 from quorate.core.brakes import PAUSE_MS, Brakes, asked, owes_power
 from quorate.core.liveness import Pulse
@@ -39,20 +39,18 @@ from quorate.core.sequence import (
     Said,
     Sequence,
     Step,
-    Verb,
     level_of,
     spec_of,
     usable,
 )
 from quorate.core.status import Incident, Instance, NodeStatus
-from quorate.core.types import TAKEN, Answer, EvidenceKind, Instant, NodeName, Nonce, clock, node_ref
+from quorate.core.types import TAKEN, Answer, EvidenceKind, Instant, Nonce, clock, node_ref
 from quorate.core.world import NodeView, World
 
 TRIES: Final = 2
 GRACE_MS: Final = 5_000
 """A shell that says nothing so long after a device's time-out never will."""
 KEPT_FAILURES: Final = 6
-UNKNOWN_RENEWAL_S: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -79,7 +77,7 @@ class Switch:
         if not self.node.devices:
             return None
         self._forget()
-        self._distrust()
+        trust.judge(self)
         self._end()
         blocked = ""
         if not self.acts:
@@ -133,9 +131,20 @@ class Switch:
         if sequence.purpose is Purpose.DRILL and not asked(self.node, self.power):
             drill.failed(self, sequence, "it was called off")
         elif not self._wanted(sequence):
-            self.set(None)
+            self.over(sequence)
         elif sequence.purpose is Purpose.INCIDENT and incident is not None and incident.stage in TAKEN:
             self.set(replace(sequence, step=Step.OVER))
+
+    def over(self, sequence: Sequence) -> None:
+        """Nothing is asked any more. It is forgotten as soon as it is known whom its devices have switched off."""
+        unknown = bool(trust.open_for(self, sequence))
+        if unknown:
+            self.look_again()
+        self.set(replace(sequence, purpose=Purpose.INCIDENT, step=Step.OVER) if unknown else None)
+
+    def look_again(self) -> None:
+        """Soon: a heartbeat by itself makes no round."""
+        self.wakes.append(self.world.now_s + 1.0)
 
     def _wanted(self, sequence: Sequence) -> bool:
         """Does what the sequence serves still ask for it?"""
@@ -157,7 +166,7 @@ class Switch:
         unheard = heard_s <= self.world.now_s - (self.world.wall - sequence.since) / 1000
         if self.pulse.alive is Answer.NO or not unheard:
             return False
-        self.wakes.append(self.world.now_s + 1.0)
+        self.look_again()
         return True
 
     def _gives_power(self) -> bool:
@@ -170,18 +179,6 @@ class Switch:
 
     # -- trust ------------------------------------------------------------------------------------------------------
 
-    def _distrust(self) -> None:
-        """Did a device say off, and the wrong machine went off, or none?"""
-        sequence, incident = self.sequence, self.status.incident
-        if sequence is None or not (said := _said(self.node, sequence, Verb.OFF, Said.OFF)):
-            return
-        victims = self._victims(sequence, max(one.at_s for one in said))
-        if victims:
-            self.distrust(sequence.level, f"{', '.join(victims)} fell silent when it said off")
-        twice = bool(_said(self.node, sequence, Verb.STATUS, Said.OFF))
-        if sequence.purpose is Purpose.INCIDENT and incident is not None and twice and self._renews(incident):
-            self.distrust(sequence.level, "it said off twice, and the node renews its Lease")
-
     def distrust(self, level: int, why: str) -> None:
         if any(one.level == level for one in self.power.distrusted):
             return
@@ -189,22 +186,6 @@ class Switch:
         proven = tuple(one for one in self.power.proven if one.level != level)
         self.power = replace(self.power, distrusted=(*self.power.distrusted, found), proven=proven)
         self.say("DeviceDistrusted", f"{self.names(level)}: {why}: not used any more", warning=True)
-
-    def _victims(self, sequence: Sequence, until_s: float) -> list[NodeName]:
-        """Other members whose last heartbeat came just before or while the devices were asked."""
-        began_s = self.world.now_s - max(0, self.world.wall - sequence.began) / 1000
-        found = []
-        for other in self.world.nodes:
-            heard_s = self.brakes.silent.get(other.name)
-            if other.name == self.node.name or heard_s is None or _leaves(other):
-                continue
-            renews_s = other.status.orders.renew_every_s if other.status.orders is not None else UNKNOWN_RENEWAL_S
-            if began_s - renews_s - 1.0 <= heard_s <= until_s:
-                found.append(other.name)
-        return found
-
-    def _renews(self, incident: Incident) -> bool:
-        return self.node.beat is not None and self.node.beat.lives(incident)
 
     # -- beginning --------------------------------------------------------------------------------------------------
 
@@ -214,7 +195,8 @@ class Switch:
         sequence = self.sequence
         if purpose is None:
             return ""
-        if sequence is not None and sequence.purpose is purpose and sequence.term == self.world.term:
+        here = sequence is not None and sequence.purpose is purpose and sequence.term == self.world.term
+        if sequence is not None and here and (purpose is not Purpose.INCIDENT or sequence.step is not Step.OVER):
             if purpose is Purpose.INCIDENT and sequence.level not in self.usable():
                 self._level_failed(sequence, "it is distrusted")
             return self._storm(purpose)
@@ -272,10 +254,17 @@ class Switch:
         spec = spec_of(self.node.devices, level)
         if purpose is Purpose.DRILL and before is not None and before.step in {Step.ON, Step.BOOT}:
             step, level, spec, began = before.step, before.level, before.spec, before.began
-        same = before if before is not None and before.purpose is purpose else None
+        same = before if before is not None and before.purpose is purpose and before.step is not Step.OVER else None
         subject, nonce = (incident.id, incident.nonce) if incident is not None else ("", Nonce(""))
+        name = f"{self.node.name}-{self.world.entropy[:8]}"
+        if before is not None and (purpose, before.term, before.subject) == (
+            Purpose.POWER_ON,
+            self.world.term,
+            subject,
+        ):
+            name = before.id  # what its devices have said is still to be judged
         return Sequence(
-            id=f"{self.node.name}-{self.world.entropy[:8]}",
+            id=name,
             term=self.world.term,
             purpose=purpose,
             subject=same.subject if same is not None else subject,
@@ -426,16 +415,6 @@ def _report(node: NodeView, due: Order) -> Report | None:
     return next((one for one in node.reports if one.order == due), None)
 
 
-def _said(node: NodeView, sequence: Sequence, verb: Verb, said: Said) -> list[Report]:
-    """The answers of this kind in this sequence."""
-    return [
-        one
-        for one in node.reports
-        if (one.order.sequence, one.order.term, one.order.verb, one.said) == (sequence.id, sequence.term, verb, said)
-        and one.order.level == sequence.level
-    ]
-
-
 def _next(sequence: Sequence) -> Step:
     if sequence.step is Step.OFF:
         return Step.STATUS
@@ -447,9 +426,3 @@ def _next(sequence: Sequence) -> Step:
 def _words(report: Report) -> str:
     what = {Said.TIMED_OUT: "did not answer in time", Said.FAILED: "failed"}
     return f"{what.get(report.said, f'said {report.said.lower()}')}{f' ({report.detail})' if report.detail else ''}"
-
-
-def _leaves(node: NodeView) -> bool:
-    """It goes down in order, so its silence is its own."""
-    said = node.beat.attestation if node.beat is not None else None
-    return said is not None and (bool(said.going) or said.drained)

@@ -11,9 +11,10 @@ distrusted.
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from quorate.core import trust
 from quorate.core.brakes import Brakes, asked
 from quorate.core.conditions import plural
-from quorate.core.sequence import Drilled, Power, Proven, Purpose, Sequence, Step, spec_of
+from quorate.core.sequence import Drilled, Power, Proven, Purpose, Sequence, Step, at_work, spec_of
 from quorate.core.types import HEARD, Answer
 from quorate.core.world import NodeView
 
@@ -82,7 +83,7 @@ def without_quorum(switch: "Switch") -> None:
 def _refusal(switch: "Switch") -> str:
     """Why not now; empty: nothing speaks against it. Quorum was asked before."""
     node, status = switch.node, switch.status
-    busy = [one.name for one in switch.world.nodes if one.name != node.name and one.status.sequence is not None]
+    busy = [one.name for one in switch.world.nodes if one.name != node.name and at_work(one.status.sequence)]
     if status.state not in HEARD or switch.pulse.alive is not Answer.YES:
         return f"it is {status.state}"
     if busy:
@@ -135,13 +136,27 @@ def step(switch: "Switch", sequence: Sequence) -> None:
             boot = node.beat.nonce if node.beat is not None else None
             switch.wake_at(sequence.since + BOOT_MS)
             if boot not in {None, sequence.nonce} and pulse.alive is Answer.YES:
-                _passed(switch, sequence)
+                _back(switch, sequence)
             elif world.wall >= sequence.since + BOOT_MS:
                 failed(switch, sequence, "it did not boot again")
 
 
-def _passed(switch: "Switch", sequence: Sequence) -> None:
+def _back(switch: "Switch", sequence: Sequence) -> None:
+    """It has booted again. Has another member gone meanwhile?"""
+    unknown = trust.open_for(switch, sequence)
+    if not trust.shots(switch, sequence):  # a leader before asked them, and took the answers along
+        since_s = switch.world.now_s - (switch.world.wall - sequence.since) / 1000
+        unknown = trust.unheard_since(switch, sequence, since_s)
+        if lost := [name for name in unknown if name in switch.brakes.silent]:
+            failed(switch, sequence, f"{', '.join(lost)} fell silent, and nobody can tell whether it was hit")
+            return
+    if unknown:
+        switch.look_again()
+    else:
+        _passed(switch, sequence)
 
+
+def _passed(switch: "Switch", sequence: Sequence) -> None:
     level, world, beat = sequence.level, switch.world, switch.node.beat
     if beat is None or beat.nonce is None:
         return
@@ -164,9 +179,11 @@ def failed(switch: "Switch", sequence: Sequence, why: str) -> None:
     level = sequence.level
     switch.power = replace(switch.power, proven=tuple(one for one in switch.power.proven if one.level != level))
     _judge(switch, sequence.subject, passed=False, result=f"{switch.names(level)}: {why}")
-    on = sequence.step is Step.BOOT
-    now = switch.world.wall
-    switch.set(None if on else replace(sequence, purpose=Purpose.POWER_ON, step=Step.ON, attempt=1, since=now))
+    if sequence.step is Step.BOOT:
+        switch.over(sequence)
+    else:
+        on = replace(sequence, purpose=Purpose.POWER_ON, step=Step.ON, attempt=1, since=switch.world.wall)
+        switch.set(on)
 
 
 def _judge(switch: "Switch", drill_id: str, *, passed: bool, result: str) -> None:

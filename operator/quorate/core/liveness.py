@@ -86,5 +86,11 @@ def valid(beat: Beat) -> bool:
     return beat.attestation is not None and beat.attestation.lease_uid == beat.uid
 
 
+def leaves(node: NodeView) -> bool:
+    """Does it go down in order, or has it gone so, by its last word: is its silence its own?"""
+    said = node.beat.attestation if node.beat is not None else None
+    return node.status.going is not None or (said is not None and (bool(said.going) or said.drained))
+
+
 def _remembered_armed(node: NodeView) -> bool:
     return node.status.watchdog is not None and node.status.watchdog.armed

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft, Room
+from quorate.core.sequence import at_work
 from quorate.core.status import Instance, NodeStatus, ResetRequest
 from quorate.core.types import Instant, NodeName, StopTimeoutPolicy, clock
 from quorate.core.world import GuestView, NodeView, World
@@ -83,7 +84,7 @@ def _held_up(room: Room, name: NodeName) -> str:
         asked = other in room.resets or (pending is not None and not pending.failed)
         if other != name and (status.incident is not None or asked):
             return f"one node at a time: {other} is {'lost' if status.incident is not None else 'being reset'}"
-        if other != name and status.sequence is not None:
+        if other != name and at_work(status.sequence):
             return f"one node at a time: {other} is being switched off and on"
     votes = next((node.votes for node in room.world.nodes if node.name == name), 0)
     if room.quorum.live - votes < room.quorum.needed:

@@ -91,10 +91,11 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the shell has to say of an order. `at_s`: when it was answered, on the manager's clock."""
+    """What the shell has to say of an order. `asked_s`, `at_s`: when it was asked and answered, on the manager's clock."""
 
     order: Order
     said: Said
+    asked_s: float
     at_s: float
     detail: str = ""
 
@@ -173,6 +174,11 @@ class Power:
     distrusted: tuple[Distrust, ...] = ()
     drilled: Drilled | None = None
     blocked: str = ""
+
+
+def at_work(sequence: Sequence | None) -> bool:
+    """Is a node's power being switched, or about to be?"""
+    return sequence is not None and sequence.step is not Step.OVER
 
 
 def level_of(devices: tuple[FenceDevice, ...], level: int) -> tuple[FenceDevice, ...]:

@@ -55,11 +55,11 @@ class PowerRoom:
             self._tasks[order] = asyncio.ensure_future(self._carry_out(node, order, timeout_s))
 
     async def _carry_out(self, node: NodeName, order: Order, timeout_s: float) -> None:
-        work = asyncio.ensure_future(self.runner(node, order))
+        work, asked_s = asyncio.ensure_future(self.runner(node, order)), self.clock()
         try:
             said, detail = await self._answer(work, timeout_s)
             if self.may_act():
-                self._report(node, Report(order, said, self.clock(), detail))
+                self._report(node, Report(order, said, asked_s, self.clock(), detail))
         except asyncio.CancelledError:
             log.info("%s: %s is not to be asked %s any more", node, order.device, order.verb)
         finally:

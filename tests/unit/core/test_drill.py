@@ -9,9 +9,9 @@ from quorate.core.brakes import Brakes
 from quorate.core.fencing import node_round
 from quorate.core.liveness import read
 from quorate.core.sequence import Drilled, FenceDevice, Power, Purpose, Report, Said, Sequence, Step, Verb, spec_of
-from quorate.core.status import ResetRequest
+from quorate.core.status import Orders, ResetRequest
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import NodeState
+from quorate.core.types import Answer, NodeState
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
 
 FAST = PROFILES[Profile.FAST]
@@ -29,9 +29,10 @@ def one(power=None, *, devices=(IPMI,), **changes):
     return node("n1", devices=devices, drill="d1", status=status, **changes)
 
 
-def judge(view, *instances, others=(), quorate=True, live=3, silent=None, **changes):
+def judge(view, *instances, others=(), quorate=True, live=3, **changes):
     made = world(nodes=(view, *others))
-    brakes = Brakes(frozenset({"n1"}), silent=silent or {}, live=live, needed=2)
+    silent = frozenset(other.name for other in others if read(other, FAST, NOW).alive is Answer.NO)
+    brakes = Brakes(frozenset({"n1"}), silent=silent, live=live, needed=2)
     return node_round(made, view, read(view, FAST, NOW), instances, quorate=quorate, brakes=brakes, **changes)
 
 
@@ -60,7 +61,7 @@ class TestRefused:
 
     def test_beside_an_incident_or_another_sequence(self):
         for lost in SECOND_INCIDENTS:
-            assert "n2: another incident" in self.refused(judge(one(), others=(lost,), silent={"n2": NOW - 9}))
+            assert "n2: another incident" in self.refused(judge(one(), others=(lost,)))
         busy = node("n2", status={"power": drilling()})
         assert "n2: another sequence" in self.refused(judge(one(), others=(busy,)))
 
@@ -127,7 +128,7 @@ class TestItsSteps:
     def test_a_device_that_fails_twice_fails_it_and_power_comes_on_in_any_case(self, step):
         view = one(drilling(step, attempt=2))
         asks = [ask for ask in judge(view).actions if isinstance(ask, AskDevice)]
-        outcome = judge(replace(view, reports=tuple(Report(ask.order, Said.FAILED, NOW) for ask in asks)))
+        outcome = judge(replace(view, reports=tuple(Report(ask.order, Said.FAILED, NOW, NOW) for ask in asks)))
         assert not outcome.status.power.drilled.passed
         assert outcome.status.power.sequence.purpose is Purpose.POWER_ON
 
@@ -137,14 +138,6 @@ class TestItsSteps:
         power = judge(view).status.power
         assert not power.drilled.passed
         assert power.proven == ()
-
-    def test_another_node_that_falls_silent_fails_it(self):
-        view = one(drilling(Step.STATUS))
-        asks = [ask.order for ask in judge(one(drilling())).actions if isinstance(ask, AskDevice)]
-        view = replace(view, reports=tuple(Report(order, Said.OFF, NOW) for order in asks))
-        outcome = judge(view, others=(node("n2"),), silent={"n2": NOW - 5})
-        assert [bad.why for bad in outcome.status.power.distrusted] == ["n2 fell silent when it said off"]
-        assert judge(replace(view, status=outcome.status, reports=()), others=(node("n2"),)).status.power.proven == ()
 
     def test_after_a_change_of_leader_it_begins_anew_unless_it_was_seen_silent(self):
         for step, then in (
@@ -176,7 +169,7 @@ class TestItIsBrokenOff:
     def test_by_a_second_incident_before_each_off(self, lost):
         for changes in ({}, {"attempt": 2}, {"term": 2}):
             view = one(drilling(**changes))
-            self.ended(judge(view, others=(lost,), silent={"n2": NOW - 9}), "n2: another incident")
+            self.ended(judge(view, others=(lost,)), "n2: another incident")
 
     def test_by_a_lack_of_votes_before_each_off(self):
         self.ended(judge(one(drilling()), live=2), "1 vote would be left")
@@ -220,3 +213,37 @@ class TestItIsBrokenOff:
             assert judge(one(on, beat=heard)).status.power.sequence is None
         silent = judge(one(on, beat=beat("n1", 60)))
         assert (silent.status.power.sequence, silent.status.state) == (None, NodeState.UNKNOWN)
+
+
+class TestWhatItProves:
+    """Off was said 20 s ago and it is back. Of n2 something may still be open: its S may be longer."""
+
+    def other(self, age_s, **changes):
+        return node("n2", beat=beat("n2", age_s, **changes), status={"orders": Orders(1, 1.5, 5)})
+
+    def back(self, other, *, answered=True, status=()):
+        began = {"began": WALL - 21_000, "since": WALL - 8000}
+        view = one(drilling(Step.BOOT, **began), beat=beat("n1", holder="n1.2"), status=dict(status))
+        asks = [ask.order for ask in judge(one(drilling())).actions if isinstance(ask, AskDevice)]
+        reports = tuple(Report(order, Said.OFF, NOW - 21, NOW - 20) for order in asks if answered)
+        return judge(replace(view, reports=reports), others=(other,)).status.power
+
+    def test_another_node_that_fell_silent_fails_it_for_good(self):
+        power = self.back(self.other(20))
+        assert [bad.why for bad in power.distrusted] == ["n2 fell silent when it said off"]
+        assert not power.drilled.passed
+        assert power.proven == ()
+
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_it_is_awaited_whether_another_node_is_hit(self, answered):
+        late = self.back(self.other(20, watchdog_s=30), answered=answered)
+        assert late.sequence.step is Step.BOOT
+        assert (late.proven, late.drilled) == ((), None)
+        assert self.back(self.other(0.5, watchdog_s=30), answered=answered).drilled.passed
+
+    def test_a_later_leader_cannot_tell_who_hit_it(self):
+        power = self.back(self.other(20), answered=False)
+        assert "n2 fell silent, and nobody can tell" in power.drilled.result
+        assert (power.proven, power.distrusted, power.sequence) == ((), (), None)
+        lost = replace(self.other(60), status=node("n2", status={"state": NodeState.UNKNOWN, "since": 0}).status)
+        assert self.back(lost, answered=False).drilled.passed
