@@ -72,7 +72,7 @@ def managers(scene: Scene) -> Iterator[None]:
     started = []
     for number in MANAGERS:
         with (scene.files.log / f"manager-{number}.log").open("ab") as log:
-            argv = commands.manager(number, addresses(scene), kubeconfig)
+            argv = commands.manager(number, addresses(scene), kubeconfig, scene.files.fence_agents)
             marks = environment({processes.LAB: scene.lab_id})
             started.append(subprocess.Popen(argv, env=marks, stdout=log, stderr=log, start_new_session=True))
     try:

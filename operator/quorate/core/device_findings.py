@@ -5,7 +5,7 @@ from typing import Final
 from quorate.core.conditions import Finding
 from quorate.core.sequence import FenceDevice, Health, Power, Said
 from quorate.core.status import NodeStatus
-from quorate.core.types import HEARD, SYSTEM_NAMESPACE
+from quorate.core.types import HEARD
 from quorate.core.world import NodeView
 
 FAILED: Final = frozenset({Said.FAILED, Said.TIMED_OUT})
@@ -49,8 +49,8 @@ def _ready_finding(node: NodeView, power: Power) -> Finding:
 
 def _amiss(device: FenceDevice, health: Health | None, node: NodeView) -> str:
     """What is wrong with a device; empty: nothing that is known."""
-    if not device.readable:
-        return f"{device.name}: Secret {SYSTEM_NAMESPACE}/{device.secret} does not exist or was not read yet"
+    if not device.readable and health is not None:
+        return f"{device.name}: {health.detail}"
     if health is None or health.spec != device.spec:
         return ""
     if health.said is Said.OFF and node.status.state in HEARD:

@@ -36,7 +36,11 @@ def under_way(power: Power | None) -> bool:
 def begin(switch: "Switch") -> None:
     """Refuse it, or begin."""
     node, world = switch.node, switch.world
-    refused = _refusal(switch)
+    unread = [one for one in node.devices if not one.readable]
+    tried = {one.device: one.detail for one in node.health}
+    if any(one.name not in tried for one in unread):
+        return  # their Secrets are read within a moment, and make other devices of them
+    refused = "; ".join(f"{one.name}: {tried[one.name]}" for one in unread) or _refusal(switch)
     if refused:
         refuse(switch, refused)
         return

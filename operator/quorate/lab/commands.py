@@ -56,7 +56,7 @@ def front(lab: str, files: LabFiles, clients: list[str], *, secure: bool) -> lis
     return python("quorate.lab.front", *where, *keys, *clients)
 
 
-def manager(number: int, addresses: Addresses, kubeconfig: Path) -> list[str]:
+def manager(number: int, addresses: Addresses, kubeconfig: Path, fence_agents: Path) -> list[str]:
     return python(
         "quorate.cli.main",
         "manager",
@@ -68,6 +68,8 @@ def manager(number: int, addresses: Addresses, kubeconfig: Path) -> list[str]:
         f"{addresses.manager(number)}:{MANAGER_PORT}",
         "--gate-image",
         GATE_IMAGE,
+        "--fence-agents",
+        str(fence_agents),
     )
 
 

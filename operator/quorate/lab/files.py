@@ -4,9 +4,11 @@ lab.json                 what the lab is: written before anything is started, so
 kubeconfig               for people
 control.sock             the daemon; watchdog.sock: the watchdogs of all nodes; front.sock: the front, if there is one
 log/                     of everything that runs outside the nodes
+fence-agents/            where managers find fence_lab; fence-password: what it must be told
 shared/claims/NS/NAME    volumes of claims: the same on every node, like NFS
 nodes/NODE/disk          survives a reset: system UUID, container records, local volumes, logs
 nodes/NODE/run           fresh with every boot, like a tmpfs on /run
+nodes/NODE/fence-device  how its fence device is broken (fence_agent.py); absent: it works
 nodes/NODE/kubeconfig    the API server through the node's own switch
 managers/MANAGER         a kubeconfig: the API server through the front
 """
@@ -63,6 +65,11 @@ class NodeFiles:
     def log(self) -> Path:
         return self.disk / "log"
 
+    @property
+    def fence_device(self) -> Path:
+        """How its fence device is broken, if it is."""
+        return self.root / "fence-device"
+
 
 @dataclass(frozen=True, slots=True)
 class LabFiles:
@@ -98,6 +105,16 @@ class LabFiles:
     @property
     def log(self) -> Path:
         return self.root / "log"
+
+    @property
+    def fence_agents(self) -> Path:
+        """Where managers find the fence agent of the lab."""
+        return self.root / "fence-agents"
+
+    @property
+    def fence_password(self) -> Path:
+        """What that one must be told."""
+        return self.root / "fence-password"
 
     @property
     def claims(self) -> Path:

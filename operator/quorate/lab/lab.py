@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from quorate.core.types import AGENT_NAMESPACE, GROUP, PART_OF, PART_OF_LABEL, SYSTEM_NAMESPACE, VERSION
-from quorate.lab import commands, processes
+from quorate.lab import commands, fence_agent, processes
 from quorate.lab.apiclient import UNREACHABLE, Access, Api, ApiError, Json, read_kubeconfig, write_kubeconfig
 from quorate.lab.child import Child
 from quorate.lab.claims import bind_claims
@@ -65,6 +65,7 @@ class Lab:
 
     async def start(self) -> None:
         """Start everything, in the order in which it needs each other. Raises LabError."""
+        fence_agent.install(self.files)
         await self._child("watchdog", commands.watchdog(self.id, self.files))
         control_plane = await self._child("api-server", commands.control_plane(self.options.control_plane, self.files))
         async with _within(_START_S, "the API server to answer", control_plane):
@@ -183,7 +184,8 @@ class Lab:
             kubeconfig = self.files.manager(name)
             kubeconfig.parent.mkdir(exist_ok=True)
             write_kubeconfig(kubeconfig, _at(access, ports[name]))
-        await self._child(name, commands.manager(number, self._addresses, kubeconfig), restart_s=_RESTART_S)
+        argv = commands.manager(number, self._addresses, kubeconfig, self.files.fence_agents)
+        await self._child(name, argv, restart_s=_RESTART_S)
 
     async def _add_node(self, number: int, access: Access, ports: Mapping[str, int]) -> None:
         name = f"node{number}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from quorate.core.brakes import Brakes, judge
 from quorate.core.fencing import node_round
 from quorate.core.liveness import read
-from quorate.core.sequence import Distrust, FenceDevice, Power, Proven, Step, spec_of
+from quorate.core.sequence import Distrust, FenceDevice, Health, Power, Proven, Said, Step, spec_of
 from quorate.core.status import Evidence
 from quorate.core.types import EvidenceKind, NodeState, Stage
 from tests.unit.core import test_devices as devices
@@ -59,6 +59,35 @@ class TestWhatADrillHasShown:
         power = replace(drills.drilling(Step.BOOT), distrusted=(bad,))
         after = drills.judge(drills.one(power, beat=beat("n1", holder="n1.2"))).status
         assert after.power.proven == ()
+
+
+class TestSecrets:
+    """What a device is, its Secret says as well, and a leader that was just elected has read none."""
+
+    UNREAD = replace(IPMI, secret="bmc").with_secret("")
+    PROVEN = Proven(1, "ipmi=a@uid.7", WALL, 1, "n1.0", "n1.1")
+
+    def test_what_a_drill_has_shown_outlives_the_moment_until_it_is_read(self):
+        view = node("n1", devices=(self.UNREAD,), beat=beat("n1"), status={"power": Power(proven=(self.PROVEN,))})
+        assert drills.judge(view).status.power.proven == (self.PROVEN,)
+        read_as = replace(view, devices=(replace(IPMI, secret="bmc").with_secret("uid.8"),))
+        assert drills.judge(read_as).status.power is None
+
+    def test_and_proves_nothing_meanwhile(self):
+        case = devices.going_on(self.UNREAD, **devices.OFF_TWICE, power=Power(proven=(self.PROVEN,)))
+        assert devices.kinds(devices.off(case)) == []
+
+    def test_a_drill_waits_for_it(self):
+        view = replace(drills.one(None), devices=(self.UNREAD,), drill="d1")
+        assert drills.judge(view).status.power is None
+
+    def test_and_is_refused_when_it_cannot_be_read(self):
+        health = Health(
+            "ipmi", self.UNREAD.spec, Said.FAILED, "Secret quorate-system/bmc does not exist: create it", NOW
+        )
+        view = replace(drills.one(None), devices=(self.UNREAD,), drill="d1", health=(health,))
+        drilled = drills.judge(view).status.power.drilled
+        assert drilled.result == "refused: ipmi: Secret quorate-system/bmc does not exist: create it"
 
 
 class TestAnIncident:
