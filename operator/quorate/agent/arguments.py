@@ -31,7 +31,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="the machine's own name; the first file that is there counts "
         f"(default: {', '.join(map(str, SYSTEM_UUID_FILES))})",
     )
-    parser.add_argument("--watchdog", default="none", help="external:SOCKET, or none")
+    parser.add_argument(
+        "--watchdog",
+        default="none",
+        help="linux:DEVICE, linux:DIRECTORY (the best one in it), external:SOCKET, or none (default)",
+    )
+    parser.add_argument(
+        "--realtime",
+        action="store_true",
+        help="lock memory, raise priority, and be the last to be killed when memory is short",
+    )
     parser.add_argument(
         "--runtime", default="cgroup", help="cgroup (a real node) or pids:DIRECTORY (a node of the lab)"
     )

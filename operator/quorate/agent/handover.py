@@ -56,7 +56,10 @@ class Estate:
     """The kind of the device."""
 
     def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        """Of the device what every version knows; the rest is learned from the device when its time-out is set next."""
+        found = asdict(self)
+        found["device"] = {name: found["device"][name] for name in ("open", "timeout_s", "attested_disarmed", "adrift")}
+        return json.dumps(found).encode()
 
 
 def decode(message: bytes) -> Estate:
@@ -173,10 +176,10 @@ class Holder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claimant:
-    """Who wants to take over: its boot, its kind of device, its lock and its keeper."""
+    """Who wants to take over: its boot, the kinds of device that it could go on with, its lock and its keeper."""
 
     nonce: Nonce
-    watchdog: str
+    watchdogs: frozenset[str]
     lock: Lock
     holder: Holder
 
@@ -184,11 +187,11 @@ class Claimant:
         """Raises UnfitError."""
         if estate.guard.nonce != self.nonce:
             raise UnfitError(f"it calls this boot {estate.guard.nonce}, and this one {self.nonce}")
-        if descriptor is not None and estate.watchdog != self.watchdog:
+        if descriptor is not None and estate.watchdog not in self.watchdogs:
             raise UnfitError(
                 f"it has armed a watchdog of kind {estate.watchdog or 'none'}, and this one has "
-                f"{self.watchdog or 'none'}: nobody would pet it. Take the guests off this node first, or delete the Pod "
-                "of the other agent"
+                f"{' or '.join(sorted(self.watchdogs)) or 'none'}: nobody would pet it. Take the guests off this node "
+                "first, or delete the Pod of the other agent"
             )
 
 

@@ -27,6 +27,8 @@ ADRIFT_VARIABLE: Final = "QUORATE_ADRIFT"
 TOLD_VARIABLE: Final = "QUORATE_TOLD"
 HELD_BACK: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 SHORT_LIFE_S: Final = 1.0
+REALTIME: Final = "--realtime"
+"""The loop inherits priority and shield; its memory it locks by itself."""
 USAGE: Final = 2
 """Exit code of a loop that does not understand its arguments."""
 UNUSABLE: Final = 78
@@ -55,6 +57,10 @@ class Keeper:
 
     def run(self) -> int:
         """Keep the loop alive; its exit code once it has left by itself."""
+        if REALTIME in self.arguments:
+            import quorate.agent.realtime as realtime  # noqa: PLC0415, PLR0402 only where it is asked for
+
+            realtime.prepare()
         signal.signal(signal.SIGTERM, self._pass_on)
         signal.signal(signal.SIGINT, self._pass_on)
         while True:

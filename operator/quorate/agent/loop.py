@@ -4,32 +4,40 @@
     reset at once
 
 It decides by `core/selffence.py`. What it must remember over its own death (the Lease was held in this boot, the largest
-sequence) is in a file under /run, which a reboot empties; the open watchdog is held by the keeper as well.
+sequence) is in a file under /run, which a reboot empties (`mark.py`); the open watchdog is held by the keeper as well.
 """
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
 from quorate.agent.handover import AGAIN_S, Estate
 from quorate.agent.lease import NodeLease, Outcome, Renewal
+from quorate.agent.mark import Mark, Seen, write
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader, list_guests
 from quorate.agent.pace import Pace
+from quorate.agent.partners import Holder, Successor, Wake
 from quorate.agent.runtime import Runtime
 from quorate.agent.steps import Steps, carry_out
 from quorate.agent.tally import Tally
-from quorate.agent.watchdog import SilentWatchdogError, Watchdog, WatchdogError
+from quorate.agent.watchdog import (
+    SilentWatchdogError,
+    StuckWatchdogError,
+    UnchangedWatchdogError,
+    UnusableWatchdogError,
+    Watchdog,
+    WatchdogError,
+)
 from quorate.core import selffence
-from quorate.core.selffence import Device, Guard, Step
+from quorate.core.selffence import Device, Step
 from quorate.core.timing import Timing
-from quorate.core.types import MAX_LEFT, PROTOCOL, Nonce, Uid
+from quorate.core.types import MAX_LEFT, MAX_TROUBLE, PROTOCOL, Uid
 from quorate.core.world import Attestation
 
 log = logging.getLogger(__name__)
@@ -40,65 +48,12 @@ SETTLED_S: Final = 2.0
 """So long the agent that takes over has for taking the lock that this one has just let go of."""
 
 
-class Holder(Protocol):
-    """Whoever keeps the open device when this process dies."""
-
-    def hold(self, descriptor: int, timeout_s: float) -> None: ...
-
-    def drop(self) -> None: ...
-
-    def lose(self) -> None: ...
-
-    def retire(self) -> None: ...
-
-    def own(self, descriptor: int) -> None: ...
-
-
-class Wake(Protocol):
-    """Ends a pause sooner; as much of a `threading.Event` as is needed."""
-
-    def set(self) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def wait(self, timeout: float | None = None) -> bool: ...
-
-
-class Mark(Protocol):
-    """The file in /run, of which a reboot leaves nothing: as much of a `Path` as is needed."""
-
-    def read_text(self) -> str: ...
-
-    def write_text(self, text: str, /) -> int: ...
-
-    def with_suffix(self, suffix: str, /) -> "Mark": ...
-
-    def replace(self, target: Any, /) -> object: ...
-
-
-class Successor(Protocol):
-    """An agent that wants to take over, if there is one (`handover.Offer`)."""
-
-    @property
-    def wanted(self) -> bool: ...
-
-    def give(self, estate: Estate, descriptor: int | None, within_s: float) -> bool: ...
-
-
 @dataclass(slots=True)
 class Leave:
     """How the agent goes: when it was told to, and how long it may take."""
 
     told_s: float
     grace_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The Node that gave orders, by its uid, and the largest term that its status has named."""
-
-    node: Uid
-    term: int
 
 
 @dataclass(slots=True)
@@ -128,6 +83,11 @@ class Loop:
     wake: Wake = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
     _said: str = ""
+    _trouble: str = ""
+    """What the watchdog did last that it should not; "" since it did as it was told."""
+    _complained: str = ""
+    _unfit: Timing | None = None
+    """Times that the open watchdog could not be set to: the ones before stand until others are ordered."""
     _here: frozenset[Uid] = frozenset()
     """Guests with a process when it last looked: one whose Pod object is torn out since is still one."""
     _marked: bool = False
@@ -169,14 +129,16 @@ class Loop:
         orders = self.orders.current
         here, sure, over = yield from self._guests_here()
         wanted = self._wants_armed(here, sure=sure)
-        ordered = orders.timing or self.timing
+        ordered = orders.timing if orders.timing not in {None, self._unfit} else self.timing
         drained = sure and not here and self.leave is not None and bool(self.going())
 
         def attest(lease_uid: Uid, sequence: int) -> Attestation:
             left = over if drained else frozenset[Uid]()
             return self._attest(lease_uid, sequence, wanted=wanted, ordered=ordered, drained=drained, left=left)
 
-        danger = self.device.counts or bool(here)
+        if self.device.stuck and not wanted:
+            self._pet_the_stuck()
+        danger = self.device.guards or bool(here)
         began_s = self.clock()
         renewal = yield from self.lease.steps(attest, self.timing, danger=danger, member=orders.member)
         self.pace.took(self.clock(), self.clock() - began_s)
@@ -253,7 +215,7 @@ class Loop:
             lease_uid=lease_uid,
             sequence=sequence,
             armed=selffence.attested_armed(self.device, wanted),
-            watchdog=self.watchdog.kind if self.watchdog is not None else "",
+            watchdog=(self.watchdog.kind or "") if self.watchdog is not None else "",
             watchdog_s=selffence.attested_watchdog_s(self.device, wanted, ordered),
             timeout_s=max(self.timing.timeout_s, ordered.timeout_s),
             uptime_s=round(self.boot.uptime_s(), 3),
@@ -270,6 +232,7 @@ class Loop:
             rewound=self.lease.guard.rewound,
             latency_s=self.pace.latency_s(self.clock()),
             going=self.going(),
+            trouble=self._said_of_the_watchdog(),
         )
 
     def _seen_term(self) -> int:
@@ -298,14 +261,15 @@ class Loop:
         self.device = replace(self.device, attested_disarmed=not said.armed)
         if self.watchdog is not None:
             try:
-                self._step(self.watchdog, selffence.after_renewal(self.device, wanted, ordered), ordered)
+                self._step(self.watchdog, selffence.after_renewal(self.device, wanted, ordered), ordered, said)
             except WatchdogError as error:
-                log.error("%s", error)
+                self._complain(error)
                 self._lost_device(error)
         # One that was opened late is armed in no attestation yet, so it has bought no time that anybody counts on.
         if self.device.open and said.armed and selffence.must_reset(started_s, self.clock(), self.timing):
             self._reset("this process stalled between a renewal and its pet")
-        self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
+        if self._unfit != ordered and not self.device.needs_s:
+            self.timing = ordered  # the larger times were attested by the renewal that has just been confirmed
 
     def _lost_device(self, error: WatchdogError) -> None:
         """The device failed. Keeper and loop let go of it, or nobody could open it again; and the Lease must not say armed.
@@ -324,31 +288,120 @@ class Loop:
         if self.device.adrift and not before.adrift:
             self.wake.set()
 
-    def _step(self, watchdog: Watchdog, step: Step, ordered: Timing) -> None:
+    def _step(self, watchdog: Watchdog, step: Step, ordered: Timing, said: Attestation) -> None:
         match step:
             case Step.PET:
                 watchdog.pet()
+                self.device = replace(self.device, needs_s=0.0)
                 self.tally.petted(self.clock(), self.timing)
             case Step.OPEN:
-                self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s))
-                self.tally.petted(self.clock(), self.timing)
-                self._hand_over(watchdog)
-                log.info("watchdog armed: %s, %gs", watchdog.kind, self.device.timeout_s)
-                self.wake.set()  # attest it at once: a guest may be waiting for it
+                self._open(watchdog, ordered)
             case Step.SET:
-                self.device = Device(open=True, timeout_s=watchdog.set_timeout(ordered.watchdog_s))
-                self.tally.petted(self.clock(), self.timing)
-                self._hand_over(watchdog)
-                log.info("watchdog set to %gs", self.device.timeout_s)
+                self._set(watchdog, ordered, said)
             case Step.CLOSE:
-                if self.device.adrift:
-                    self.device = Device(open=True, timeout_s=watchdog.open(ordered.watchdog_s), attested_disarmed=True)
-                self.holder.lose()  # first: a loop that dies here must not leave a closed device for an armed one
-                watchdog.close()
-                self.device = Device()
-                self.holder.drop()
-                self.tally.closed()
-                log.info("watchdog disarmed")
+                if not self.device.adrift or self._reopen(watchdog, ordered):
+                    self._close(watchdog)
+
+    def _reopen(self, watchdog: Watchdog, ordered: Timing) -> bool:
+        """False: it is open, and that is all that can be done."""
+        disarmed = self.device.attested_disarmed
+        try:
+            given_s = watchdog.open(ordered.watchdog_s)
+        except StuckWatchdogError as error:
+            self._stuck(watchdog, error)
+            return False
+        self.device = Device(open=True, timeout_s=given_s, attested_disarmed=disarmed, asked_s=ordered.watchdog_s)
+        return True
+
+    def _open(self, watchdog: Watchdog, ordered: Timing) -> None:
+        if not self._reopen(watchdog, ordered):
+            return
+        short = selffence.too_short(self.device.timeout_s, ordered)
+        if short:
+            self._complain(UnchangedWatchdogError(short))
+            self._close(watchdog)
+            return
+        self._done()
+        self.tally.petted(self.clock(), self.timing)
+        self._hand_over(watchdog)
+        log.info("watchdog armed: %s, %gs", watchdog.kind, self.device.timeout_s)
+        self.wake.set()  # attest it at once: a guest may be waiting for it
+
+    def _set(self, watchdog: Watchdog, ordered: Timing, said: Attestation) -> None:
+        """To the time-out that is ordered, unless that is refused, too short, or turns out longer than was attested.
+
+        Then it is set back at once: a longer one is attested first, and a refused one is not worked by at all.
+        """
+        before = self.device
+        try:
+            given_s = watchdog.set_timeout(ordered.watchdog_s)
+            self.device = replace(before, timeout_s=given_s)
+            short = selffence.too_short(given_s, ordered)
+            longer = said.armed and given_s > said.watchdog_s
+            if short or longer:
+                back_s = watchdog.set_timeout(before.timeout_s if before.asked_s is None else before.asked_s)
+                self.device = replace(before, timeout_s=back_s, needs_s=0.0 if short else given_s)
+            if short:
+                raise UnchangedWatchdogError(short)
+        except UnchangedWatchdogError as error:
+            self._complain(error)
+            self._unfit = None if before.stuck else ordered
+            watchdog.pet()
+            return
+        self.tally.petted(self.clock(), self.timing)
+        if longer:
+            self.wake.set()  # attest it at once
+            return
+        self.device = Device(open=True, timeout_s=given_s, asked_s=ordered.watchdog_s)
+        self._done()
+        self._hand_over(watchdog)
+        log.info("watchdog set to %gs", self.device.timeout_s)
+
+    def _close(self, watchdog: Watchdog) -> None:
+        self.holder.lose()  # first: a loop that dies here must not leave a closed device for an armed one
+        try:
+            watchdog.close()
+        except StuckWatchdogError as error:
+            self._stuck(watchdog, error)
+            return
+        self.device = Device()
+        self.holder.drop()
+        self.tally.closed()
+        log.info("watchdog disarmed")
+
+    def _stuck(self, watchdog: Watchdog, error: StuckWatchdogError) -> None:
+        """It guards nobody and cannot be let go: petted from here on whatever becomes of the renewals, or it resets a
+        healthy node.
+        """
+        self._complain(error)
+        timeout_s = self.device.timeout_s if self.device.open else error.timeout_s
+        self.device = Device(open=True, timeout_s=timeout_s, attested_disarmed=True, stuck=True)
+        self._hand_over(watchdog)
+
+    def _pet_the_stuck(self) -> None:
+        if self.watchdog is not None:
+            try:
+                self.watchdog.pet()
+            except WatchdogError as error:
+                self._complain(error)
+                self._lost_device(error)
+
+    def _complain(self, error: WatchdogError) -> None:
+        """Aloud once, and in the attestation; but not what the device says of itself as long as it lasts."""
+        text = str(error)
+        if text != self._complained:
+            log.error("%s", text)
+        self._complained = text
+        self._trouble = "" if isinstance(error, UnusableWatchdogError) else text
+
+    def _done(self) -> None:
+        """The watchdog did as it was told."""
+        self._trouble = self._complained = ""
+        self._unfit = None
+
+    def _said_of_the_watchdog(self) -> str:
+        trouble = self._trouble or (self.watchdog.trouble if self.watchdog is not None else "")
+        return trouble[:MAX_TROUBLE]
 
     def _hand_over(self, watchdog: Watchdog) -> None:
         descriptor = watchdog.descriptor()
@@ -417,19 +470,8 @@ class Loop:
 
         False: this boot could not be marked at all, and then nothing is armed. Later on a full disk costs no node.
         """
-        guard, timing = self.lease.guard, self.timing
-        record = {
-            "nonce": guard.nonce,
-            "held": guard.held,
-            "sequence": guard.sequence,
-            "rewound": guard.rewound,
-            "seen": [self.seen.node, self.seen.term],
-            "timing": [timing.renew_s, timing.timeout_s, timing.watchdog_s],
-        }
-        temporary = self.mark.with_suffix(".new")
         try:
-            temporary.write_text(json.dumps(record))
-            temporary.replace(self.mark)
+            write(self.mark, self.lease.guard, self.seen, self.timing)
         except OSError as error:
             log.error("mark %s cannot be written: %s", self.mark, error)
             return self._marked
@@ -442,46 +484,3 @@ class Loop:
             self._said = text
             level = logging.INFO if renewal.outcome in {Outcome.RENEWED, Outcome.IDLE} else logging.WARNING
             log.log(level, "Lease %s", text)
-
-
-def remembered(mark: Mark, nonce: Nonce) -> Guard:
-    """What an earlier agent of this boot left; a mark of another boot counts for nothing."""
-    record = _record(mark, nonce)
-    try:
-        if not record:
-            return Guard(nonce)
-        sequence, rewound = int(record["sequence"]), int(record.get("rewound", 0))
-        return Guard(nonce, held=bool(record["held"]), sequence=sequence, confirmed=sequence, rewound=rewound)
-    except (ValueError, KeyError, TypeError) as error:
-        log.warning("mark %s makes no sense (%r): the Lease counts as never held", mark, error)
-        return Guard(nonce)
-
-
-def remembered_orders(mark: Mark, nonce: Nonce) -> Seen:
-    """The largest term that an earlier agent of this boot had seen."""
-    try:
-        node, term = _record(mark, nonce)["seen"]
-        return Seen(Uid(str(node)), int(term))
-    except (ValueError, KeyError, TypeError):
-        return Seen(Uid(""), 0)
-
-
-def remembered_timing(mark: Mark, nonce: Nonce) -> Timing:
-    """The times an earlier agent of this boot worked by: the device it left counts on by them."""
-    try:
-        renew_s, timeout_s, watchdog_s = _record(mark, nonce)["timing"]
-        return Timing(float(renew_s), float(timeout_s), float(watchdog_s))
-    except (ValueError, KeyError, TypeError):
-        return UNTIL_TOLD
-
-
-def _record(mark: Mark, nonce: Nonce) -> dict[str, Any]:
-    """The mark in /run, empty when there is none of this boot."""
-    try:
-        record = json.loads(mark.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        log.warning("mark %s cannot be read (%s): the Lease counts as never held", mark, error)
-        return {}
-    return record if isinstance(record, dict) and record.get("nonce") == nonce else {}

@@ -13,13 +13,14 @@ from time import sleep
 from typing import Any, Final, NoReturn
 
 from quorate import __version__
-from quorate.agent import answer, boot, handover, host, keeper_link, metrics, watchdog
+from quorate.agent import answer, boot, drivers, handover, host, keeper_link, metrics, realtime
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.handover import Claimant, Estate, Lock, Offer
 from quorate.agent.keeper import HELD_BACK, UNUSABLE
 from quorate.agent.lease import NodeLease
-from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
+from quorate.agent.loop import Leave, Loop
+from quorate.agent.mark import remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.runtime import named as named_runtime
 from quorate.core.selffence import Device
@@ -58,7 +59,7 @@ class Place:
 def take_over(
     run_dir: Path,
     nonce: Nonce,
-    watchdog_kind: str,
+    watchdogs: frozenset[str],
     holder: keeper_link.KeeperLink,
     pause: Callable[[float], None] = sleep,
 ) -> Place:
@@ -69,7 +70,7 @@ def take_over(
         return _still_there(Lock(held), device, descriptor, holder, pause)
     lock = Lock.at(run_dir / handover.LOCK)
     with _may_be_sent_away():
-        found = handover.claim(run_dir, Claimant(nonce, watchdog_kind, lock, holder), pause)
+        found = handover.claim(run_dir, Claimant(nonce, watchdogs, lock, holder), pause)
     holder.own(lock.descriptor)
     if found is None:
         return Place(lock, device, descriptor)
@@ -128,16 +129,17 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
         changed=lambda: None,
         addresses_file=arguments.run_dir / "api-servers" if discover else None,
     )
-    device = watchdog.named(arguments.watchdog, arguments.node)
+    shared = here.shared_kernel
+    drivers.named(arguments.watchdog, arguments.node, shared_kernel=shared)
     runtime = named_runtime(arguments.runtime)
     expositions: list[Callable[[], bytes]] = []
     server = answer.serve(arguments.listen, arguments.node, here, lambda: expositions[0]() if expositions else b"")
-    place = take_over(arguments.run_dir, here.nonce, str(device.kind) if device is not None else "", holder)
+    place = take_over(arguments.run_dir, here.nonce, drivers.kinds(arguments.watchdog), holder)
     mark = arguments.run_dir / "agent.json"
     loop = Loop(
         boot=here,
         lease=NodeLease(heartbeat, arguments.node, remembered(mark, here.nonce), boot.now_s),
-        watchdog=watchdog.named(arguments.watchdog, arguments.node, place.descriptor),
+        watchdog=drivers.named(arguments.watchdog, arguments.node, shared_kernel=shared, inherited=place.descriptor),
         runtime=runtime,
         orders=reader,
         holder=holder,
@@ -178,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if arguments.realtime:
+        realtime.prepare()
     try:
         loop, lock, server = build(arguments)
     except (AccessError, ValueError, OSError) as error:

@@ -1,4 +1,5 @@
-"""The watchdog behind one small interface. `External` is the stand-in outside the node that lab and kind use.
+"""The watchdog behind one small interface. `External` is the stand-in outside the node that lab and kind use;
+`linux_watchdog.py` drives the kernel's devices, and `drivers.py` chooses.
 
 The device stays open when a process that holds it dies, as long as another one (the keeper) holds it too: an open device
 is one file descriptor that can be handed over.
@@ -25,23 +26,47 @@ class SilentWatchdogError(WatchdogError):
     """No answer came: it may have done what was asked."""
 
 
+class UnusableWatchdogError(WatchdogError):
+    """It cannot be armed as it is. The device says so by itself as long as that lasts (`Watchdog.trouble`)."""
+
+
+class UnchangedWatchdogError(WatchdogError):
+    """It did not take a time-out, and counts on as before."""
+
+
+class StuckWatchdogError(WatchdogError):
+    """It is open, counts, and cannot be let go. `timeout_s` as read back."""
+
+    def __init__(self, text: str, timeout_s: float) -> None:
+        super().__init__(text)
+        self.timeout_s = timeout_s
+
+
 class Watchdog(Protocol):
     """A device that resets the node unless it is petted. Opening and setting count as pets."""
 
-    kind: WatchdogKind
+    @property
+    def kind(self) -> WatchdogKind | None:
+        """What it is; None while there is none that could be armed."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with it as it is now, and what to do; "" when nothing is known of."""
+        ...
 
     def open(self, timeout_s: float) -> float:
-        """Arm it; the time-out as read back, in seconds."""
+        """Arm it; the time-out as read back, in seconds. Raises WatchdogError, StuckWatchdogError."""
         ...
 
     def set_timeout(self, timeout_s: float) -> float:
-        """Change the time-out of an open device; as read back."""
+        """Change the time-out of an open device; as read back. Raises WatchdogError, UnchangedWatchdogError."""
         ...
 
     def pet(self) -> None: ...
 
     def close(self) -> None:
-        """Disarm (magic close)."""
+        """Disarm (magic close). Raises WatchdogError, StuckWatchdogError."""
         ...
 
     def let_go(self) -> None:
@@ -64,6 +89,7 @@ class External:
     path: Path
     node: str
     kind: WatchdogKind = WatchdogKind.EXTERNAL
+    trouble: str = ""
     _socket: socket.socket | None = None
     _buffer: bytes = b""
 
@@ -155,15 +181,3 @@ def _answer_to(number: int, line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return answer if isinstance(answer, dict) and answer.get("n") == number else None
-
-
-def named(spec: str, node: str, inherited: int | None = None) -> Watchdog | None:
-    """The device of `--watchdog`: `external:SOCKET`, or `none`. Raises ValueError."""
-    driver, _, rest = spec.partition(":")
-    match driver:
-        case "none":
-            return None
-        case "external" if rest:
-            path = Path(rest)
-            return External.inherited(path, node, inherited) if inherited is not None else External(path, node)
-    raise ValueError(f"--watchdog {spec!r}: use external:SOCKET or none")

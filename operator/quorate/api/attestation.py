@@ -8,7 +8,7 @@ import json
 from functools import lru_cache
 from typing import Any, Final
 
-from quorate.core.types import Uid
+from quorate.core.types import MAX_TROUBLE, Uid
 from quorate.core.world import Attestation
 
 _KEYS = {
@@ -29,6 +29,7 @@ _KEYS = {
     "rewound": "rewound",
     "latency": "latency_s",
     "going": "going",
+    "trouble": "trouble",
 }
 _TYPES: dict[str, tuple[type, ...]] = {
     "lease_uid": (str,),
@@ -48,6 +49,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "rewound": (int,),
     "latency_s": (int, float),
     "going": (str,),
+    "trouble": (str,),
 }
 _FIELDS: Final = tuple((key, name, _TYPES[name], int in _TYPES[name]) for key, name in _KEYS.items())
 """Key, name, exact types of JSON, and whether it is a number."""
@@ -81,6 +83,7 @@ def decode(text: str | None) -> Attestation | None:
                 if type(value) not in types or (number and not 0 <= value < 1e12):
                     return None
         values |= {key: _uids(found, key) for key in _LISTS}
+        values["trouble"] = values.get("trouble", "")[:MAX_TROUBLE]  # it goes into a condition
         return Attestation(**values)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None

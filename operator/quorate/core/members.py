@@ -17,7 +17,7 @@ from quorate.core.flapping import held_until, lately
 from quorate.core.overdue import reset_request
 from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
-from quorate.core.timing import Timing
+from quorate.core.timing import Timing, seconds
 from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
 from quorate.core.world import NodeView, World
 
@@ -300,8 +300,11 @@ def _conditions(world: World, node: NodeView, status: NodeStatus, room: Room) ->
 def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Finding:
     accepted = world.cluster.spec.accepted_watchdogs
     watchdog = status.watchdog
+    said = node.beat.attestation if node.beat is not None else None
+    trouble = said.trouble if said is not None else ""
     if watchdog is None:
-        return Finding("WatchdogAccepted", False, "NoWatchdog", "its agent attests no watchdog: no guest starts here")
+        why = trouble or "its agent attests no watchdog"
+        return Finding("WatchdogAccepted", False, "NoWatchdog", f"{why}: no guest starts here")
     if watchdog.kind not in accepted:
         return Finding(
             "WatchdogAccepted",
@@ -313,10 +316,21 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
         )
     if status.arming.failed:
         failed = arming.in_words(status.arming)
-        text = f"{watchdog.kind}, but {failed}: it is the last choice for guests; the log of its agent says why"
+        why = trouble or "the log of its agent says why"
+        text = f"{watchdog.kind}, but {failed}: it is the last choice for guests; {why}"
         return Finding("WatchdogAccepted", False, "DoesNotArm", text)
-    word = "armed" if was_armed(node, status, world.cluster.spec) else "on standby"
-    return Finding("WatchdogAccepted", True, "Accepted", f"{watchdog.kind}, {word}")
+    armed = was_armed(node, status, world.cluster.spec)
+    text = f"{watchdog.kind}, {'armed' if armed else 'on standby'}"
+    if armed and status.orders is not None and watchdog.timeout_s > status.orders.watchdog_s:
+        text += (
+            f": {seconds(watchdog.timeout_s)}, longer than the {seconds(status.orders.watchdog_s)} that were asked for"
+        )
+        return Finding("WatchdogAccepted", True, "LongerThanAsked", f"{text}{_at_length(trouble)}")
+    return Finding("WatchdogAccepted", True, "Accepted", f"{text}{_at_length(trouble)}")
+
+
+def _at_length(trouble: str) -> str:
+    return f"; {trouble}" if trouble else ""
 
 
 def _confirm_finding(node: NodeView, status: NodeStatus) -> Finding:

@@ -171,7 +171,8 @@ def _watchdog(view: NodeView, accepted: tuple[WatchdogKind, ...]) -> str | None:
     """A node that cannot prove its death must not run guests."""
     attestation = view.beat.attestation if view.beat is not None else None
     if attestation is None or not attestation.watchdog:
-        return "its agent has no watchdog"
+        why = attestation.trouble if attestation is not None else ""
+        return f"its agent has no watchdog{f': {why}' if why else ''}"
     if attestation.watchdog not in accepted:
         return f"its watchdog is of kind {attestation.watchdog}, accepted are {', '.join(accepted) or 'none'}"
     return None

@@ -10,7 +10,7 @@ agent's shell has read and measured; the shell (and the simulator) carries out. 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from quorate.core.timing import Timing
+from quorate.core.timing import Timing, seconds
 from quorate.core.types import Nonce, Uid
 
 
@@ -136,18 +136,29 @@ class Step(StrEnum):
 class Device:
     """The watchdog as the agent has it. `attested_disarmed`: the last confirmed renewal said "not armed".
 
-    `adrift`: it failed and is out of our hands, and it may count on all the same.
+    `adrift`: it failed and is out of our hands, and it may count on all the same. `stuck`: it is open, guards nobody, and
+    cannot be let go (nowayout), so it is petted whatever becomes of the renewals.
+    `timeout_s` is what was read back after asking for `asked_s`: a device may round up. None: another process asked.
+    `needs_s`: what it gave when it was asked for a longer time-out, more than had been attested.
     """
 
     open: bool = False
     timeout_s: float = 0.0
     attested_disarmed: bool = False
     adrift: bool = False
+    stuck: bool = False
+    asked_s: float | None = None
+    needs_s: float = 0.0
 
     @property
     def counts(self) -> bool:
         """May it be counting down?"""
         return self.open or self.adrift
+
+    @property
+    def guards(self) -> bool:
+        """May it reset the node because a renewal fails?"""
+        return self.counts and not self.stuck
 
 
 def wants_armed(orders: Orders, *, guests_here: bool, leaving: bool) -> bool:
@@ -175,26 +186,42 @@ def after_renewal(device: Device, wanted: bool, timing: Timing) -> Step:
 
     A longer time-out is attested before it is set and a shorter one set before it is attested (`attested_watchdog_s`);
     disarming is attested before the device is closed. One that is adrift must be opened even to be closed, or it would
-    reset a node that it is no longer to guard.
+    reset a node that it is no longer to guard. One that is stuck is armed anew by setting it, as by opening.
     """
+    if device.stuck:
+        return Step.SET if wanted else Step.PET
     if not device.open:
         if wanted:
             return Step.OPEN
         return Step.CLOSE if device.adrift and device.attested_disarmed else Step.NOTHING
     if not wanted:
         return Step.CLOSE if device.attested_disarmed else Step.NOTHING
-    if device.timeout_s != timing.watchdog_s:
+    if (device.timeout_s if device.asked_s is None else device.asked_s) != timing.watchdog_s:
         return Step.SET
     return Step.PET
+
+
+def too_short(timeout_s: float, timing: Timing) -> str:
+    """Why a device that reads back this time-out cannot be used with these times; "" when it can.
+
+    A longer one than asked for is attested, and counts in T. A shorter one must still leave room for a lost request.
+    """
+    least_s = timing.renew_s + 2 * timing.timeout_s + 1
+    if timeout_s >= least_s:
+        return ""
+    return (
+        f"asked for {seconds(timing.watchdog_s)} it counts only {seconds(timeout_s)}, and one lost request must not cost "
+        f"the node: it takes {seconds(least_s)}. Choose a faster spec.timing.profile for the Cluster, or another watchdog"
+    )
 
 
 def attested_watchdog_s(device: Device, wanted: bool, timing: Timing) -> float:
     """W as it must be attested: the larger of what the device has and what is about to be set; 0 without a device."""
     if not device.open:
         return timing.watchdog_s if wanted else 0.0
-    return max(device.timeout_s, timing.watchdog_s) if wanted else device.timeout_s
+    return max(device.timeout_s, device.needs_s, timing.watchdog_s) if wanted else device.timeout_s
 
 
 def attested_armed(device: Device, wanted: bool) -> bool:
-    """Never claim armed while not armed: the device is open, and stays so."""
-    return device.open and wanted
+    """Never claim armed while not armed: the device is open, stays so, and is petted on renewals only."""
+    return device.open and wanted and not device.stuck

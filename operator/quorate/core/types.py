@@ -61,6 +61,8 @@ SYSTEM_NAMESPACE: Final = "quorate-system"
 AGENT_NAMESPACE: Final = "quorate-agents"
 MAX_LEFT: Final = 1024
 """Pods that an agent names when it leaves: 40 KiB of an annotation. Beyond that other evidence is needed."""
+MAX_TROUBLE: Final = 1024
+"""Characters in which an agent says what is wrong with its watchdog."""
 PROTOCOL: Final = 1
 """Version of what agent and manager say to each other."""
 MAX_NODES: Final = 32

@@ -46,6 +46,7 @@ class Attestation:
     `gone` are unknown to the kubelet as well.
     `rewound`: it once found its Lease older than this sequence, which had been confirmed to it (0: never in this boot).
     `going`: the host goes down, and what comes then (`Going`); "" while it does not.
+    `trouble`: what is wrong with its watchdog, and what to do; "" while nothing is.
     `latency_s`: 99 of 100 renewals of the last ten minutes took less; 0 until ten minutes are over.
     """
 
@@ -69,6 +70,7 @@ class Attestation:
     rewound: int = 0
     latency_s: float = 0.0
     going: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,17 @@ def material(before: Beat | None, after: Beat) -> bool:
 
 
 _words: Callable[[Attestation], object] = attrgetter(
-    "armed", "watchdog", "watchdog_s", "timeout_s", "generation", "drained", "left", "going", "idle", "gone", "protocol"
+    "armed",
+    "watchdog",
+    "watchdog_s",
+    "timeout_s",
+    "generation",
+    "drained",
+    "left",
+    "going",
+    "trouble",
+    "idle",
+    "gone",
+    "protocol",
 )
 """What an attestation says besides "still there"."""

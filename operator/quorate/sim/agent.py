@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.boot import Boot
 from quorate.agent.lease import NodeLease, Outcome, Renewal
-from quorate.agent.loop import Leave, Loop, remembered, remembered_orders, remembered_timing
+from quorate.agent.loop import Leave, Loop
+from quorate.agent.mark import remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.steps import Request, Steps
 from quorate.agent.watchdog import WatchdogError
@@ -36,6 +37,7 @@ class _Dog:
     """The watchdog, as the loop has it. A stall makes a pet come late, and what follows it."""
 
     kind = WatchdogKind.EXTERNAL
+    trouble = ""
 
     def __init__(self, agent: "Agent") -> None:
         self.agent = agent

@@ -110,6 +110,7 @@ class FakeWatchdog:
     """Records what it is told; `fails` makes every request an error, `silent` one without an answer."""
 
     kind = WatchdogKind.EXTERNAL
+    trouble = ""
 
     def __init__(self) -> None:
         self.told: list[str] = []

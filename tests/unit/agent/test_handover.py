@@ -29,7 +29,7 @@ ESTATE = Estate({"metadata": {"name": "n1"}}, GUARD, FAST, Device(open=True, tim
 
 
 def claimant(directory, keeping, *, nonce="me", watchdog="External") -> Claimant:
-    return Claimant(Nonce(nonce), watchdog, Lock.at(directory / handover.LOCK), keeping)
+    return Claimant(Nonce(nonce), frozenset({watchdog} - {""}), Lock.at(directory / handover.LOCK), keeping)
 
 
 class Keeping:
@@ -290,7 +290,8 @@ class TestTheLoop:
         assert retired == [True]
         (estate,) = loop.successor.given
         assert estate.guard.sequence == said(api).sequence
-        assert estate.device == Device(open=True, timeout_s=5, attested_disarmed=False)
+        assert estate.device == Device(open=True, timeout_s=5, attested_disarmed=False, asked_s=5)
+        assert handover.decode(estate.encode()).device.asked_s is None, "the other one asks the device by itself"
         assert estate.lease == api.lease
 
     def test_goes_on_when_the_one_that_took_over_is_gone(self, loop, clock, monkeypatch):
@@ -410,7 +411,7 @@ class TestALoopThatIsStartedAgain:
     def test_it_is(self, keeping, tmp_path, monkeypatch, device):
         link, told = keeping
         monkeypatch.setenv(keeper.DEVICE_VARIABLE, json.dumps({"descriptor": device, "timeout_s": 5}))
-        place = loop_main.take_over(tmp_path, Nonce("me"), "External", link)
+        place = loop_main.take_over(tmp_path, Nonce("me"), frozenset({"External"}), link)
         assert (place.device, place.descriptor, place.estate) == (Device(open=True, timeout_s=5.0), device, None)
         assert told == []
 
@@ -429,7 +430,7 @@ class TestALoopThatIsStartedAgain:
             if len(waited) == 3:
                 os.close(other.descriptor)
 
-        place = loop_main.take_over(tmp_path, Nonce("me"), "External", link, pause)
+        place = loop_main.take_over(tmp_path, Nonce("me"), frozenset({"External"}), link, pause)
         assert waited == [["retire"]] * 3
         assert told == ["retire", "own"]
         assert (place.device, place.descriptor) == (Device(), None)

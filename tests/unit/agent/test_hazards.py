@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from quorate.agent.api import Access, Api, Refused, Unanswered
+from quorate.agent.drivers import named
 from quorate.agent.lease import Outcome
-from quorate.agent.loop import Leave, remembered_timing
+from quorate.agent.loop import Leave
+from quorate.agent.mark import remembered_timing
 from quorate.agent.orders import UNTIL_TOLD, OrdersReader
 from quorate.agent.runtime import CgroupRuntime
-from quorate.agent.watchdog import External, SilentWatchdogError, WatchdogError, named
+from quorate.agent.watchdog import External, SilentWatchdogError, WatchdogError
 from quorate.core.selffence import Device, Orders
 from quorate.core.types import Nonce, Uid
 from tests.unit.agent import test_loop
@@ -362,10 +364,11 @@ class TestExternal:
     def test_a_new_loop_is_given_the_connection_that_the_keeper_held(self, stand_in, tmp_path):
         first = External(tmp_path / "socket", "n1")
         first.open(5)
-        again = named(f"external:{tmp_path / 'socket'}", "n1", os.dup(first.descriptor()))
+        spec, held = f"external:{tmp_path / 'socket'}", os.dup(first.descriptor())
+        again = named(spec, "n1", shared_kernel=True, inherited=held)
         again.pet()
         assert stand_in.asked == [(0, "open"), (0, "pet")]
-        assert named(f"external:{tmp_path / 'socket'}", "n1").descriptor() is None
+        assert named(spec, "n1", shared_kernel=True).descriptor() is None
         again.close()
 
     def test_no_answer_is_another_failure_than_a_refusal(self, stand_in, tmp_path):

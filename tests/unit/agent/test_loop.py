@@ -7,7 +7,8 @@ import pytest
 
 from quorate.agent.boot import Boot
 from quorate.agent.lease import NodeLease, Outcome
-from quorate.agent.loop import Leave, Loop, Seen, remembered, remembered_orders
+from quorate.agent.loop import Leave, Loop
+from quorate.agent.mark import Seen, remembered, remembered_orders
 from quorate.agent.orders import OrdersReader
 from quorate.api import attestation
 from quorate.core.selffence import Device, Guard, Orders

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from quorate.agent import answer, boot, gate, runtime, watchdog
+from quorate.agent import answer, boot, drivers, gate, runtime
 from quorate.agent.api import AccessError, from_kubeconfig
 from quorate.agent.orders import parse
 from quorate.agent.pace import Pace
@@ -192,10 +192,10 @@ class TestAccess:
             from_kubeconfig(file)
 
 
-@pytest.mark.parametrize("spec", ["external:", "softdog", "", "linux:/dev/watchdog"])
+@pytest.mark.parametrize("spec", ["external:", "softdog", "", "/dev/watchdog"])
 def test_what_is_no_watchdog_is_refused(spec):
-    with pytest.raises(ValueError, match="use external:SOCKET or none"):
-        watchdog.named(spec, "n1")
+    with pytest.raises(ValueError, match="use linux:DEVICE, linux:DIRECTORY, external:SOCKET or none"):
+        drivers.named(spec, "n1", shared_kernel=False)
 
 
 class TestPace:

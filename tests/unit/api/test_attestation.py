@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.api.attestation import decode, encode
-from quorate.core.types import Uid
+from quorate.core.types import MAX_TROUBLE, Uid
 from tests.unit.core.worlds import said
 
 
@@ -18,6 +18,11 @@ def test_round_trip():
 
 def test_an_older_agent_that_leaves_names_no_pods():
     assert decode(encode(replace(said("n1"), drained=True))).left == ()
+
+
+def test_what_is_wrong_with_a_watchdog_has_a_bound():
+    assert decode(encode(replace(said("n1"), trouble="busy"))).trouble == "busy"
+    assert len(decode(encode(replace(said("n1"), trouble="x" * 99_999))).trouble) == MAX_TROUBLE
 
 
 def test_fields_of_a_newer_agent_are_ignored():

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 from quorate.core.actions import CreateLease, Enroll, SetFinalizer
+from quorate.core.liveness import held_against
 from quorate.core.override import ExpectedVotes
 from quorate.core.plan import plan
 from quorate.core.selectors import Requirement, Selector, Taint
 from quorate.core.status import Arming, ClusterStatus
-from quorate.core.timing import Profile, Timing, TimingSpec
+from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import GuestKey, Instant, NodeName, NodeState, Uid
 from quorate.core.world import KubeNode
 from tests.unit.core.worlds import SPEC, WALL, beat, guest, incident, node, world
@@ -159,6 +160,36 @@ class TestWords:
         found = condition(written, "WatchdogAccepted")
         assert (found.status, found.reason) == ("False", "DoesNotArm")
         assert "it was asked 2 times to arm its watchdog and did not; from 00:17:40 UTC on" in found.message
+
+    def accepted(self, nodes):
+        made = plan(world(nodes=(*nodes, node("n2"), node("n3")), guests=(guest(),)))
+        written = next(write.status for write in made.statuses if write.ref.name == "n1")
+        return condition(written, "WatchdogAccepted"), written
+
+    def test_what_is_wrong_with_a_watchdog_that_is_none(self):
+        why = "watchdog /dev/watchdog: there is none: load the module"
+        found, written = self.accepted([node("n1", beat=beat("n1", armed=False, watchdog="", trouble=why))])
+        assert (found.status, found.reason) == ("False", "NoWatchdog")
+        assert found.message == f"{why}: no guest starts here"
+        assert written.watchdog is None
+
+    def test_why_it_does_not_arm(self):
+        asked = Arming(1, wanted=True, since=WALL, failed=True, tries=1, tried=WALL)
+        silent = beat("n1", armed=False, trouble="watchdog /dev/watchdog: EIO")
+        found, _ = self.accepted([node("n1", beat=silent, status={"arming": asked})])
+        assert found.reason == "DoesNotArm"
+        assert found.message.endswith("the last choice for guests; watchdog /dev/watchdog: EIO")
+
+    def test_one_that_counts_longer_than_asked_for_counts_in_t(self):
+        found, written = self.accepted([node("n1", beat=beat("n1", watchdog_s=8))])
+        assert (found.status, found.reason) == ("True", "LongerThanAsked")
+        assert found.message == "External, armed: 8s, longer than the 5s that were asked for"
+        lost = node("n1", beat=beat("n1", 20.0, watchdog_s=8), status={"watchdog": written.watchdog, "guests": 1})
+        assert held_against(lost, PROFILES[Profile.FAST]).release_after_s == Timing(1, 1.5, 8).release_after_s
+
+    def test_one_that_works_may_have_something_to_say(self):
+        found, _ = self.accepted([node("n1", beat=beat("n1", trouble="nowayout"))])
+        assert (found.status, found.message) == ("True", "External, armed; nowayout")
 
     def test_what_was_counted_is_forgotten_once_it_arms(self):
         asked = Arming(1, wanted=True, since=WALL, failed=True, tries=2, tried=WALL)

@@ -116,6 +116,7 @@ def test_equal_reasons_are_said_once():
         (candidate(), template(node_terms=()), "required node affinity (no term) does not match"),
         (candidate(beat=None), PLAIN, "its agent has no watchdog"),
         (candidate(beat=beat("n1", watchdog="")), PLAIN, "its agent has no watchdog"),
+        (candidate(beat=beat("n1", watchdog="", trouble="busy")), PLAIN, "its agent has no watchdog: busy"),
         (
             candidate(beat=beat("n1", watchdog="VirtualSoftdog")),
             PLAIN,

@@ -20,6 +20,7 @@ from quorate.core.selffence import (
     next_sequence,
     renewed,
     told_to_reset,
+    too_short,
     wants_armed,
 )
 from quorate.core.timing import PROFILES, Profile
@@ -105,6 +106,30 @@ class TestDevice:
         opened = Device(open=True, timeout_s=5)
         assert after_renewal(opened, True, FAST) is Step.PET
         assert attested_armed(opened, True)
+
+    def test_one_that_rounds_up_is_set_once(self):
+        rounds = Device(open=True, timeout_s=8, asked_s=5)
+        assert after_renewal(rounds, True, FAST) is Step.PET
+        assert attested_watchdog_s(rounds, True, FAST) == 8
+        assert after_renewal(replace(rounds, asked_s=None), True, FAST) is Step.SET, "another process asked, for what?"
+
+    def test_what_it_gave_when_it_was_asked_is_attested_before_it_is_asked_again(self):
+        rounds = Device(open=True, timeout_s=8, asked_s=5, needs_s=32)
+        assert attested_watchdog_s(rounds, True, RELAXED) == 32
+        assert attested_watchdog_s(rounds, False, RELAXED) == 8
+
+    def test_one_that_cannot_be_let_go_is_petted_and_is_no_danger(self):
+        stuck = Device(open=True, timeout_s=5, attested_disarmed=True, stuck=True)
+        assert after_renewal(stuck, False, FAST) is Step.PET
+        assert (stuck.counts, stuck.guards) == (True, False)
+        assert after_renewal(stuck, True, FAST) is Step.SET
+        assert not attested_armed(stuck, True), "petted without a renewal until it was set"
+
+    @pytest.mark.parametrize(("timeout_s", "fits"), [(30, True), (16, True), (15.9, False), (60, True)])
+    def test_a_shorter_time_out_must_leave_room_for_a_lost_request(self, timeout_s, fits):
+        words = too_short(timeout_s, RELAXED)
+        assert bool(words) is not fits
+        assert fits or "asked for 30s it counts only 15.9s" in words
 
     def test_disarming_is_attested_before_the_device_is_closed(self):
         opened = Device(open=True, timeout_s=5)

@@ -1,8 +1,13 @@
 """Pods, nodes and Leases as the kubelet and others write them -> views."""
 
+from dataclasses import replace
+
+import pytest
+
 from quorate.core.load import Size
 from quorate.core.stopped import GUESSED
 from quorate.kube import views
+from tests.unit.core.worlds import beat, said
 
 
 def pod(status=None, spec=None, **metadata):
@@ -116,3 +121,11 @@ def test_a_kubernetes_node():
 def test_objects_that_anybody_may_have_written_do_not_raise():
     assert views.lease(None, {"metadata": {"annotations": {"quorate.dev/attestation": "{"}}}, 1.0).attestation is None
     assert views.pod({"metadata": {}}).containers == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_news"), [({"trouble": "busy"}, True), ({"sequence": 51, "uptime_s": 501}, False)]
+)
+def test_what_an_agent_says_besides_that_it_is_there_is_worth_a_round(changes, is_news):
+    before = beat("n1")
+    assert views.material(before, beat("n1", attestation=replace(said("n1"), **changes))) is is_news
