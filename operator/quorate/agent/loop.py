@@ -196,7 +196,7 @@ class Loop:
         if self.watchdog is None or self._out_of_time():
             return False
         if not sure or not self.orders.known:
-            return self.device.counts  # nobody has said that it may disarm
+            return self.device.guards  # nobody has said that it may disarm
         return selffence.wants_armed(self.orders.current, guests_here=bool(here), leaving=self.leave is not None)
 
     def _out_of_time(self) -> bool:

@@ -75,7 +75,7 @@ class Server:
 
 
 class Agent:
-    def __init__(self, directory: Path, name: str, url: str, watchdog: str) -> None:
+    def __init__(self, directory: Path, name: str, url: str, watchdog: str, **environment: str) -> None:
         kubeconfig = directory / "kubeconfig"
         kubeconfig.write_text(
             json.dumps(
@@ -98,7 +98,9 @@ class Agent:
         command += [f"--runtime=pids:{directory}", f"--system-uuid-file={kubeconfig}", "--grace=600"]
         self.log = directory / f"{name}.log"
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(command, stderr=output, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, stderr=output, start_new_session=True, env={**os.environ, **environment}
+            )
 
     def says(self, words: str) -> bool:
         return words in self.log.read_text()

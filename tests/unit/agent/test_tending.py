@@ -199,6 +199,12 @@ class TestOneThatCannotBeLetGo:
         assert not stuck.gone(stuck.cycle())
         assert stuck.watchdog.told == ["pet", "pet"]
 
+    def test_is_not_armed_on_the_way_out_because_nobody_answers(self, stuck, api):
+        stuck.leave = Leave(stuck.clock(), 30)
+        api.silent = True
+        stuck.cycle()
+        assert (stuck.device.stuck, stuck.watchdog.told) == (True, ["pet"])
+
     def test_may_be_one_that_could_not_even_be_armed(self, loop, api):
         """Open it is all the same, and would reset the node."""
         loop.watchdog.stuck = loop.watchdog.refuses = True
