@@ -1,13 +1,12 @@
 """So that a node under pressure is not reset while it could renew: the agent's memory stays, and its turn comes.
 
-What is refused is said and no reason to stop: an agent without it still renews. Nothing of a dependency is imported here,
-because the keeper does the same (`keeper.py`).
+What is refused is said and no reason to stop: an agent without it still renews. Keeper and loop both do it, so nothing of a
+dependency is imported here.
 """
 
 import ctypes
 import logging
 import os
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +14,8 @@ log = logging.getLogger(__name__)
 PRIORITY: Final = 1
 """The lowest of the real-time ones: above everything that is not, below whatever the kernel needs itself."""
 NICE: Final = -20
-STACK_BYTES: Final = 512 * 1024
-"""Of each thread: locked memory is there from the beginning, and the default of 8 MiB is much for what they do."""
-_MCL_CURRENT, _MCL_FUTURE = 1, 2
+_LOCK: Final = 1 | 2 | 4
+"""MCL_CURRENT, MCL_FUTURE and MCL_ONFAULT: a page stays once it was used. Those that never are would cost 9 MiB more."""
 OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 NEVER_KILL: Final = "-1000"
 
@@ -31,10 +29,9 @@ def prepare() -> list[str]:
 
 
 def lock_memory() -> str:
-    """Keep every page in memory. What is said when it is refused, "" otherwise."""
-    threading.stack_size(STACK_BYTES)
+    """Keep every page in memory that was used. What is said when it is refused, "" otherwise."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE) == 0:
+    if libc.mlockall(_LOCK) == 0:
         return ""
     why = os.strerror(ctypes.get_errno())
     libc.munlockall()

@@ -46,9 +46,8 @@ class _Dog:
     def open(self, timeout_s: float) -> float:
         if self.machine.dog_broken:
             raise WatchdogError("the watchdog cannot be opened")
-        self.machine.around.bargain.opens(self.machine, timeout_s)
-        self.machine.dog_opens(timeout_s)
-        return timeout_s
+        self.machine.around.bargain.opens(self.machine)
+        return self.machine.dog_opens(timeout_s)
 
     def set_timeout(self, timeout_s: float) -> float:
         return self.open(timeout_s)

@@ -128,12 +128,17 @@ class Bargain:
         if machine.on and machine.boots == boots:
             self._broken(f"{machine.nonce} petted its watchdog {age_s:.1f}s after its renewal, and goes on")
 
-    def opens(self, machine: "Machine", timeout_s: float) -> None:
-        """Its agent opens the watchdog, or sets its time-out."""
-        said = self._said(machine)
-        if said is not None and said.armed and said.watchdog_s < timeout_s:
+    def opens(self, machine: "Machine") -> None:
+        """Its agent opens the watchdog, or sets its time-out: what it has is judged once that was read back."""
+        self.simulation.engine.after(0.0, self._opened, machine, machine.boots)
+
+    def _opened(self, machine: "Machine", boots: int) -> None:
+        said, dog = self._said(machine), machine.dog
+        if said is None or not said.armed or not machine.on or machine.boots != boots or dog.petted_s is None:
+            return
+        if said.watchdog_s < dog.timeout_s:
             self._broken(
-                f"{machine.nonce} sets its watchdog to {timeout_s:g}s, and its Lease says {said.watchdog_s:g}s"
+                f"{machine.nonce} has set its watchdog to {dog.timeout_s:g}s, and its Lease says {said.watchdog_s:g}s"
             )
 
     def closes(self, machine: "Machine") -> None:

@@ -168,6 +168,12 @@ def break_watchdog(simulation: "Simulation", node: str) -> None:
 word("mend watchdog of NODE")(mend_watchdog)
 
 
+@word("watchdog of NODE counts in steps of TIME")
+def let_watchdog_round_up(simulation: "Simulation", node: str, seconds: float) -> None:
+    """What it is asked for is rounded up to that, as on some boards."""
+    simulation.machines[node].dog_step_s = seconds
+
+
 def start_agent(simulation: "Simulation", node: str) -> None:
     machine = simulation.machines[node]
     machine.agent_wanted = True

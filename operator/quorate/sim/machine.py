@@ -1,5 +1,6 @@
 """A machine: power, freezing, a watchdog outside it, and the containers that its runtime keeps."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -103,6 +104,8 @@ class Machine:
     booting: Timer | None = None
     dog_broken: bool = False
     """Its watchdog cannot be opened."""
+    dog_step_s: float = 0.0
+    """Its watchdog counts only multiples of that, and rounds up to them."""
 
     @property
     def nonce(self) -> Nonce:
@@ -209,11 +212,15 @@ class Machine:
 
     # -- the watchdog -----------------------------------------------------------------------------------------------
 
-    def dog_opens(self, timeout_s: float) -> None:
+    def dog_opens(self, timeout_s: float) -> float:
+        """With the time-out that it then has."""
+        if self.dog_step_s:
+            timeout_s = math.ceil(timeout_s / self.dog_step_s) * self.dog_step_s
         self.dog.timeout_s, self.dog.petted_s = timeout_s, self.engine.now_s
         if self.dog.timer is not None:
             self.dog.timer.cancel()
         self.dog.timer = self.engine.after(timeout_s, self._dog_looks)
+        return timeout_s
 
     def dog_is_petted(self) -> None:
         self.dog.petted_s = self.engine.now_s

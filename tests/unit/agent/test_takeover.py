@@ -75,7 +75,7 @@ class Server:
 
 
 class Agent:
-    def __init__(self, directory: Path, name: str, url: str, watchdog: str, **environment: str) -> None:
+    def __init__(self, directory: Path, name: str, url: str, watchdog: str, *more: str, **environment: str) -> None:
         kubeconfig = directory / "kubeconfig"
         kubeconfig.write_text(
             json.dumps(
@@ -95,7 +95,7 @@ class Agent:
             "--listen=127.0.0.1:0",
         ]
         command += [f"--api-server={url}", f"--run-dir={directory / 'run'}", f"--watchdog={watchdog}"]
-        command += [f"--runtime=pids:{directory}", f"--system-uuid-file={kubeconfig}", "--grace=600"]
+        command += [f"--runtime=pids:{directory}", f"--system-uuid-file={kubeconfig}", "--grace=600", *more]
         self.log = directory / f"{name}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(

@@ -89,10 +89,10 @@ def device(tmp_path: Path, shim: Path) -> Iterator[Device]:
 def start(tmp_path: Path, server: Server, device: Device) -> Iterator[Any]:
     started: list[Agent] = []
 
-    def begin() -> Agent:
+    def begin(*more: str) -> Agent:
         url = f"http://127.0.0.1:{server.http.server_port}"
         name = f"agent-{len(started)}"
-        started.append(Agent(tmp_path, name, url, f"linux:{device.path}", **device.environment))
+        started.append(Agent(tmp_path, name, url, f"linux:{device.path}", *more, **device.environment))
         return started[-1]
 
     yield begin
@@ -261,3 +261,19 @@ async def test_a_boot_that_was_fenced_resets_itself(start: Any, server: Server, 
     await eventually(lambda: agent.log.read_text().count("was not reset") >= 2)
     assert device.journal()[-1] == "set 1"
     assert "reboot" not in device.journal(), "that would hit the machine that we run on"
+
+
+def locked_kib(pid: int | None) -> int:
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmLck:")[1].split()[0])
+
+
+async def test_keeper_and_loop_lock_their_memory_or_say_that_they_may_not(
+    start: Any, server: Server, device: Device
+) -> None:
+    agent = start("--realtime")
+    await renews_armed(server)
+    for pid in (agent.process.pid, agent.loop()):
+        assert (locked_kib(pid) > 0) is not agent.says("memory is not locked")
+    without = start()
+    await eventually(lambda: without.says("took over from the agent"))
+    assert (locked_kib(without.process.pid), locked_kib(without.loop())) == (0, 0)

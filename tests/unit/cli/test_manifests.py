@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from quorate.agent import drivers
+from quorate.agent.arguments import parse
+from quorate.agent.linux_watchdog import LinuxWatchdog
 from quorate.cli.removal.found import COMPONENT_LABEL, CRDS, REST, SELECTOR, WORKLOADS
 from quorate.kube.resources import NAMESPACES
 from tests import real
@@ -40,12 +43,37 @@ def test_crds_carry_the_label_however_they_are_applied():
     assert {one["metadata"]["labels"][KEY] for one in crds} == {VALUE}
 
 
-@pytest.mark.parametrize("where", ["base", "overlays/kind"])
-def test_as_kustomize_makes_it(where):
+def made_by_kustomize(where):
     command = [real.kubectl(), "kustomize", str(ROOT / "manifests" / where)]
-    made = list(
+    return list(
         yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
     )
+
+
+@pytest.mark.parametrize(
+    ("where", "kinds", "realtime"),
+    [
+        ("base", set(), False),
+        ("overlays/kind", {"External"}, False),
+        ("overlays/production", {"Hardware", "Softdog", "VirtualHardware", "VirtualSoftdog"}, True),
+    ],
+)
+def test_the_agent_understands_how_it_is_called(where, kinds, realtime):
+    (agent,) = [one for one in made_by_kustomize(where) if one["kind"] == "DaemonSet"]
+    (container,) = agent["spec"]["template"]["spec"]["containers"]
+    arguments = parse(["--node=n1", *container["args"]])
+    assert drivers.kinds(arguments.watchdog) == kinds
+    assert arguments.realtime is realtime
+    device = drivers.named(arguments.watchdog, "n1", shared_kernel=False)
+    if isinstance(device, LinuxWatchdog):
+        assert device.machine.root == Path("/proc/1/root"), "what it reads is the host's"
+        assert container["securityContext"]["privileged"]
+        assert agent["spec"]["template"]["spec"]["hostPID"]
+
+
+@pytest.mark.parametrize("where", ["base", "overlays/kind", "overlays/production"])
+def test_as_kustomize_makes_it(where):
+    made = made_by_kustomize(where)
     assert len(made) > 20
     for one in made:
         assert one["metadata"]["labels"][KEY] == VALUE, one["kind"]
