@@ -44,6 +44,21 @@ def up() -> Iterator[Up]:
             client.down(name)
 
 
+def test_up_waits_for_a_daemon_that_does_not_listen_yet(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its socket has a name before anybody listens at it."""
+    asked, status = [], client.status
+
+    def refused_at_first(name: str) -> dict[str, Any]:
+        asked.append(name)
+        if len(asked) == 1:
+            raise LabError("its daemon does not answer (Connection refused)")
+        return status(name)
+
+    monkeypatch.setattr(client, "status", refused_at_first)
+    assert up()["phase"] == "ready"
+    assert len(asked) > 1
+
+
 def everything(lab: dict[str, Any]) -> list[processes.Process]:
     return processes.scan({processes.LAB: lab["id"]})
 

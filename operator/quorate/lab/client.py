@@ -62,16 +62,25 @@ def _await_ready(name: str, files: LabFiles, daemon: subprocess.Popen[bytes]) ->
         if daemon.poll() is not None:
             said = (files.log / "daemon.log").read_text(errors="replace").strip()
             raise LabError(f"lab {name}: its daemon ended: {said}")
-        if files.control.exists():
-            found = status(name)
-            if found["phase"] == READY:
-                return found
-            if found["phase"] == FAILED:
-                problem = found["problem"]
-                break
+        found = _first_words(name, files)
+        if found.get("phase") == READY:
+            return found
+        if found.get("phase") == FAILED:
+            problem = found["problem"]
+            break
         time.sleep(_POLL_S)
     down(name)
     raise LabError(f"lab {name} did not start: {problem}")
+
+
+def _first_words(name: str, files: LabFiles) -> dict[str, Any]:
+    """What the daemon says while it starts. Its socket is there a moment before anybody listens at it."""
+    if not files.control.exists():
+        return {}
+    try:
+        return status(name)
+    except LabError:
+        return {}
 
 
 def status(name: str) -> dict[str, Any]:
