@@ -1,6 +1,5 @@
 """Fence devices: see the table of that name in docs/failures.md. The lab has a fence agent of its own, a process as any."""
 
-import base64
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -8,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from quorate.core.sequence import Power
-from quorate.core.types import DRILL_ANNOTATION, SYSTEM_NAMESPACE, EvidenceKind, Stage
+from quorate.core.types import SYSTEM_NAMESPACE, EvidenceKind, Stage
 from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, LEASES, NODES, PODS, SECRETS
 from quorate.lab import processes
 from quorate.lab.options import Options
+from tests.faults.fencing import break_device, drill, evidence, give_device, keep_secret, password, power, proven, ready
 from tests.lab.scene import Scene, played
 
 Json = dict[str, Any]
@@ -24,67 +23,8 @@ async def scene(kind: str) -> AsyncIterator[Scene]:
     with played(Options("own", profile="Fast", control_plane=kind)) as scene:
         await scene.until_whole()
         scene.share_storage()
-        keep_secret(scene, password(scene))
+        keep_secret(scene, password=password(scene))
         yield scene
-
-
-def password(scene: Scene) -> str:
-    return scene.files.fence_password.read_text()
-
-
-def keep_secret(scene: Scene, text: str) -> None:
-    data = {"password": base64.b64encode(text.encode()).decode()}
-    path = SECRETS.path("bmc", SYSTEM_NAMESPACE)
-    if scene.api.get(path).code == 404:
-        scene.api.post(SECRETS.path(namespace=SYSTEM_NAMESPACE), {"metadata": {"name": "bmc"}, "data": data}).ok()
-    else:
-        scene.api.merge(path, {"data": data}).ok()
-
-
-def give_device(scene: Scene, node: str, **changes: Any) -> None:
-    parameters = {"socket": str(scene.files.control), "plug": node}
-    device = {"name": "bmc", "agent": "fence_lab", "parameters": parameters, "secretRef": {"name": "bmc"}, **changes}
-    scene.api.merge(NODES.path(node), {"spec": {"fencing": {"devices": [device]}}}).ok()
-
-
-def break_device(scene: Scene, node: str, how: str) -> None:
-    scene.files.node(node).fence_device.write_text(how)
-
-
-def power(scene: Scene, node: str) -> Power:
-    return scene.node(node).power or Power()
-
-
-def ready(scene: Scene, node: str) -> tuple[str, str]:
-    """Reason and message of its condition DevicesReady."""
-    found = [one for one in scene.node(node).conditions if one.type == "DevicesReady"]
-    return (found[0].reason, found[0].message) if found else ("", "")
-
-
-async def drill(scene: Scene, node: str = "node1", name: str = "d1") -> Power:
-    """Have it switched off and on, and wait for what became of it."""
-    value = f"{name}/admin"
-    scene.api.merge(NODES.path(node), {"metadata": {"annotations": {DRILL_ANNOTATION: value}}}).ok()
-
-    def judged() -> Power | None:
-        found = power(scene, node)
-        return found if found.drilled is not None and found.drilled.id == value else None
-
-    done: Power = await scene.until("the drill to end", judged)
-    return done
-
-
-async def proven(scene: Scene, node: str = "node1") -> None:
-    give_device(scene, node)
-    found = await drill(scene, node)
-    assert found.drilled is not None
-    assert found.drilled.passed, found.drilled.result
-    await scene.until_whole()
-
-
-def evidence(scene: Scene, node: str = "node1") -> list[EvidenceKind]:
-    incident = scene.incident(node)
-    return [one.kind for one in incident.evidence] if incident is not None else []
 
 
 class TestProven:
@@ -136,7 +76,7 @@ class TestBroken:
     """It does not do what it is for: the clock releases the guests as ever."""
 
     async def test_with_a_wrong_password_it_is_said_before_it_is_needed(self, scene: Scene) -> None:
-        keep_secret(scene, "wrong-and-never-shown")
+        keep_secret(scene, password="wrong-and-never-shown")
         give_device(scene, "node1")
         await scene.until("it to be asked", lambda: "bmc was asked" in ready(scene, "node1")[1])
         said = ready(scene, "node1")[1]

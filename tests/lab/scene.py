@@ -108,6 +108,11 @@ class Scene:
         await self.until_runs(node, key)
         return self.guest(key)
 
+    def give_device(self, node: str, **device: Any) -> None:
+        """The node's one fence device, with the Secret `bmc` unless it says otherwise."""
+        devices = [{"secretRef": {"name": "bmc"}, **device}]
+        self.api.merge(NODES.path(node), {"spec": {"fencing": {"devices": devices}}}).ok()
+
     def change_cluster(self, **spec: Any) -> None:
         """A person edits the Cluster."""
         self.api.merge(CLUSTERS.path(self.name), {"spec": spec}).ok()
