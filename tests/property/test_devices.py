@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from quorate.core.actions import AskDevice, TakeLease
+from quorate.core.beats import saw
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.sequence import FenceDevice, Order, Report, Said, Step, Verb, level_of, spec_of
 from quorate.core.timing import PROFILES, Profile, TimingSpec
 from quorate.core.types import EvidenceKind, Instant, Stage, Uid
+from quorate.core.world import Attestation
 from tests.unit.core import worlds
 
 NAMES = ("n1", "n2", "n3", "n4", "n5", "n6", "n7")
@@ -115,9 +117,12 @@ class Fencing(RuleBasedStateMachine):
     def _beat(self, name: str, holder: str) -> None:
         old = self.nodes[name].beat
         said = replace(old.attestation, sequence=old.attestation.sequence + 1)
-        beat = replace(
-            old, holder=holder, attestation=said, seen_s=self.now_s, moved=True, resource_version=f"{self.now_s}"
-        )
+        self._saw(name, holder, said)
+
+    def _saw(self, name: str, holder: str, said: Attestation) -> None:
+        old = self.nodes[name].beat
+        version = str(int(old.resource_version) + 1)
+        beat = saw(old, uid=old.uid, resource_version=version, holder=holder, attestation=said, now_s=self.now_s)
         self.nodes[name] = replace(self.nodes[name], beat=beat)
 
     def _renew(self) -> None:
@@ -153,8 +158,7 @@ class Fencing(RuleBasedStateMachine):
                 self.nodes[write.ref.name] = replace(self.nodes[write.ref.name], status=write.status)
             taken = [one for one in made.actions if isinstance(one, TakeLease)]
             for one in taken:
-                beat = replace(self.nodes[one.node].beat, holder=f"fenced/{one.incident}/{one.nonce}")
-                self.nodes[one.node] = replace(self.nodes[one.node], beat=beat)
+                self._saw(one.node, f"fenced/{one.incident}/{one.nonce}", self.nodes[one.node].beat.attestation)
             if not nodes and not taken:
                 return
         raise AssertionError("the plan never comes to rest")

@@ -4,6 +4,10 @@ does.
 * `maxConcurrent`: so many devices at a time in the whole Cluster. A level that has more of them by itself goes alone.
 * A storm: more than a third of the votes, of two nodes at least, vanish together. That is more likely a network than so
   many machines, and shooting them all would make it worse: devices wait for a person.
+* Doubt: with the members that have missed a beat it would be a storm. The first node of one is suspected before the second,
+  so its devices do not begin before those members are heard or suspected. A beat is missed after r + d: a renewal every r
+  is confirmed within d, or has failed. Who is suspected was last heard S ago, so members that vanished up to S - 2 r - d
+  after it have missed one by then (Fast 5.1 s, Balanced 7.2 s); and where all beats are fresh nothing waits.
 """
 
 from collections.abc import Mapping
@@ -11,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from quorate.core.conditions import some
-from quorate.core.liveness import Pulse
-from quorate.core.sequence import ASKS, Power, Purpose, Sequence, Step, level_of, usable
+from quorate.core.liveness import Pulse, leaves
+from quorate.core.sequence import ASKS, Power, Purpose, Sequence, Step, at_work, level_of, usable
 from quorate.core.status import NodeStatus
-from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, NodeName, Stage
+from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, Instant, NodeName, Stage
 from quorate.core.world import NodeView, World
 
 TOGETHER_MS: Final = 120_000
@@ -27,13 +31,15 @@ PAUSE_MS: Final = 60_000
 @dataclass(frozen=True, slots=True)
 class Brakes:
     """`may_begin`: the nodes whose devices may be used in this round. `storms`: those whose devices wait for a person, and
-    why. `silent`: the members that are not heard any more. `live` of the `needed` votes are heard, by the
-    count of this round.
+    why. `doubts`: those whose devices do not begin yet, and why. `silent`: the members that are not heard any more; `late`:
+    those that have missed a beat. `live` of the `needed` votes are heard, by the count of this round.
     """
 
     may_begin: frozenset[NodeName] = frozenset()
     storms: Mapping[NodeName, str] = field(default_factory=dict)
+    doubts: Mapping[NodeName, str] = field(default_factory=dict)
     silent: frozenset[NodeName] = frozenset()
+    late: frozenset[NodeName] = frozenset()
     live: int = 0
     needed: int = 0
 
@@ -45,8 +51,10 @@ def judge(world: World, pulses: Mapping[NodeName, Pulse]) -> Brakes:
     silent = frozenset(
         node.name for node in world.nodes if (pulse := pulses[node.name]).alive is Answer.NO and pulse.age_s is not None
     )
-    storms = _storms(world, silent)
-    return Brakes(_slots(world, storms, silent), storms, silent)
+    late = frozenset(node.name for node in world.nodes if _late(node, pulses[node.name]))
+    vanished = _vanished(world, silent)
+    storms = _storms(world, vanished)
+    return Brakes(_slots(world, storms, silent), storms, _doubts(world, vanished, storms, late), silent, late)
 
 
 def running(sequence: Sequence | None, term: int) -> bool:
@@ -139,29 +147,57 @@ def _size(node: NodeView) -> int:
     return max(1, len(level_of(node.devices, level)))
 
 
-def _storms(world: World, silent: frozenset[NodeName]) -> dict[NodeName, str]:
-    """Whoever vanished within two minutes of so many others that it is a storm, and in words.
-
-    By what was recorded of each; a member that is silent and not recorded so yet has vanished now.
-    """
-    votes = {node.name: node.votes for node in world.nodes}
-    moments = {}
-    for node in world.nodes:
-        if node.name in silent and votes[node.name] and not _over(node):
-            since = node.status.since
-            moments[node.name] = world.wall if node.status.state in HEARD or since is None else since
+def _vanished(world: World, silent: frozenset[NodeName]) -> dict[NodeName, Instant]:
+    """When each member with a vote vanished that is silent: by what was recorded of it, else now."""
     found = {}
-    for name, at in moments.items():
-        together = sorted(other for other, moment in moments.items() if abs(moment - at) <= TOGETHER_MS)
-        gone, total = sum(votes[one] for one in together), sum(votes.values())
-        if len(together) >= 2 and 3 * gone > total:
-            found[name] = f"{gone} of {total} votes vanished together ({some(together, NAMED)})"
+    for node in world.nodes:
+        if node.name in silent and node.votes and not _over(node):
+            since = node.status.since
+            found[node.name] = world.wall if node.status.state in HEARD or since is None else since
     return found
+
+
+def _storms(world: World, vanished: Mapping[NodeName, Instant]) -> dict[NodeName, str]:
+    """Whoever vanished within two minutes of so many others that it is a storm, and in words."""
+    found = {}
+    for name in vanished:
+        if said := _together(world, vanished, name):
+            found[name] = f"{said[0]} vanished together ({said[1]})"
+    return found
+
+
+def _doubts(
+    world: World, vanished: Mapping[NodeName, Instant], storms: Mapping[NodeName, str], late: frozenset[NodeName]
+) -> dict[NodeName, str]:
+    """Whoever would be in a storm if those that are late had vanished now, and in words."""
+    found = {}
+    perhaps = {**dict.fromkeys(late, world.wall), **vanished}
+    for name in vanished if late else ():
+        if name not in storms and (said := _together(world, perhaps, name)):
+            waits = f"until {some(sorted(late), NAMED)} is heard or suspected"
+            found[name] = f"{said[0]} may be vanishing together ({said[1]}): it waits {waits}"
+    return found
+
+
+def _together(world: World, vanished: Mapping[NodeName, Instant], name: NodeName) -> tuple[str, str] | None:
+    """How many votes vanished with it, and whose, if they are a storm."""
+    together = sorted(one for one, moment in vanished.items() if abs(moment - vanished[name]) <= TOGETHER_MS)
+    gone = sum(node.votes for node in world.nodes if node.name in together)
+    total = sum(node.votes for node in world.nodes)
+    if len(together) < 2 or 3 * gone <= total:
+        return None
+    return f"{gone} of {total} votes", some(together, NAMED)
+
+
+def _late(node: NodeView, pulse: Pulse) -> bool:
+    """Has a member with a vote missed a beat, or was it not heard by this manager so far, and is it not lost yet?"""
+    if pulse.alive is Answer.NO or node.status.state not in HEARD or not node.votes or _over(node) or leaves(node):
+        return False
+    orders = node.status.orders
+    renews_s = max(pulse.timing.renew_s, orders.renew_every_s if orders is not None else 0.0)
+    return pulse.alive is Answer.NOT_YET or (pulse.age_s or 0.0) > renews_s + pulse.timing.timeout_s
 
 
 def _over(node: NodeView) -> bool:
     """Was its power switched by us, so that its silence is no surprise?"""
-    incident = node.status.incident
-    if incident is None:
-        return node.status.sequence is not None
-    return incident.stage in TAKEN and not node.status.guests
+    return node.status.incident is None and at_work(node.status.sequence)

@@ -200,8 +200,8 @@ class Switch:
             if purpose is Purpose.INCIDENT and sequence.level not in self.usable():
                 self._level_failed(sequence, "it is distrusted")
             return self._storm(purpose)
-        if storm := self._storm(purpose):
-            return storm
+        if held := self._storm(purpose) or self._doubt(purpose):
+            return held
         if purpose is Purpose.DRILL and sequence is None:
             drill.begin(self)
             return ""
@@ -235,6 +235,14 @@ class Switch:
         if not storm or purpose is not Purpose.INCIDENT:
             return ""
         return f"{storm}: a person must look; {self._until()}"
+
+    def _doubt(self, purpose: Purpose) -> str:
+        """Why its devices do not begin yet; whatever is at work goes on."""
+        doubt = self.brakes.doubts.get(self.node.name, "")
+        if not doubt or purpose is not Purpose.INCIDENT:
+            return ""
+        self.look_again()
+        return f"{doubt}; {self._until()}"
 
     def _until(self) -> str:
         incident = self.status.incident
@@ -289,9 +297,7 @@ class Switch:
 
     def _step(self, sequence: Sequence) -> None:
         now = self.world.wall
-        if sequence.purpose is Purpose.DRILL and not self._unchanged(sequence):
-            drill.failed(self, sequence, "its devices were changed meanwhile")
-        elif sequence.purpose is Purpose.DRILL and sequence.step is Step.OFF and (why := drill.hazard(self)):
+        if sequence.purpose is Purpose.DRILL and (why := drill.spoilt(self, sequence)):
             drill.failed(self, sequence, why)
         elif sequence.step in ASKS:
             if not self._storm(sequence.purpose):
@@ -300,7 +306,8 @@ class Switch:
             drill.step(self, sequence)
         elif sequence.step is Step.PAUSED:
             self.wake_at(sequence.since + PAUSE_MS)
-            if now >= sequence.since + PAUSE_MS and self.node.name in self.brakes.may_begin and self.usable():
+            over = now >= sequence.since + PAUSE_MS and self.node.name in self.brakes.may_begin
+            if over and self.usable() and not self._doubt(sequence.purpose):
                 self.set(self._anew(sequence.purpose, sequence))
 
     def _hear(self, sequence: Sequence) -> None:

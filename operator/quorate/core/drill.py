@@ -44,6 +44,9 @@ def begin(switch: "Switch") -> None:
     if refused:
         refuse(switch, refused)
         return
+    if switch.brakes.late:
+        switch.look_again()  # whether another incident begins is known soon
+        return
     if node.name not in switch.brakes.may_begin:
         return  # with the next round, unless another drill was faster
     levels = sorted({one.level for one in node.devices})
@@ -95,6 +98,15 @@ def _refusal(switch: "Switch") -> str:
     return hazard(switch)
 
 
+def spoilt(switch: "Switch", sequence: Sequence) -> str:
+    """Why it has failed as it stands; empty: it goes on."""
+    if sequence.spec != spec_of(switch.node.devices, sequence.level):
+        return "its devices were changed meanwhile"
+    if any(one.level == sequence.level and one.at >= sequence.began for one in switch.power.distrusted):
+        return "the devices are distrusted"
+    return hazard(switch) if sequence.step is Step.OFF else ""
+
+
 def hazard(switch: "Switch") -> str:
     """Why its power must not be taken away, or not any more, by what is known in this round; empty: nothing forbids it."""
     node, brakes = switch.node, switch.brakes
@@ -119,9 +131,6 @@ def _lost(node: NodeView, brakes: Brakes) -> bool:
 def step(switch: "Switch", sequence: Sequence) -> None:
     """What is waited for between off and proven."""
     world, node, pulse = switch.world, switch.node, switch.pulse
-    if any((one.level == sequence.level and one.at >= sequence.began) for one in switch.power.distrusted):
-        failed(switch, sequence, "the devices are distrusted")
-        return
     match sequence.step:
         case Step.IS_OFF:
             switch.set(replace(sequence, step=Step.SILENT, since=world.wall))

@@ -336,7 +336,11 @@ class _Checker:
         limit = self.world.cluster.spec.max_concurrent
         if len(asked) > limit and len({one.node for one in asked}) > 1:
             return 9, f"{len(asked)} fence devices would be asked at a time, and {limit} may be"
-        storm = brakes.judge(self.world, self.pulses).storms.get(action.node)
+        found = brakes.judge(self.world, self.pulses)
+        storm = found.storms.get(action.node, "")
+        before = self.nodes[action.node].status.sequence
+        if not storm and (before is None or before.id != action.order.sequence):
+            storm = found.doubts.get(action.node, "")
         return (9, f"{action.node} would be switched off in a storm: {storm}") if storm else None
 
     def _give(self, action: GiveLease) -> tuple[int, str] | None:

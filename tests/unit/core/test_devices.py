@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from quorate.core.actions import AskDevice, Plan
+from quorate.core.actions import AskDevice, Plan, StatusWrite
 from quorate.core.brakes import Brakes, judge
 from quorate.core.fencing import node_round
 from quorate.core.invariants import check
@@ -25,7 +25,7 @@ from quorate.core.sequence import (
 )
 from quorate.core.status import Evidence, Orders, ResetRequest
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import Answer, EvidenceKind, Going, NodeState, Stage
+from quorate.core.types import Answer, EvidenceKind, Going, NodeState, Stage, node_ref
 from quorate.core.world import Sighting
 from tests.unit.core import worlds
 from tests.unit.core.worlds import NOW, WALL, beat, incident, instance, node, world
@@ -440,6 +440,56 @@ class TestBrakes:
         nodes[1] = node("n2", beat=beat("n2", 60))
         assert set(self.brakes(nodes).storms) == {"n1", "n2"}
 
+    def late(self, age_s, **changes):
+        """n1 is lost, and of n2 nothing was heard for so long: Fast renews every second, within 1.5 s."""
+        nodes = self.five("n1")
+        nodes[1] = node("n2", beat=beat("n2", age_s, **changes.pop("beat", {})), **changes)
+        return nodes
+
+    def test_the_second_of_a_storm_has_missed_a_beat_when_the_first_is_suspected(self):
+        for nodes in (self.late(2.6), self.late(8.5), self.late(0.1, beat={"moved": False})):
+            found = self.brakes(nodes)
+            assert found.storms == {}
+            assert found.doubts == {
+                "n1": "2 of 5 votes may be vanishing together (n1, n2): it waits until n2 is heard or suspected"
+            }
+
+    def test_where_all_beats_are_fresh_nothing_waits(self):
+        assert self.brakes(self.late(2.4)).doubts == {}
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"votes": 0},
+            {"beat": {"going": "PowerOff"}},
+            {"status": {"state": NodeState.UNKNOWN}, "beat": {"moved": False}},
+            {"status": {"orders": Orders(5, 1.5, 5)}},
+        ],
+    )
+    def test_nor_for_one_of_which_no_beat_is_missed(self, changes):
+        assert self.brakes(self.late(3, **changes)).doubts == {}
+
+    def test_nor_where_it_would_be_no_storm(self):
+        assert self.brakes([*self.late(3), node("n6")]).doubts == {}
+        old = self.late(3)
+        old[0] = replace(old[0], status=replace(old[0].status, since=WALL - 121_000))
+        assert self.brakes(old).doubts == {}
+
+    def test_in_doubt_no_sequence_begins_and_it_looks_again_soon(self):
+        doubt = replace(MAY, doubts={"n1": "2 of 5 votes may be vanishing together"})
+        paused = Power(sequence(Step.PAUSED, since=WALL - 60_000))
+        for power in (None, Power(sequence(term=2)), paused):
+            outcome = off(lost(power=power), brakes=doubt)
+            assert asked(outcome) == []
+            assert outcome.wake_at_s == NOW + 1
+        assert off(lost(), brakes=doubt).status.power.blocked.startswith("2 of 5 votes may be vanishing together; ")
+        assert asked(off(lost(power=Power(sequence())), brakes=doubt)) == [("ipmi", Verb.OFF)]
+
+    def test_it_is_a_storm_still_when_the_first_of_it_is_released(self):
+        nodes = self.five("n1", "n2")
+        nodes[0] = replace(nodes[0], status=replace(nodes[0].status, incident=incident("n1", stage=Stage.FENCED)))
+        assert set(self.brakes(nodes).storms) == {"n1", "n2"}
+
     def test_in_a_storm_nothing_is_switched_off_and_it_says_until_when(self):
         storm = replace(MAY, storms={"n1": "2 of 5 votes vanished together (n1, n2)"})
         outcome = off(lost(case=incident(release_by=WALL + 5000)), brakes=storm)
@@ -496,6 +546,16 @@ class TestBreaches:
     @pytest.mark.parametrize("wrong", [{"sequence": "x"}, {"term": 2}, {"nonce": "n1.2"}, {"subject": "n1-y"}])
     def test_one_of_another_sequence_term_boot_or_incident(self, wrong):
         assert self.breaches(lost(power=Power(sequence())), **wrong) != []
+
+    def test_the_first_one_while_another_node_may_be_vanishing_as_well(self):
+        late = node("n2", beat=beat("n2", 3))
+        for power, then in ((None, [9]), (Power(sequence()), [])):
+            view = lost(power=power)
+            made = world(nodes=(view, late, node("n3")))
+            outcome = off(view)
+            statuses = (StatusWrite(node_ref("n1"), "1", outcome.status),)
+            asks = tuple(one for one in outcome.actions if isinstance(one, AskDevice))
+            assert [one.invariant for one in check(made, Plan(statuses=statuses, actions=asks))] == then
 
     def test_a_node_that_renews(self):
         view = lost(power=Power(sequence()))

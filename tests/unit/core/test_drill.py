@@ -88,6 +88,13 @@ class TestItsSteps:
         assert outcome.status.power.sequence.purpose is Purpose.DRILL
         assert asked(outcome) == [("ipmi", Verb.OFF)]
 
+    def test_not_while_another_node_is_late(self):
+        view = one()
+        made = world(nodes=(view,))
+        brakes = Brakes(frozenset({"n1"}), late=frozenset({"n2"}), live=3, needed=2)
+        outcome = node_round(made, view, read(view, FAST, NOW), (), quorate=True, brakes=brakes)
+        assert (asked(outcome), outcome.status.power, outcome.wake_at_s) == ([], None, NOW + 1)
+
     def test_the_first_level_that_is_not_proven(self):
         done = judge(one(devices=(IPMI, SECOND), power=None)).status.power.sequence
         assert done.level == 1
