@@ -1,6 +1,7 @@
 """docs/metrics.md and the code name the same metrics, of the same types, with the same labels."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.agent.metrics import exposition
+from quorate.core.sequence import Health, Said
+from quorate.core.world import World
 from quorate.kube.leader import Elector
 from quorate.kube.metrics import Metrics, Seat
 from quorate.kube.store import Store
@@ -41,6 +44,12 @@ def declared(families: list[Metric]) -> dict[str, tuple[str, frozenset[str]]]:
     return found
 
 
+def fenced(world: World) -> World:
+    """Each node has a fence device that answered when it was asked."""
+    health = (Health("bmc", "a", Said.ON, "", 0.0),)
+    return replace(world, nodes=tuple(replace(node, health=health) for node in world.nodes))
+
+
 @pytest.fixture
 async def elector() -> Elector:
     made = test_leader.elector(test_leader.Cluster(), "a")
@@ -52,7 +61,7 @@ def test_the_managers(elector: Elector) -> None:
     toy = Toy(3)
     manager = toy.manager()
     toy.run(5)
-    metrics = Metrics(Store(lambda: None), lambda: [Seat("prod", elector, manager.observe)])
+    metrics = Metrics(Store(lambda: None), lambda: [Seat("prod", elector, lambda: fenced(manager.observe()))])
     tally = metrics.tally("prod")
     world = manager.observe()
     tally.wrote("Node", None, world.nodes[0].status)

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from quorate import __version__
 from quorate.core.actions import Action
+from quorate.core.sequence import Said
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.types import EvidenceKind, GuestState, Kind, NodeState, Stage
 from quorate.core.world import NodeView, World
@@ -43,6 +44,11 @@ _GAUGES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("cluster_quorate", "Does the Cluster have quorum?", ("cluster",)),
     ("cluster_votes", "Votes of the Cluster.", ("cluster", "kind")),
     ("nodes", "Members by state.", ("cluster", "state")),
+    (
+        "fence_device_healthy",
+        "Did the fence device answer when it was asked last, before it was needed?",
+        ("cluster", "node", "device"),
+    ),
     ("node_armed", "Did the node's agent attest an armed watchdog last?", ("cluster", "node")),
     ("node_heartbeat_age_seconds", "Time since this manager saw the last heartbeat.", ("cluster", "node")),
     ("incidents_open", "Nodes with an open incident.", ("cluster",)),
@@ -217,6 +223,8 @@ def _describe(found: dict[str, GaugeMetricFamily], world: World) -> None:
         found["nodes"].add_metric([name, node_state], nodes[node_state])
     for node in world.nodes:
         found["node_armed"].add_metric([name, node.name], _armed(node))
+        for one in node.health:
+            found["fence_device_healthy"].add_metric([name, node.name, one.device], one.said in {Said.ON, Said.OFF})
         seen_s = node.beat.seen_s if node.beat is not None else node.lease_missing_s
         if seen_s is not None:
             found["node_heartbeat_age_seconds"].add_metric([name, node.name], world.now_s - seen_s)

@@ -1,6 +1,7 @@
 """Each of the manager's metrics moves when what it tells of happens: once, whoever leads, and whatever was in the way."""
 
 import asyncio
+from dataclasses import replace
 
 import aiohttp
 import kopf
@@ -10,9 +11,10 @@ from quorate import __version__
 from quorate.api.wire import to_wire
 from quorate.core import invariants
 from quorate.core.actions import Plan, StatusWrite
+from quorate.core.sequence import Health, Said
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, Kind, NodeName, Wanted
-from quorate.core.world import Template
+from quorate.core.world import Template, World
 from quorate.kube import health, observe, tick
 from quorate.kube.act import Actor
 from quorate.kube.calls import Conflict, Transient
@@ -202,6 +204,25 @@ class TestGauges:
         standby = see(metrics_of(second))
         assert standby.value("quorate_cluster_quorate", **PROD) is None
         assert standby.value("quorate_term", **PROD) is None
+
+    async def test_how_its_fence_devices_are(self, leases: test_leader.Cluster, toy: Toy) -> None:
+        manager, said = toy.managers[-1], [Said.ON]
+
+        def look() -> World:
+            world = manager.observe()
+            first = replace(world.nodes[0], health=(Health("bmc", "a", said[-1], "", world.now_s),))
+            return replace(world, nodes=(first, *world.nodes[1:]))
+
+        seat = Seat("prod", test_leader.elector(leases, "a"), look)
+        await seat.elector._round()
+        metrics, device = metrics_of(seat), {"node": "n1", "device": "bmc"}
+        toy.run(3)
+        assert see(metrics).value("quorate_fence_device_healthy", **PROD, **device) == 1
+        said.append(Said.OFF)
+        assert see(metrics).value("quorate_fence_device_healthy", **PROD, **device) == 1, "it answers"
+        for bad in (Said.FAILED, Said.TIMED_OUT):
+            said.append(bad)
+            assert see(metrics).value("quorate_fence_device_healthy", **PROD, **device) == 0
 
     async def test_how_the_cluster_is(self, leases: test_leader.Cluster, toy: Toy) -> None:
         seat = self.seat(leases, "a", toy)
