@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from quorate.core.rules import Affinity, Topology
-from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, Wanted
+from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, StopTimeoutPolicy, Wanted
 from quorate.sim.outside import Measuring
 from quorate.sim.play import Player
 from quorate.sim.power import DeviceSetting
@@ -26,8 +26,16 @@ PAUSE_S: Final = 6.0
 DEVICE: Final = "outside"
 _DEVICES_EVERY: Final = 3
 """Every third seed has fence devices, so that the others stay what they were."""
+_BESIDES: Final = {
+    "release NODE": 4,
+    "release NODE in another boot": 1,
+    "watch of leases of MANAGER lags SHORT for TIME": 3,
+}
+"""Drawn beside the others, by a lot of its own, as are stops that hang: what the others mean stays what it was."""
+_STOPPED_BY: Final = ("relocate GUEST to NODE", "delete pod of GUEST", "set GUEST Stopped", "give GUEST version NUMBER")
 _WITH_DEVICES: Final = {
     "drill NODE": 6,
+    "call off drill of NODE": 2,
     "device DEVICE of NODE hangs for TIME": 2,
     "device DEVICE of NODE fails for TIME": 2,
     "device DEVICE of NODE lies for TIME": 2,
@@ -145,13 +153,14 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
     random = Random(f"{seed}/{nodes}/{guests}")  # noqa: S311 - the same for each replay
     every = [f"n{number}" for number in range(1, nodes + 1)]
     managers = random.choice((1, 2, 2, 3))
+    beside = Random(f"{seed}/{nodes}/{guests}/beside")  # noqa: S311 - the same for each replay
     drifting = [*every, *(f"m{number}" for number in range(1, managers + 1))]
     setting = Setting(
         seed=seed,
         nodes=tuple(every),
         managers=managers,
         profile=random.choice(_PROFILES),
-        guests={f"g{number}": _guest(random, number) for number in range(1, guests + 1)},
+        guests=_impatient(beside, {f"g{number}": _guest(random, number) for number in range(1, guests + 1)}),
         rates={name: 1 + random.uniform(-0.005, 0.005) for name in drifting},
         firmware_s=random.choice((2.0, 5.0, 15.0)),
         jitter=True,
@@ -160,11 +169,13 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         device=DEVICE,
     )
     moments = list(_moments(random, names_of(setting), _MANY, PAUSE_S))
+    moments.extend(_moments(beside, names_of(setting), _BESIDES, 4 * PAUSE_S))
+    moments.extend(_hanging(beside, names_of(setting)))
     if seed % _DEVICES_EVERY == _DEVICES_EVERY - 1:
         lots = Random(f"{seed}/{nodes}/{guests}/devices")  # noqa: S311 - the same for each replay
         setting = replace(setting, devices={name: _some_devices(lots) for name in every if lots.random() < 0.7})
         moments.extend(_moments(lots, names_of(setting), _WITH_DEVICES, 2 * PAUSE_S) if setting.devices else ())
-        moments.sort(key=lambda one: one.at_s)
+    moments.sort(key=lambda one: one.at_s)
     return Scenario(setting, tuple(moments), mend=True)
 
 
@@ -188,6 +199,29 @@ def _guest(random: Random, number: int) -> GuestSetting:
     spec = _spec(random, number)
     memory, used = (f"{random.choice((64, 128, 256))}Mi" for _ in range(2))
     return GuestSetting(spec, requests={"memory": memory, "cpu": "10m"}, uses={"memory": used, "cpu": "10m"})
+
+
+def _impatient(random: Random, guests: Mapping[str, GuestSetting]) -> dict[str, GuestSetting]:
+    """Some would rather lose their node than wait long for a stop that hangs."""
+    found = {}
+    for name, guest in guests.items():
+        wish = {
+            "stopTimeout": f"{random.choice((1, 5, 15))}s",
+            "stopTimeoutPolicy": str(random.choice(list(StopTimeoutPolicy))),
+        }
+        found[name] = replace(guest, spec={**guest.spec, **wish}) if random.random() < 0.5 else guest
+    return found
+
+
+def _hanging(random: Random, names: Names) -> Iterable[Moment]:
+    """Stops that hang, mostly for longer than the guest's grace period."""
+    for _ in range(random.randint(0, 3)):
+        at_s, guest = random.uniform(BEGINS_S, BEGINS_S + LASTS_S), random.choice(list(names.guests))
+        texts = (f"stop of {guest} hangs for {random.randint(20, 120)}s", random.choice(_STOPPED_BY))
+        for text in texts:
+            made = sentence(random, text, replace(names, guests=[guest]))
+            yield Moment(round(at_s, 2), (understand(made, names),))
+            at_s += random.uniform(0.1, 5.0)
 
 
 def _usage(random: Random, nodes: Sequence[str]) -> dict[str, Any]:

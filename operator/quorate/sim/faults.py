@@ -114,6 +114,21 @@ def crashes(simulation: "Simulation", guest: str) -> None:
                 machine.end_guest(container, 1)
 
 
+def stops_again(simulation: "Simulation", guest: str) -> None:
+    """What it was told meanwhile, it does now."""
+    simulation.hanging.discard(guest)
+    for machine in simulation.machines.values():
+        for container in list(machine.containers.values()):
+            if container.key.name == guest and container.stopping:
+                machine.let_end(container)
+
+
+@word("stop of GUEST hangs", stops_again, "stop hangs")
+def stop_hangs(simulation: "Simulation", guest: str) -> None:
+    """Its process waits for storage that does not answer: nothing ends it but the end of its node."""
+    simulation.hanging.add(guest)
+
+
 # -- agents and kubelets ------------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,7 @@ class Surroundings:
     truth: Truth
     say: Callable[[str, str], None]
     behaviour: Callable[[GuestKey], Behaviour]
+    hangs: Callable[[GuestKey], bool]
     bargain: "Bargain"
 
 
@@ -274,10 +275,15 @@ class Machine:
             return
         container.stopping, container.ready = True, False
         if container.phase is Phase.RUNNING:
-            stops_s = self.around.behaviour(container.key).stops_s
-            self.engine.after(stops_s, self.end_guest, container, 143, owner=self.runtime)
+            self.let_end(container)
         else:
             self.end_guest(container, 137)
+
+    def let_end(self, container: Container) -> None:
+        """It was told to; unless its stop hangs."""
+        if not self.around.hangs(container.key):
+            stops_s = self.around.behaviour(container.key).stops_s
+            self.engine.after(stops_s, self.end_guest, container, 143, owner=self.runtime)
 
     def end_guest(self, container: Container, code: int) -> None:
         if container.phase is Phase.ENDED:

@@ -54,6 +54,8 @@ def mend(simulation: Simulation) -> None:
     for named in simulation.power.devices.values():
         for device in named.values():
             device.mood = Mood.HONEST
+    for guest in sorted(simulation.hanging):
+        faults.stops_again(simulation, guest)
     for manager in simulation.managers.values():
         manager.link.weather = FAIR
         manager.link.heal()

@@ -259,7 +259,7 @@ def release(simulation: "Simulation", node: str) -> None:
     _release(simulation, node, simulation.machines[node].nonce)
 
 
-@word("release NODE in another boot")
+@word("release NODE in another boot", fault="wrong acknowledgement")
 def release_another(simulation: "Simulation", node: str) -> None:
     """A word that was meant for another boot of it."""
     _release(simulation, node, f"{node}-boot0.0")

@@ -101,7 +101,9 @@ class Simulation:
         self.power = Switchboard()
         self.power.given(setting.devices)
         self.bargain = Bargain(self)
-        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self.bargain)
+        self.hanging: set[str] = set()
+        """Guests whose stop hangs."""
+        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self._hangs, self.bargain)
         for name in setting.nodes:
             self.machines[name] = Machine(
                 name,
@@ -197,6 +199,9 @@ class Simulation:
     def _behaviour(self, key: GuestKey) -> Behaviour:
         guest = self.guests.get(key.name)
         return guest.behaviour if guest is not None else Behaviour()
+
+    def _hangs(self, key: GuestKey) -> bool:
+        return key.name in self.hanging
 
     def broken(self, text: str) -> None:
         """Something is wrong with the product."""
