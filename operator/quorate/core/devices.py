@@ -328,6 +328,8 @@ class Switch:
             bad.extend(f"{name} was not heard of" for name in missing)
         if bad:
             self._failed(sequence, f"{sequence.step.lower()}: {', '.join(bad)}")
+        elif not missing and sequence.purpose is Purpose.POWER_ON:
+            self._asked_on(sequence)
         elif not missing:
             self.set(replace(sequence, step=_next(sequence), since=self.world.wall))
 
@@ -340,10 +342,20 @@ class Switch:
         elif sequence.purpose is Purpose.DRILL:
             drill.failed(self, failed, text)
         elif sequence.purpose is Purpose.POWER_ON:
-            self.set(replace(failed, step=Step.OVER))
             self.say("NodeStaysOff", f"its power does not come on again ({text})", warning=True)
+            self._asked_on(failed)
         else:
             self._level_failed(failed, text)
+
+    def _asked_on(self, sequence: Sequence) -> None:
+        """A level is done with. Of an incident so are the ones before it: who did not answer in time may have done it."""
+        before = [one.level for one in self.node.devices if one.level < sequence.level]
+        if before and self.status.incident is not None:
+            level, now = max(before), self.world.wall
+            spec = spec_of(self.node.devices, level)
+            self.set(replace(sequence, level=level, spec=spec, attempt=1, step=Step.ON, since=now))
+        else:
+            self.set(replace(sequence, step=Step.OVER, since=self.world.wall))
 
     def _level_failed(self, sequence: Sequence, why: str) -> None:
         """On to the next level; after the last one a pause."""
@@ -427,7 +439,7 @@ def _next(sequence: Sequence) -> Step:
         return Step.STATUS
     if sequence.step is Step.STATUS:
         return Step.IS_OFF
-    return Step.BOOT if sequence.purpose is Purpose.DRILL else Step.OVER
+    return Step.BOOT
 
 
 def _words(report: Report) -> str:

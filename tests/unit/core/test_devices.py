@@ -370,6 +370,20 @@ class TestPowerOn:
         assert outcome.status.power.sequence.purpose is Purpose.POWER_ON
         assert asked(outcome) == [("ipmi", Verb.ON)]
 
+    @pytest.mark.parametrize("word", [Said.ON, Said.FAILED])
+    def test_so_do_the_levels_that_were_tried_before_it(self, word):
+        """One of them may have done it after its time was up."""
+        devices = (IPMI, SECOND)
+        on = {"purpose": Purpose.POWER_ON, "devices": devices}
+        second = Power(sequence(Step.ON, level=2, attempt=2, **on))
+        view = replace(self.after(case=self.expired), devices=devices)
+        view = replace(view, status=replace(view.status, power=second))
+        outcome = off(replace(view, reports=said(off(view), word)))
+        assert asked(outcome) == [("ipmi", Verb.ON)]
+        assert ("NodeStaysOff" in [note.reason for note in outcome.notes]) is (word is Said.FAILED)
+        last = replace(view, status=outcome.status)
+        assert off(replace(last, reports=said(off(last), Said.ON))).status.power.sequence.step is Step.OVER
+
     def test_not_what_was_never_asked_off(self):
         view = self.after(case=self.expired)
         assert asked(off(replace(view, status=replace(view.status, power=None)))) == []
