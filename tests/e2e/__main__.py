@@ -26,6 +26,7 @@ def main() -> int:
     if sys.argv[1] == "up":
         print(cluster.kubectl("get", "pods", "-A", "-o", "wide", "-l", "app.kubernetes.io/name=quorate"), end="")
         print(f"The watchdog stand-in writes to {cluster.sockets}/stand-in.log.")
+        print(f"The nodes' power switch for fence_docker is at {cluster.power} (docs/kind.md).")
         print("Next: kubectl apply -f manifests/samples/kind.yaml")
     return 0
 

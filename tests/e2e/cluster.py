@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ IMAGE: Final = "quorate/operator:dev"
 CONFIG: Final = ROOT / "kind-config.yaml"
 OVERLAY: Final = ROOT / "manifests/overlays/kind"
 STAND_IN: Final = stand_in.__name__
+GATEWAY: Final = "{{(index .IPAM.Config 0).Gateway}}"
+"""This machine, as nodes and their Pods reach it."""
 ROLLOUT_S: Final = 180
 POLL_S: Final = 0.25
 Json = dict[str, Any]
@@ -32,6 +35,13 @@ def watchdog_directory(config: Path = CONFIG) -> Path:
     return Path(found)
 
 
+def free_port(host: str) -> str:
+    """HOST:PORT with nobody listening there."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return f"{host}:{probe.getsockname()[1]}"
+
+
 class KindCluster:
     """One cluster. `sockets`: the directory on this machine that is mounted into its nodes, with the stand-in's socket."""
 
@@ -40,6 +50,8 @@ class KindCluster:
         self.name = name
         self.sockets = sockets
         self.socket = sockets / "watchdog.sock"
+        self.power = ""
+        """Where a Pod of the cluster finds the nodes' power switch, once the stand-in has been started."""
         self.kubeconfig = kubeconfig
         self._environ = {"KUBECONFIG": str(kubeconfig), "KIND_CLUSTER_NAME": name}
 
@@ -48,7 +60,20 @@ class KindCluster:
     def up(self) -> None:
         """From nothing to a manager and agents that run. Raises KindError, LackingError (an image that cannot be had)."""
         self.start_stand_in()
-        run("docker", "build", "--network", "host", "-f", "operator/Dockerfile", "-t", IMAGE, ".", limit_s=600)
+        build = (
+            "docker",
+            "build",
+            "--network",
+            "host",
+            "-f",
+            "operator/Dockerfile",
+            "--target",
+            "fencing",
+            "-t",
+            IMAGE,
+            ".",
+        )
+        run(*build, limit_s=900)
         self._create()
         run(self.machine.kind, "load", "docker-image", IMAGE, "--name", self.name, limit_s=300)
         self.kubectl("apply", "-k", str(OVERLAY))
@@ -77,9 +102,11 @@ class KindCluster:
         """The watchdog, in a session of its own: it must outlive an impatient Control-C while nodes are armed."""
         self.sockets.mkdir(parents=True, exist_ok=True)
         self.stop_stand_in()
+        self.power = free_port(run("docker", "network", "inspect", "bridge", "--format", GATEWAY).strip())
+        power = ("--power", self.power, "--cluster", self.name)
         with (self.sockets / "stand-in.log").open("ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-m", STAND_IN, "--socket", str(self.socket)],
+                [sys.executable, "-m", STAND_IN, "--socket", str(self.socket), *power],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -183,6 +210,11 @@ class KindCluster:
 
     def power_on(self, node: str) -> None:
         run("docker", "start", node)
+
+    def unplug_network(self, node: str) -> None:
+        """It runs on, and nobody hears of it, nor it of anybody. The next boot has its network again."""
+        for chain, way in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
+            run("docker", "exec", node, "iptables", "-I", chain, way, "eth0", "-j", "DROP")
 
     def freeze(self, node: str) -> None:
         """The machine stands still, as a VM on a stuck hypervisor; only the watchdog outside of it goes on."""

@@ -1,10 +1,12 @@
 """The watchdog of kind nodes: `quorate.lab.watchdog`, with a killer for containers. A process of its own, on the host.
 
-    python -m tests.e2e.stand_in --socket DIRECTORY/watchdog.sock
+    python -m tests.e2e.stand_in --socket DIRECTORY/watchdog.sock --power 172.17.0.1:2475 --cluster quorate
 
 DIRECTORY is mounted into the nodes (kind-config.yaml); the agents pet through it. A node is a container here: `docker
 kill` is its reset. A frozen one (`docker pause`) is thawed by that kill, and a busy guest would go on for milliseconds:
 so every process of a frozen node is sent SIGKILL first. It dies of it before it can run again.
+
+Beside it is the nodes' power switch (`power.py`), for fence_docker.
 """
 
 import argparse
@@ -16,10 +18,12 @@ import signal
 import socket
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from quorate.lab.watchdog import Watchdog
+from tests.e2e.power import PowerSwitch
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 DOCKER_S: Final = 20.0
@@ -94,12 +98,14 @@ def unplug(path: Path, node: str) -> None:
         raise StandInError(f"unplug {node}: {answer!r}")
 
 
-async def _run(path: Path) -> None:
+async def _run(path: Path, power: str, cluster: str) -> None:
     async def kill_node(node: str) -> None:
         await asyncio.to_thread(kill, node)
 
     await Watchdog(kill_node, "Quorate stand-in outside the kind nodes").start(path)
-    _log.info("listening at %s", path)
+    host, _, port = power.rpartition(":")
+    await PowerSwitch(cluster, docker, partial(unplug, path)).serve(host, int(port))
+    _log.info("listening at %s and %s", path, power)
     await asyncio.Event().wait()
 
 
@@ -107,9 +113,11 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.stand_in", description="The watchdog of kind nodes.")
     parser.add_argument("--socket", type=Path, required=True, help="where agents pet; its directory is mounted")
+    parser.add_argument("--power", required=True, metavar="HOST:PORT", help="where fence_docker switches nodes")
+    parser.add_argument("--cluster", required=True, help="the kind cluster whose nodes may be switched")
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    asyncio.run(_run(arguments.socket))
+    asyncio.run(_run(arguments.socket, arguments.power, arguments.cluster))
 
 
 if __name__ == "__main__":

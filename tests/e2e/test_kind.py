@@ -1,5 +1,6 @@
 """First contact with real kubelets: a worker is lost in three ways, and its guest runs on another, once."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -171,6 +172,52 @@ def test_a_frozen_worker_is_killed_from_outside(
     took.append(f"frozen, guest Ready elsewhere: {lose(cluster, guest, cluster.freeze, observer):.1f} s")
     assert guest not in cluster.nodes()
     bring_back(cluster, guest, observer)
+
+
+def conditions(cluster: KindCluster, node: str) -> dict[str, dict[str, str]]:
+    found = cluster.get(NODES, node).get("status", {}).get("conditions", [])
+    return {one["type"]: one for one in found}
+
+
+def give_device(cluster: KindCluster, node: str) -> None:
+    """docker, through the agent that ClusterLabs has for it."""
+    host, _, port = cluster.power.rpartition(":")
+    parameters = {"ip": host, "ipport": port, "plug": node, "ssl_insecure": "1", "api_version": "1.24"}
+    device = {"name": "docker", "agent": "fence_docker", "parameters": parameters}
+    patch = json.dumps({"spec": {"fencing": {"devices": [device]}}})
+    cluster.kubectl("patch", NODES, node, "--type=merge", "-p", patch)
+
+
+def test_a_drill_proves_the_power_switch_of_a_worker(cluster: KindCluster, guest: str) -> None:
+    """fence_docker switches it off and on; its Lease stops, and another boot of it renews."""
+    node = next(one for one in cluster.nodes() if one != guest and "control-plane" not in one)
+    give_device(cluster, node)
+
+    def asked() -> bool:
+        return conditions(cluster, node).get("DevicesReady", {}).get("reason") == "NotProven"
+
+    cluster.eventually("the device answers", asked)
+    told = cluster.quorate("drill", node, "--wait", "-y")
+    assert "off, silent, on, back after" in told
+    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    cluster.rolled_out()
+    assert conditions(cluster, node)["DevicesReady"]["status"] == "True"
+    cluster.quorate("relocate", GUEST, node)
+    cluster.eventually(f"the guest is Ready on {node}", lambda: ready_on(cluster) == node)
+
+
+def test_a_worker_is_switched_off_when_nothing_else_can_tell(
+    cluster: KindCluster, guest: str, observer: Observer, took: Took
+) -> None:
+    """Its network is cut, so that it runs on. The proven device ends it, sooner than its watchdog's T would count."""
+    assert conditions(cluster, guest)["DevicesReady"]["status"] == "True", "the drill before this test proved it"
+    seconds = lose(cluster, guest, cluster.unplug_network, observer)
+    took.append(f"network cut, switched off by fence_docker, guest Ready elsewhere: {seconds:.1f} s")
+    incident = cluster.get(NODES, guest)["status"]["incident"]
+    assert [one["kind"] for one in incident["evidence"]] == ["PowerOff"]
+    cluster.eventually("it is switched on again, and the cluster is whole", lambda: whole(cluster))
+    cluster.rolled_out()
+    assert runs_once(cluster, observer) == status(cluster)["node"]
 
 
 def test_a_worker_reboots_at_once(cluster: KindCluster, guest: str, observer: Observer) -> None:
