@@ -15,7 +15,7 @@ from quorate.core.actions import AskDevice, TakeLease
 from quorate.core.beats import saw
 from quorate.core.invariants import check
 from quorate.core.plan import plan
-from quorate.core.sequence import FenceDevice, Order, Report, Said, Step, Verb, level_of, spec_of
+from quorate.core.sequence import FenceDevice, Order, Power, Report, Said, Step, Verb, level_of, spec_of
 from quorate.core.timing import PROFILES, Profile, TimingSpec
 from quorate.core.types import EvidenceKind, Instant, Stage, Uid
 from quorate.core.world import Attestation
@@ -182,16 +182,18 @@ class Fencing(RuleBasedStateMachine):
     # -- what must hold
 
     def _judge_asked(self) -> None:
-        """Only a level that is not distrusted is asked to switch off, and not more at a time than may be."""
+        """Only a level that is not distrusted is asked to switch off, and not more at a time than may be.
+
+        A drill may ask one that was distrusted before it: that is how it can be trusted again.
+        """
         off = [one for one in self.asked if one.order.verb is not Verb.ON]
         for one in off:
-            power = self.nodes[one.node].status.power
-            bad = (
-                {bad.level for bad in power.distrusted if bad.spec == self._spec(one.node, bad.level)}
-                if power
-                else set()
-            )
-            assert one.order.level not in bad
+            power = self.nodes[one.node].status.power or Power()
+            since = 0
+            if one.order.subject.startswith("d"):
+                since = power.sequence.began if power.sequence is not None else 1 << 60
+            known = [bad for bad in power.distrusted if bad.spec == self._spec(one.node, bad.level) and bad.at >= since]
+            assert one.order.level not in {bad.level for bad in known}
         assert len({one.node for one in off}) <= max(1, self.made.cluster.spec.max_concurrent)
 
     def _spec(self, name: str, level: int) -> str:

@@ -102,19 +102,20 @@ def _wants(world: World, node: NodeView, silent: frozenset[NodeName]) -> bool:
     sequence = power.sequence
     if not node.devices:
         return False
-    if sequence is not None and sequence.term == world.term:
+    if sequence is not None and sequence.term == world.term and sequence.step is not Step.OVER:
         match sequence.step:
             case Step.PAUSED:
                 return world.wall >= sequence.since + PAUSE_MS and bool(usable(node.devices, power))
             case Step.SILENT:
                 return node.name in silent
-            case Step.IS_OFF | Step.OVER:
+            case Step.IS_OFF:
                 return sequence.purpose is Purpose.INCIDENT and owes_power(world, node, node.status)
         return False
     if incident is None:
-        return sequence is not None or asked(node, power)
+        return at_work(sequence) or (sequence is None and asked(node, power))
     if incident.stage in TAKEN:
-        return owes_power(world, node, node.status)
+        again = sequence is None or sequence.purpose is Purpose.INCIDENT or sequence.term != world.term
+        return again and owes_power(world, node, node.status)
     renews = node.beat is not None and node.beat.held_by_another(incident.nonce)
     return not renews and not incident.evidence and bool(usable(node.devices, power))
 

@@ -75,6 +75,10 @@ class Switch:
     def run(self) -> Power | None:
         """What is to be recorded; None: nothing, as without devices."""
         if not self.node.devices:
+            if drill.under_way(self.power):
+                self.say(
+                    "NodeStaysOff", "the fence devices that switched it off are gone: see that it is on", warning=True
+                )
             return None
         self._forget()
         trust.judge(self)
@@ -125,15 +129,18 @@ class Switch:
 
     def _end(self) -> None:
         """What nobody asks for any more is over; what was asked off is remembered until it is on again, or may stay off."""
-        sequence, incident = self.sequence, self.status.incident
+        sequence = self.sequence
         if sequence is None:
             return
         if sequence.purpose is Purpose.DRILL and not asked(self.node, self.power):
             drill.failed(self, sequence, "it was called off")
         elif not self._wanted(sequence):
             self.over(sequence)
-        elif sequence.purpose is Purpose.INCIDENT and incident is not None and incident.stage in TAKEN:
+        elif sequence.purpose is Purpose.INCIDENT and (self._taken() or not self._unchanged(sequence)):
             self.set(replace(sequence, step=Step.OVER))
+
+    def _taken(self) -> bool:
+        return self.status.incident is not None and self.status.incident.stage in TAKEN
 
     def over(self, sequence: Sequence) -> None:
         """Nothing is asked any more. It is forgotten as soon as it is known whom its devices have switched off."""
@@ -154,7 +161,7 @@ class Switch:
             case Purpose.INCIDENT:
                 if incident is None or (incident.id, incident.nonce) != (sequence.subject, sequence.nonce):
                     return False
-                return not renews and (incident.stage in TAKEN or self._unchanged(sequence))
+                return not renews
             case Purpose.DRILL:
                 return True
             case Purpose.POWER_ON:

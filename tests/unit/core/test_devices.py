@@ -384,6 +384,25 @@ class TestPowerOn:
         last = replace(view, status=outcome.status)
         assert off(replace(last, reports=said(off(last), Said.ON))).status.power.sequence.step is Step.OVER
 
+    def test_so_does_one_whose_devices_were_changed_meanwhile(self):
+        """Or could not be read for a while: that it was asked off is remembered, and what was answered is not."""
+        other = FenceDevice("ipmi", "z")
+        waits = off(replace(going_on(**OFF_TWICE), devices=(other,)), brakes=Brakes())
+        kept = waits.status.power.sequence
+        assert (kept.step, kept.subject) == (Step.OVER, "n1-x")
+        made = world(nodes=(replace(lost(other), status=waits.status), node("n2"), node("n3")))
+        assert judge(made, {one.name: read(one, FAST, NOW) for one in made.nodes}).may_begin == {"n1"}
+        view = replace(self.after(case=self.expired), devices=(other,))
+        view = replace(view, status=replace(view.status, power=waits.status.power))
+        assert asked(off(view)) == [("ipmi", Verb.ON)]
+
+    def test_what_is_on_takes_nobodys_place(self):
+        on = self.after(Step.OVER, case=self.expired)
+        over = Power(sequence(Step.OVER, purpose=Purpose.POWER_ON))
+        on = replace(on, status=replace(on.status, power=over))
+        made = world(nodes=(on, node("n2"), node("n3")))
+        assert judge(made, {one.name: read(one, FAST, NOW) for one in made.nodes}).may_begin == frozenset()
+
     def test_not_what_was_never_asked_off(self):
         view = self.after(case=self.expired)
         assert asked(off(replace(view, status=replace(view.status, power=None)))) == []

@@ -201,6 +201,11 @@ class TestItIsBrokenOff:
             assert outcome.status.power.drilled.id == "d1"
             self.ended(outcome, "called off")
 
+    def test_by_who_takes_the_devices_away(self):
+        outcome = judge(one(drilling(Step.STATUS), devices=()))
+        assert outcome.status.power is None
+        assert [(note.reason, note.warning) for note in outcome.notes] == [("NodeStaysOff", True)]
+
     def test_switching_on_goes_on_without_quorum(self):
         assert asked(judge(one(drilling(Step.ON)), quorate=False)) == [("ipmi", Verb.ON)]
         for before in (
