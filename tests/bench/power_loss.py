@@ -3,22 +3,25 @@
 node       the node's power is cut
 leader     the same, and at the same moment the leading manager stops for good, as if it had run on that node
 shutdown   the node is shut down cleanly
+device     its power is cut, and it has a fence device that a drill has proven
 """
 
 import argparse
+import base64
 import signal
 import statistics
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from quorate.cli.demo.record import Record
 from quorate.cli.demo.script import container, runs
 from quorate.cli.demo.stage import Look, Stage
 from quorate.core.timing import PROFILES, Profile
-from quorate.core.types import SYSTEM_NAMESPACE, GuestKey, NodeState
-from quorate.kube.resources import HARESOURCES, LEASES
+from quorate.core.types import DRILL_ANNOTATION, SYSTEM_NAMESPACE, GuestKey, NodeState
+from quorate.kube.resources import HARESOURCES, LEASES, NODES, SECRETS
 from quorate.lab import client, processes
 from quorate.lab.commands import MANAGER_PORT, Addresses
 from quorate.lab.files import lab_files
@@ -33,10 +36,13 @@ NAME: Final = "bench"
 GOALS_S: Final = {Profile.FAST: 20.0, Profile.BALANCED: 30.0}
 LEADER_MORE_S: Final = 5.0
 SHUTDOWN_GOAL_S: Final = 10.0
+DEVICE_GOALS_S: Final = {Profile.FAST: 15.0, Profile.BALANCED: 20.0}
+DEVICE: Final = "device"
 LOSSES: Final = {
     "node": "power of the guest's node cut",
     "leader": "the same, and the leading manager lost with it",
     "shutdown": "the guest's node shut down cleanly",
+    DEVICE: "power of the guest's node cut, its fence device proven",
 }
 GUEST: Final = GuestKey("default", "web")
 LIMIT_S: Final = 120.0
@@ -66,7 +72,11 @@ def measure(given: argparse.Namespace) -> Iterator[Line]:
     """Every kind of loss, with every profile, on every API server."""
     for profile in map(Profile, given.profile.split(",")):
         for kind in given.control_plane.split(","):
-            yield from _series(profile, kind, given.loss.split(","), given.runs)
+            losses = given.loss.split(",")
+            if others := [one for one in losses if one != DEVICE]:
+                yield from _series(profile, kind, others, given.runs)
+            if DEVICE in losses:  # in a lab of its own: with a device every loss goes another way
+                yield from _series(profile, kind, [DEVICE], given.runs)
 
 
 def _series(profile: Profile, kind: str, losses: list[str], runs: int) -> Iterator[Line]:
@@ -75,6 +85,8 @@ def _series(profile: Profile, kind: str, losses: list[str], runs: int) -> Iterat
         with Observer(str(lab["id"])) as observer:
             stage = Stage(NAME, lab_files(NAME).kubeconfig, observer, Quiet())
             stage.until("the Cluster to be whole", _whole, LIMIT_S)
+            if DEVICE in losses:
+                _give_devices(stage)
             spec = {"guest": container(*IDLE)}
             stage.apply(HARESOURCES, GUEST.name, spec, namespace=GUEST.namespace)
             stage.until("the guest to run", _runs_somewhere, LIMIT_S)
@@ -94,7 +106,29 @@ def _series(profile: Profile, kind: str, losses: list[str], runs: int) -> Iterat
         client.down(NAME)
 
 
+def _give_devices(stage: Stage) -> None:
+    """A fence device for each node, proven by a drill, one after the other."""
+    files = lab_files(NAME)
+    password = base64.b64encode(files.fence_password.read_bytes()).decode()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bmc"}, "data": {"password": password}}
+    stage.api.create(SECRETS.path(namespace=SYSTEM_NAMESPACE), secret)
+    for node in list(stage.look().nodes):
+        parameters = {"socket": str(files.control), "plug": node}
+        device = {"name": "bmc", "agent": "fence_lab", "parameters": parameters, "secretRef": {"name": "bmc"}}
+        asked = {DRILL_ANNOTATION: "1/bench"}
+        stage.api.merge(NODES.path(node), {"spec": {"fencing": {"devices": [device]}}})
+        stage.api.merge(NODES.path(node), {"metadata": {"annotations": asked}})
+        stage.until(f"the drill of {node} to pass", partial(_drilled, node=node), LIMIT_S)
+
+
+def _drilled(look: Look, node: str) -> bool:
+    power = look.nodes[node].power
+    return power is not None and bool(power.proven) and _whole(look)
+
+
 def _goal_s(profile: Profile, loss: str) -> float:
+    if loss == DEVICE:
+        return DEVICE_GOALS_S.get(profile, LIMIT_S)
     if loss == "shutdown":
         return SHUTDOWN_GOAL_S
     return GOALS_S.get(profile, LIMIT_S) + (LEADER_MORE_S if loss == "leader" else 0.0)

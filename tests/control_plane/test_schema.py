@@ -24,6 +24,7 @@ def test_the_defaults_of_a_cluster(api, unique):
         "holdBack": "1m",
         "maxConcurrent": 1,
         "powerOn": True,
+        "startWithoutProof": False,
     }
 
 

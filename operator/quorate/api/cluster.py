@@ -109,6 +109,10 @@ class FencingSpec(Model):
     """The kinds of watchdog that are trusted to reset their node. Guests start only on nodes with one of these.
     VirtualHardware, VirtualSoftdog (a VM can be frozen with its watchdog) and External (a stand-in outside the node: lab
     and kind) count only when they are named here."""
+    start_without_proof: bool = False
+    """Guests also start on nodes that could not prove their death: without an accepted watchdog, and without fence
+    devices that a drill has proven. When such a node is lost its guests wait, however long, until it has drained or booted
+    again, or somebody says that it is off. For clouds that offer neither."""
     max_concurrent: Annotated[int, Field(ge=1, le=64)] = 1
     """So many fence devices may be at work at the same time. What releases guests by itself (LeaseExpired) never waits."""
     power_on: bool = True

@@ -100,6 +100,7 @@ def _cluster_spec(raw: Raw) -> ClusterSpec:
         accepted_evidence=tuple(spec.fencing.accepted_evidence),
         accepted_watchdogs=tuple(spec.fencing.accepted_watchdogs),
         hold_back_s=parse_duration(spec.fencing.hold_back),
+        start_without_proof=spec.fencing.start_without_proof,
         max_concurrent=spec.fencing.max_concurrent,
         power_on=spec.fencing.power_on,
         scheduling=_scheduling(spec.scheduling),

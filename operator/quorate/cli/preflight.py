@@ -67,12 +67,12 @@ def _of_node(api: "Api", guest: GuestView, cluster: Raw, members: Sequence[Raw],
     if view is None:
         return []
     storages = {one.name: one for one in (parse.storage(found) for found in api.items(STORAGES.path()))}
-    accepted = parse.cluster(cluster).spec.accepted_watchdogs
+    spec = parse.cluster(cluster).spec
     candidate = Candidate(view, view.status.state, 0)
-    reason = rejection(guest.spec, candidate, storages, accepted)
+    reason = rejection(guest.spec, candidate, storages, spec)
     if reason is not None:
         return [f"node {target}: {reason}"]
-    return _of_rules(api, guest, cluster, lambda peer: rejection(peer.spec, candidate, storages, accepted), view.name)
+    return _of_rules(api, guest, cluster, lambda peer: rejection(peer.spec, candidate, storages, spec), view.name)
 
 
 def _of_rules(

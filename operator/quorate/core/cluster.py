@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from quorate.core import capacity, counting, disarm, history, latency
+from quorate.core import capacity, counting, disarm, guard, history, latency
 from quorate.core.actions import Note
 from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, some, summary
@@ -295,7 +295,10 @@ def _conditions(world: World, outlook: Outlook, status: ClusterStatus) -> tuple[
     ]
     if outlook.rules is not None and outlook.rules.finding is not None:
         findings.append(outlook.rules.finding)
-    findings += [one for one in (outlook.scheduling, capacity.finding(world, outlook.capacity)) if one is not None]
+    unguarded = guard.finding(world.nodes, world.cluster.spec)
+    findings += [
+        one for one in (unguarded, outlook.scheduling, capacity.finding(world, outlook.capacity)) if one is not None
+    ]
     override = outlook.count.override
     if override is not None:
         findings.append(Finding("ExpectedVotesActive", override.active, str(override.state), _override_text(override)))

@@ -86,14 +86,13 @@ class Room:
         spec, template = guest.spec, guest.spec.template
         kind = (template.node_selector, template.node_terms, template.tolerations, spec.mounts)
         known = self._refusals.setdefault(kind, {})
-        accepted = self.world.cluster.spec.accepted_watchdogs
 
         def refuse(candidate: Candidate) -> str | None:
             name = candidate.view.name
             if name in self.resets:
                 return "it is asked to reset itself"
             if name not in known:
-                known[name] = rejection(spec, candidate, self.storages, accepted)
+                known[name] = rejection(spec, candidate, self.storages, self.world.cluster.spec)
             return known[name]
 
         return refuse

@@ -4,7 +4,7 @@ A breach is a bug. The manager does not stop for it: it sets aside the guest or 
 The numbers are those of the safety document; 1, 5, 6 and 7 speak of runs and are checked by the tests that play them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from quorate.core import brakes, disarm, history
@@ -24,6 +24,7 @@ from quorate.core.cluster import resolved_timing
 from quorate.core.counting import count_votes
 from quorate.core.disarm import Hold
 from quorate.core.fencing import covers
+from quorate.core.guard import ready_for_guests
 from quorate.core.liveness import Pulse, read
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
@@ -201,8 +202,10 @@ class _Checker:
         if self._node_status(node).nonce != action.instance.nonce:
             return 3, f"the boot of {node.name} is not the one that the instance was drawn for"
         storages = {storage.name: storage for storage in self.world.storages}
-        accepted = self.world.cluster.spec.accepted_watchdogs
-        reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, accepted)
+        cluster = self.world.cluster.spec
+        if not ready_for_guests(replace(node, status=self._node_status(node)), cluster):
+            return 3, f"nothing would prove the death of {node.name}: its watchdog is not armed"
+        reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, cluster)
         return (8, f"{node.name}: {reason}") if reason is not None else None
 
     def _against_rules(self, write: StatusWrite) -> str:

@@ -14,6 +14,7 @@ from quorate.core.draft import Room
 from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.fencing import covers
 from quorate.core.flapping import held_until, lately
+from quorate.core.guard import guarded_by_devices, watchdog_problem
 from quorate.core.overdue import reset_request
 from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
@@ -297,6 +298,22 @@ def _conditions(world: World, node: NodeView, status: NodeStatus, room: Room) ->
     return merge(status.conditions, findings, now=world.wall, generation=node.generation)
 
 
+def _unguarded(world: World, node: NodeView, status: NodeStatus) -> Finding | None:
+    """Of one without an accepted watchdog where guests start all the same."""
+    view, spec = replace(node, status=status), world.cluster.spec
+    problem = watchdog_problem(view, spec.accepted_watchdogs) or "its agent attests no watchdog"
+    if guarded_by_devices(view, spec):
+        text = f"{problem}; guests start here because its fence devices are proven: they alone release them when it is lost"
+        return Finding("WatchdogAccepted", False, "GuardedByDevices", text)
+    if spec.start_without_proof:
+        text = (
+            f"{problem}, and Cluster {world.cluster.name} says startWithoutProof: guests start here, and when it is lost "
+            "nothing proves its death: they wait until it drains or boots again, or somebody says that it is off"
+        )
+        return Finding("WatchdogAccepted", False, "StartsWithoutProof", text)
+    return None
+
+
 def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Finding:
     accepted = world.cluster.spec.accepted_watchdogs
     watchdog = status.watchdog
@@ -304,7 +321,11 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
     trouble = said.trouble if said is not None else ""
     if watchdog is None:
         why = trouble or "its agent attests no watchdog"
-        return Finding("WatchdogAccepted", False, "NoWatchdog", f"{why}: no guest starts here")
+        return _unguarded(world, node, status) or Finding(
+            "WatchdogAccepted", False, "NoWatchdog", f"{why}: no guest starts here"
+        )
+    if watchdog.kind not in accepted and (found := _unguarded(world, node, status)):
+        return found
     if watchdog.kind not in accepted:
         return Finding(
             "WatchdogAccepted",

@@ -9,10 +9,11 @@ from typing import TypeAlias
 
 from quorate.core.actions import Rejection
 from quorate.core.board import NO_WISH, Wish
+from quorate.core.guard import watchdog_problem, without_watchdog
 from quorate.core.rules import LAST
 from quorate.core.selectors import untolerated
-from quorate.core.types import NodeName, NodeState, WatchdogKind
-from quorate.core.world import GuestSpec, KubeNode, NodeView, StorageView
+from quorate.core.types import NodeName, NodeState
+from quorate.core.world import ClusterSpec, GuestSpec, KubeNode, NodeView, StorageView
 
 MISSING = "Missing"
 """State of a Storage whose claim does not exist."""
@@ -115,7 +116,7 @@ def rejection(
     spec: GuestSpec,
     candidate: Candidate,
     storages: Mapping[str, StorageView],
-    accepted: tuple[WatchdogKind, ...],
+    cluster: ClusterSpec,
 ) -> str | None:
     """Why this guest may not start on this node, None if it may."""
     view = candidate.view
@@ -132,7 +133,7 @@ def rejection(
         return "it is asked to reset itself"
     if candidate.slow_to_arm:
         return "it was asked to arm its watchdog and has not"
-    return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _watchdog(view, accepted)
+    return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _guard(view, cluster)
 
 
 def _goes_down(view: NodeView) -> bool:
@@ -167,15 +168,10 @@ def _storage(spec: GuestSpec, kube: KubeNode, storages: Mapping[str, StorageView
     return None
 
 
-def _watchdog(view: NodeView, accepted: tuple[WatchdogKind, ...]) -> str | None:
+def _guard(view: NodeView, cluster: ClusterSpec) -> str | None:
     """A node that cannot prove its death must not run guests."""
-    attestation = view.beat.attestation if view.beat is not None else None
-    if attestation is None or not attestation.watchdog:
-        why = attestation.trouble if attestation is not None else ""
-        return f"its agent has no watchdog{f': {why}' if why else ''}"
-    if attestation.watchdog not in accepted:
-        return f"its watchdog is of kind {attestation.watchdog}, accepted are {', '.join(accepted) or 'none'}"
-    return None
+    problem = watchdog_problem(view, cluster.accepted_watchdogs)
+    return problem if problem and not without_watchdog(view, cluster) else None
 
 
 def storage_problem(spec: GuestSpec, namespace: str, storages: Mapping[str, StorageView]) -> str | None:

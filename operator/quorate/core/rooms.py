@@ -6,8 +6,8 @@ from dataclasses import replace
 from quorate.core.board import board_of
 from quorate.core.disarm import FREE, Brake
 from quorate.core.draft import Room
+from quorate.core.guard import ready_for_guests
 from quorate.core.ledger import Ledger
-from quorate.core.liveness import armed_now
 from quorate.core.order import start_order
 from quorate.core.quorum import Quorum
 from quorate.core.status import NodeStatus
@@ -19,12 +19,11 @@ def room_of(
     world: World, quorum: Quorum, statuses: Mapping[NodeName, NodeStatus], ledger: Ledger, brake: Brake = FREE
 ) -> Room:
     """Everybody counted where they are. `statuses`: the nodes' own, after their round."""
-    accepted = world.cluster.spec.accepted_watchdogs
     # A node in maintenance as well: an instance that is recorded there already is made, and leaves it after that.
     armed = frozenset(
         node.name
         for node in world.nodes
-        if statuses[node.name].state in HEARD and armed_now(_with(node, statuses[node.name]), accepted)
+        if statuses[node.name].state in HEARD and ready_for_guests(_with(node, statuses[node.name]), world.cluster.spec)
     )
     room = Room(
         world,

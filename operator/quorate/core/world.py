@@ -382,6 +382,7 @@ class ClusterSpec:
     rules: tuple[Rule, ...] = ()
     shutdown_policy: ShutdownPolicy = ShutdownPolicy.CONDITIONAL
     freeze_timeout_s: float = 900.0
+    start_without_proof: bool = False
     max_concurrent: int = 1
     power_on: bool = True
 

@@ -10,7 +10,7 @@ from quorate.core.place import Candidate, rejection, storage_problem
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Taint, Toleration
 from quorate.core.status import StorageStatus
 from quorate.core.types import NodeName, NodeState, StorageType, Uid
-from quorate.core.world import GuestSpec, Mount, StorageView, Template
+from quorate.core.world import ClusterSpec, GuestSpec, Mount, StorageView, Template
 from tests.unit.core.worlds import EXTERNAL, beat, node
 
 PLAIN = GuestSpec(Template("t1"))
@@ -29,7 +29,9 @@ def reason(one, spec=PLAIN, storages=(), **options):
 
 
 def choose(spec, candidates, storages, accepted, **options):
-    return place.choose(candidates, lambda one: rejection(spec, one, storages, accepted), **options)
+    return place.choose(
+        candidates, lambda one: rejection(spec, one, storages, ClusterSpec(accepted_watchdogs=accepted)), **options
+    )
 
 
 def template(**changes):
