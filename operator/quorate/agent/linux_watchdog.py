@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from quorate.agent import resetting
-from quorate.agent.watchdog import StuckWatchdogError, UnchangedWatchdogError, UnusableWatchdogError, WatchdogError
+from quorate.agent.watchdog import (
+    ClosedWatchdogError,
+    StuckWatchdogError,
+    UnchangedWatchdogError,
+    UnusableWatchdogError,
+    WatchdogError,
+)
 from quorate.agent.watchdog_facts import (
     ALARM_ONLY,
     CARD_RESET,
@@ -33,6 +39,7 @@ from quorate.agent.watchdog_facts import (
     ONE_FIRST,
     Facts,
     Machine,
+    is_directory,
 )
 from quorate.core.types import WatchdogKind
 
@@ -95,6 +102,8 @@ class LinuxWatchdog:
     _scanned_s: float = -math.inf
     _refused: dict[tuple[int, int], str] = field(default_factory=dict)
     """Devices that were opened once and cannot be used, until their driver makes them anew."""
+    _last: str = ""
+    """The name of the one that it had open: of several that one may still be counting."""
     _starved: bool = False
 
     # -- before it is opened ----------------------------------------------------------------------------------------
@@ -154,9 +163,11 @@ class LinuxWatchdog:
 
     def _choose(self, machine: Machine) -> Path | None:
         """The device, or of those in the directory the first that nothing speaks against."""
-        if not self.path.is_dir():
+        if not is_directory(self.path):
             return self.path
         names = machine.names(self.path)
+        if self._last in names and machine.facts(self._last).active:
+            return self.path / self._last
         usable = (name for name in names if not _unfit(machine.facts(name)))
         fit = next((name for name in usable if not machine.does_not_reset(machine.facts(name))), None)
         chosen = fit or next(iter(names), None)
@@ -184,7 +195,7 @@ class LinuxWatchdog:
             self.pet()  # some count from the first pet only (IPMI)
         except WatchdogError as error:
             self._give_up(str(error), for_good=isinstance(error, UnchangedWatchdogError))
-            raise
+            raise ClosedWatchdogError(str(error)) from error
         return given_s
 
     def _open(self, seen: _Seen) -> None:
@@ -198,13 +209,13 @@ class LinuxWatchdog:
         except OSError as error:
             why = f"watchdog {path}: it does not answer as a watchdog does ({_name(error)})"
             self._give_up(why, for_good=True)
-            raise UnusableWatchdogError(why) from error
+            raise ClosedWatchdogError(why) from error
         self._opened = _Seen(seen.at_s, path, facts, self.machine.kind(facts))
         why = _unfit(facts) or self.machine.does_not_reset(facts)
         if why:
             self._give_up(f"watchdog {path}: {why}", for_good=True)
-            raise UnusableWatchdogError(f"watchdog {path}: {why}")
-        self._busy = ""
+            raise ClosedWatchdogError(f"watchdog {path}: {why}")
+        self._busy, self._last = "", _name_of(path)
         self._tell(path, facts)
 
     def _opened_at(self, path: Path) -> int:
@@ -268,7 +279,11 @@ class LinuxWatchdog:
         """Go on with one that an earlier process opened. Which it is, the open file and the device itself tell."""
         name = Path(f"/proc/self/fd/{descriptor}").readlink().name
         path = (
-            self.path / name if self.path.is_dir() else self.path.with_name(name) if NAME.fullmatch(name) else self.path
+            self.path / name
+            if is_directory(self.path)
+            else self.path.with_name(name)
+            if NAME.fullmatch(name)
+            else self.path
         )
         facts, self._descriptor = self.machine.facts(_name_of(path)), descriptor
         try:
@@ -344,7 +359,9 @@ class LinuxWatchdog:
         return self._descriptor
 
     def _give_up(self, why: str, *, for_good: bool) -> None:
-        """It was opened and cannot be used: disarm it. Raises StuckWatchdogError when it cannot be let go."""
+        """It was opened and cannot be used: disarm it. Raises WatchdogError when it may count on, StuckWatchdogError when
+        it cannot be let go.
+        """
         opened = self._here()
         if opened.facts.nowayout:
             raise StuckWatchdogError(f"{why}; and {_NO_WAY_OUT}", self._time_s())
@@ -354,7 +371,8 @@ class LinuxWatchdog:
         try:
             os.write(self._held(), b"V")
         except OSError as error:
-            log.error("watchdog %s: %s as it was to be disarmed", opened.path, _name(error))
+            self.let_go()
+            raise WatchdogError(f"{why}; and it may count on: {_name(error)} as it was to be disarmed") from error
         self.let_go()
 
     def _time_s(self) -> float:
@@ -389,6 +407,8 @@ class LinuxWatchdog:
     def _starve(self) -> str:
         """Setting a time-out is a pet: it is done only where less is left after it than before."""
         try:
+            if self._opened is None:
+                return f"its watchdog was armed for that, and fires in {self.open(1):g}s"
             opened, descriptor = self._here(), self._held()
             shortest = max(1, opened.facts.shortest_s)
             (left,) = _INT.unpack(self.ioctl(descriptor, GET_TIME_LEFT, bytes(_INT.size)))

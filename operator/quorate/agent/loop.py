@@ -27,6 +27,7 @@ from quorate.agent.runtime import Runtime
 from quorate.agent.steps import Steps, carry_out
 from quorate.agent.tally import Tally
 from quorate.agent.watchdog import (
+    ClosedWatchdogError,
     SilentWatchdogError,
     StuckWatchdogError,
     UnchangedWatchdogError,
@@ -277,7 +278,10 @@ class Loop:
         It may count on, so it is opened again at once, be it to close it.
         """
         before = self.device
-        self.device = Device(adrift=before.counts or isinstance(error, SilentWatchdogError))
+        adrift = (before.counts or isinstance(error, SilentWatchdogError)) and not isinstance(
+            error, ClosedWatchdogError
+        )
+        self.device = Device(adrift=adrift)
         self.tally.closed()
         if self.device.adrift:
             self.holder.lose()
@@ -299,8 +303,8 @@ class Loop:
             case Step.SET:
                 self._set(watchdog, ordered, said)
             case Step.CLOSE:
-                if not self.device.adrift or self._reopen(watchdog, ordered):
-                    self._close(watchdog)
+                if (not self.device.adrift or self._reopen(watchdog, ordered)) and self._close(watchdog):
+                    self._done()
 
     def _reopen(self, watchdog: Watchdog, ordered: Timing) -> bool:
         """False: it is open, and that is all that can be done."""
@@ -357,17 +361,19 @@ class Loop:
         self._hand_over(watchdog)
         log.info("watchdog set to %gs", self.device.timeout_s)
 
-    def _close(self, watchdog: Watchdog) -> None:
+    def _close(self, watchdog: Watchdog) -> bool:
+        """False: it stays open, and is petted on."""
         self.holder.lose()  # first: a loop that dies here must not leave a closed device for an armed one
         try:
             watchdog.close()
         except StuckWatchdogError as error:
             self._stuck(watchdog, error)
-            return
+            return False
         self.device = Device()
         self.holder.drop()
         self.tally.closed()
         log.info("watchdog disarmed")
+        return True
 
     def _stuck(self, watchdog: Watchdog, error: StuckWatchdogError) -> None:
         """It guards nobody and cannot be let go: petted from here on whatever becomes of the renewals, or it resets a

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from quorate.agent.boot import BOOT_ID
+
 NEVER_VARIABLE: Final = "QUORATE_NEVER_RESET"
 """Set where tests run: no process that inherits it resets this machine or opens a watchdog device of it."""
 _RESTART: Final = 0x01234567
@@ -54,7 +56,8 @@ def reset(proc: Path, restart: Callable[[], None] = reboot) -> list[str]:
 
 
 def _is_ours(proc: Path) -> bool:
+    """Two mounts of it are two file systems: the machine is known by its boot."""
     try:
-        return proc.samefile("/proc")
+        return (proc / BOOT_ID.relative_to("/proc")).read_text() == BOOT_ID.read_text()
     except OSError:
         return False

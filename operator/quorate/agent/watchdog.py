@@ -30,6 +30,10 @@ class UnusableWatchdogError(WatchdogError):
     """It cannot be armed as it is. The device says so by itself as long as that lasts (`Watchdog.trouble`)."""
 
 
+class ClosedWatchdogError(WatchdogError):
+    """It was opened, could not be used, and was disarmed again: it counts no more."""
+
+
 class UnchangedWatchdogError(WatchdogError):
     """It did not take a time-out, and counts on as before."""
 

@@ -57,7 +57,7 @@ class Machine:
     def facts(self, name: str) -> Facts:
         """Of the device of that name, such as watchdog0."""
         entry = self.root / "sys/class/watchdog" / (f"{ONE_FIRST}0" if name == ONE_FIRST else name)
-        if not entry.is_dir():
+        if not is_directory(entry):
             return self._ipmi() if name == ONE_FIRST else Facts()
         identity = _text(entry / "identity")
         options, nowayout, state = _text(entry / "options"), _text(entry / "nowayout"), _text(entry / "state")
@@ -73,13 +73,13 @@ class Machine:
 
     def _ipmi(self) -> Facts:
         parameters = self.root / "sys/module/ipmi_watchdog/parameters"
-        if not parameters.is_dir():
+        if not is_directory(parameters):
             return Facts()
         return Facts(identity=IPMI, options=IPMI_OPTIONS, nowayout=_text(parameters / "nowayout") in {"Y", "1"})
 
     def names(self, directory: Path) -> list[str]:
         """The devices in that directory, the best first: one of the hardware before softdog, then by number."""
-        found = {path.name for path in directory.glob(f"{ONE_FIRST}*") if NAME.fullmatch(path.name)}
+        found = {path.name for path in _entries(directory) if NAME.fullmatch(path.name)}
         if f"{ONE_FIRST}0" in found and self.facts(ONE_FIRST).identity != IPMI:
             found.discard(ONE_FIRST)
         order = {name: (self.facts(name).softdog, int(name.removeprefix(ONE_FIRST) or 0)) for name in found}
@@ -87,7 +87,7 @@ class Machine:
 
     def kind(self, facts: Facts) -> WatchdogKind:
         """Its kind. A machine that is virtual can be frozen together with its watchdog, and goes on later."""
-        if facts.softdog or (not facts.identity and (self.root / "sys/module/softdog").exists()):
+        if facts.softdog or (not facts.identity and is_directory(self.root / "sys/module/softdog")):
             return WatchdogKind.VIRTUAL_SOFTDOG if self.virtual() else WatchdogKind.SOFTDOG
         return WatchdogKind.VIRTUAL_HARDWARE if self.virtual() else WatchdogKind.HARDWARE
 
@@ -95,7 +95,7 @@ class Machine:
         """Does the processor or the firmware name a hypervisor?"""
         if re.search(r"^flags\s*:.*\bhypervisor\b", _text(self.root / "proc/cpuinfo"), re.MULTILINE):
             return True
-        if (self.root / "proc/device-tree/hypervisor").exists() or _text(self.root / "sys/hypervisor/type"):
+        if is_directory(self.root / "proc/device-tree/hypervisor") or _text(self.root / "sys/hypervisor/type"):
             return True
         maker = " ".join(_text(self.root / "sys/class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
         return bool(re.search(r"QEMU|KVM|VMware|VirtualBox|Virtual Machine|Xen|Bochs|BHYVE|Parallels", maker))
@@ -135,14 +135,15 @@ class Machine:
             owner, dot, name = name.partition(".")
             if dot and owner == module:
                 found[name] = value or "1"
-        for path in (self.root / "sys/module" / module / "parameters").glob("*"):
+        for path in _entries(self.root / "sys/module" / module / "parameters"):
             found[path.name] = {"Y": "1", "N": "0"}.get(_text(path), _text(path))
         return found
 
     def _modprobe(self, module: str) -> Iterator[tuple[str, str]]:
-        for path in sorted(path for place in MODPROBE for path in (self.root / place).glob("*.conf")):
+        files = (path for place in MODPROBE for path in _entries(self.root / place) if path.suffix == ".conf")
+        for path in sorted(files):
             for line in _text(path).replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True, posix=True) if line.count('"') % 2 == 0 else line.split()
+                words = _words(line)
                 if words[:2] == ["options", module]:
                     for word in words[2:]:
                         name, _, value = word.partition("=")
@@ -155,23 +156,26 @@ class Machine:
         except OSError:
             return ""
         found: dict[str, str] = {}
-        for descriptor in (self.root / "proc").glob("[0-9]*/fd/*"):
+        for pid, descriptor in self._open_files():
             try:
                 if not NAME.fullmatch(descriptor.readlink().name):  # a stat of a file on lost storage would hang
                     continue
                 about = descriptor.stat()
             except OSError:
                 continue
-            if (about.st_rdev or about.st_ino) == (number.st_rdev or number.st_ino):
-                pid = descriptor.parts[-3]
-                if int(pid) in but:
-                    continue
-                found[pid] = _text(self.root / "proc" / pid / "comm") or "?"
+            if pid not in but and (about.st_rdev or about.st_ino) == (number.st_rdev or number.st_ino):
+                found[str(pid)] = _text(self.root / f"proc/{pid}/comm") or "?"
         if not found:
             return ""
         who = ", ".join(f"{name} (PID {pid})" for pid, name in list(found.items())[:_NAMED_HOLDERS])
         remedies = dict.fromkeys(_REMEDIES[name] for name in found.values() if name in _REMEDIES)
         return ": ".join([who, *remedies]) if remedies else f"{who}: stop it, and keep it from starting again"
+
+    def _open_files(self) -> Iterator[tuple[int, Path]]:
+        """Of all processes; those that end meanwhile have none."""
+        for process in _entries(self.root / "proc"):
+            if process.name.isdecimal():
+                yield from ((int(process.name), descriptor) for descriptor in _entries(process / "fd"))
 
 
 _REMEDIES: Final = {
@@ -181,6 +185,29 @@ _REMEDIES: Final = {
     "wd_keepalive": "stop and disable the service wd_keepalive",
     "sbd": "this node is guarded by SBD: let one of the two guard it, or give Quorate another device",
 }
+
+
+def is_directory(path: Path) -> bool:
+    """False also where that may not be known: it is said when the device is opened."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quotation that does not end
+        return line.split()
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What is in it; nothing when it cannot be read."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
 
 
 def _text(path: Path) -> str:

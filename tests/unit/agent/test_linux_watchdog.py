@@ -13,7 +13,13 @@ from quorate.agent import linux_watchdog, resetting
 from quorate.agent import linux_watchdog as driver
 from quorate.agent.drivers import kinds, named
 from quorate.agent.linux_watchdog import LinuxWatchdog
-from quorate.agent.watchdog import StuckWatchdogError, UnchangedWatchdogError, UnusableWatchdogError, WatchdogError
+from quorate.agent.watchdog import (
+    ClosedWatchdogError,
+    StuckWatchdogError,
+    UnchangedWatchdogError,
+    UnusableWatchdogError,
+    WatchdogError,
+)
 from quorate.agent.watchdog_facts import ALARM_ONLY, IPMI, KEEPALIVE, MAGIC_CLOSE, SET_TIMEOUT, Machine
 from quorate.core.types import WatchdogKind
 from tests.unit.agent.kernel import ALL, Kernel
@@ -109,7 +115,7 @@ class TestOneThatIsSet:
     def test_and_cannot_be_is_disarmed_again_and_not_armed_once_more(self, kernel, device):
         kernel.fails[driver.SET_TIMEOUT] = errno.EOPNOTSUPP
         with pytest.raises(
-            UnchangedWatchdogError, match=r"Software Watchdog cannot be set to 8s \(\w+, Operation not supported"
+            ClosedWatchdogError, match=r"Software Watchdog cannot be set to 8s \(\w+, Operation not supported"
         ):
             device.open(8)
         assert kernel.written() == b"V"
@@ -133,7 +139,7 @@ class TestOneThatIsSet:
 
     def test_one_that_fails_as_it_is_opened_may_be_tried_again(self, kernel, device):
         kernel.fails[driver.KEEP_ALIVE] = errno.EIO
-        with pytest.raises(WatchdogError, match="EIO"):
+        with pytest.raises(ClosedWatchdogError, match="EIO"):
             device.open(8)
         assert kernel.written() == b"V"
         kernel.fails.clear()
@@ -194,7 +200,7 @@ class TestWhatCannotBeUsed:
     def test_one_without_magic_close_where_sysfs_does_not_tell(self, kernel, device):
         kernel.options = SET_TIMEOUT | KEEPALIVE
         kernel.no_entry()
-        with pytest.raises(UnusableWatchdogError, match="has no magic close"):
+        with pytest.raises(ClosedWatchdogError, match="has no magic close"):
             device.open(8)
         kernel.written()
         self.refused(kernel, device, "has no magic close")
@@ -219,7 +225,8 @@ class TestWhatCannotBeUsed:
         self.refused(kernel, device, words)
 
     @pytest.mark.parametrize(
-        "text", ["options softdog soft_noboot=0\n", "options iTCO_wdt soft_noboot=1\n", "# it's\n"]
+        "text",
+        ["options softdog soft_noboot=0\n", "options softdog x='\n", "options iTCO_wdt soft_noboot=1\n", "# it's\n"],
     )
     def test_but_one_that_does_is_taken(self, kernel, device, text):
         kernel.write("etc/modprobe.d/dog.conf", text)
@@ -248,7 +255,7 @@ class TestWhatCannotBeUsed:
 
     def test_one_that_does_not_answer_as_a_watchdog(self, kernel, device):
         kernel.fails[driver.GET_SUPPORT] = errno.ENOTTY
-        with pytest.raises(UnusableWatchdogError, match=r"does not answer as a watchdog does \(ENOTTY"):
+        with pytest.raises(ClosedWatchdogError, match=r"does not answer as a watchdog does \(ENOTTY"):
             device.open(8)
 
     @pytest.mark.parametrize(
@@ -266,6 +273,18 @@ class TestWhatCannotBeUsed:
         monkeypatch.setattr(linux_watchdog.os, "open", fails)
         with pytest.raises(UnusableWatchdogError, match=words):
             device.open(8)
+
+    def test_one_of_a_host_that_may_not_be_looked_at(self, kernel, monkeypatch):
+        """Without CAP_SYS_PTRACE nobody looks through /proc/1/root."""
+
+        def refuses(path, **_: object) -> os.stat_result:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        device = kernel.device("dev")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", refuses)
+            assert device.kind is None
+        assert "/dev: EACCES, Permission denied: the agent must run as root in a privileged container" in device.trouble
 
     def test_no_device_of_a_machine_where_tests_run(self):
         assert resetting.never()
@@ -438,6 +457,17 @@ class TestADirectory:
         os.mkfifo(kernel.root / "dev/watchdog")
         assert Machine(kernel.root).names(kernel.root / "dev") == ["watchdog0"]
 
+    def test_one_that_may_count_on_is_the_one_that_is_opened_again(self, kernel):
+        device = kernel.device("dev")
+        device.open(8)
+        device.let_go()
+        kernel.entry(state="active")
+        Kernel(kernel.root, "watchdog1", "iTCO_wdt").end()
+        assert device.kind is WatchdogKind.SOFTDOG
+        kernel.entry(state="inactive")
+        kernel.clock.sleep(linux_watchdog.LOOK_EVERY_S)
+        assert device.kind is WatchdogKind.HARDWARE
+
     def test_none(self, kernel):
         kernel.path.unlink()
         assert "there is none" in kernel.device("dev").trouble
@@ -488,9 +518,20 @@ class TestReset:
             device.reset()
         assert kernel.asked == []
 
+    def test_one_that_was_not_armed_is(self, kernel, device):
+        """The node must end; guests may run on it."""
+        with pytest.raises(WatchdogError, match="its watchdog was armed for that, and fires in 1s"):
+            device.reset()
+        with pytest.raises(WatchdogError):
+            device.reset()
+        assert kernel.asked == ["set 1", "pet"]
+        device.let_go()
+
     def test_not_by_the_kernel_where_others_share_it(self, kernel):
+        device = kernel.device(shared_kernel=True)
         with pytest.raises(WatchdogError, match="shares its kernel"):
-            kernel.device(shared_kernel=True).reset()
+            device.reset()
+        device.let_go()
         assert (kernel.root / "proc/sysrq-trigger").read_text() == ""
 
     def test_the_system_call_comes_second_and_only_for_this_machine(self, monkeypatch, tmp_path):
@@ -503,6 +544,13 @@ class TestReset:
         monkeypatch.setattr(resetting, "_is_ours", lambda _: False)
         resetting.reset(tmp_path / "nowhere", lambda: said.append("restart"))
         assert said == ["restart"]
+
+    def test_this_machine_is_known_by_its_boot(self, kernel):
+        (kernel.root / "host").symlink_to("/")
+        assert resetting._is_ours(kernel.root / "host/proc")
+        assert not resetting._is_ours(kernel.root / "proc")
+        kernel.write("proc/sys/kernel/random/boot_id", "another\n")
+        assert not resetting._is_ours(kernel.root / "proc")
 
     def test_this_machine_is_never_reset_by_a_test(self):
         """Nor by a process that a test starts."""

@@ -6,7 +6,13 @@ import pytest
 
 from quorate.agent.lease import Outcome
 from quorate.agent.loop import Leave
-from quorate.agent.watchdog import StuckWatchdogError, UnchangedWatchdogError, UnusableWatchdogError, WatchdogError
+from quorate.agent.watchdog import (
+    ClosedWatchdogError,
+    StuckWatchdogError,
+    UnchangedWatchdogError,
+    UnusableWatchdogError,
+    WatchdogError,
+)
 from quorate.core.selffence import Orders
 from quorate.core.timing import PROFILES, Profile, Timing
 from quorate.core.types import Uid
@@ -236,6 +242,34 @@ class TestOneThatCannotBeLetGo:
         stuck.cycle()
         assert not said(api).armed
         assert stuck.watchdog.told == ["pet", "pet"]
+
+
+class TestOneThatFailed:
+    def test_and_was_disarmed_when_it_was_opened_again_counts_no_more(self, loop, api):
+        armed(loop)
+        loop.watchdog.fails = True
+        loop.cycle()
+        assert loop.device.adrift
+
+        def opens(_):
+            raise ClosedWatchdogError("EIO as it was petted")
+
+        loop.watchdog.open = opens
+        loop.cycle()
+        assert not loop.device.counts
+        loop.leave = Leave(loop.clock(), 30)
+        assert loop.gone(loop.cycle()), "nothing holds the agent back"
+        assert said(api).trouble == "EIO as it was petted"
+
+    def test_is_not_spoken_of_once_it_was_let_go(self, loop, api):
+        armed(loop)
+        loop.watchdog.fails = True
+        loop.cycle()
+        loop.watchdog.fails = False
+        loop.orders.current = STAND_DOWN
+        loop.cycle()
+        loop.cycle()
+        assert (said(api).armed, said(api).trouble, loop.device.counts) == (False, "", False)
 
 
 class TestWhatIsSaid:
