@@ -11,7 +11,7 @@ from quorate.agent.loop import Leave, Loop
 from quorate.agent.mark import remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.steps import Request, Steps
-from quorate.agent.watchdog import WatchdogError
+from quorate.agent.watchdog import StuckWatchdogError, WatchdogError
 from quorate.core.selffence import Device
 from quorate.core.types import Nonce, Uid, WatchdogKind
 from quorate.sim.engine import Process, Timer
@@ -63,6 +63,8 @@ class _Dog:
 
     def close(self) -> None:
         self.machine.around.bargain.closes(self.machine)
+        if self.machine.dog_stays:
+            raise StuckWatchdogError("the watchdog cannot be disarmed", self.machine.dog.timeout_s)
         self.machine.dog_closes()
 
     def let_go(self) -> None:

@@ -1,6 +1,7 @@
 """What agents and managers promise each other, judged at each moment: on it rests that a lost node's guests may run again.
 
-* A watchdog is petted only while the renewal that allows it is younger than d; one that came late is followed by a reset.
+* A watchdog that is attested is petted only while the renewal that allows it is younger than d; one that came late is
+  followed by a reset.
 * Armed is attested only while the watchdog is open, with no shorter a time-out than it has; it is closed only after that it
   will be has been attested.
 * A boot that has lost its Lease never holds it again, unless a person let it.
@@ -119,7 +120,13 @@ class Bargain:
     # -- watchdogs --------------------------------------------------------------------------------------------------
 
     def petted(self, machine: "Machine", age_s: float, allowed_s: float) -> None:
-        """Its watchdog was petted, so long after the renewal was sent; d is `allowed_s`. Both by its own clock."""
+        """Its watchdog was petted, so long after the renewal was sent; d is `allowed_s`. Both by its own clock.
+
+        Nobody counts on one that is attested as not armed: it may be petted at any time, where it cannot be closed.
+        """
+        said = self._said(machine)
+        if said is not None and not said.armed:
+            return
         if age_s > allowed_s + ROUNDING_S:
             # at this moment, but after what is due now: the reset that must follow at once
             self.simulation.engine.after(0.0, self._petted_late, machine, machine.boots, age_s)

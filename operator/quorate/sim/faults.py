@@ -189,6 +189,12 @@ def let_watchdog_round_up(simulation: "Simulation", node: str, seconds: float) -
     simulation.machines[node].dog_step_s = seconds
 
 
+@word("watchdog of NODE cannot be disarmed")
+def let_watchdog_stay(simulation: "Simulation", node: str) -> None:
+    """Once it is open it counts until the machine is reset (nowayout)."""
+    simulation.machines[node].dog_stays = True
+
+
 def start_agent(simulation: "Simulation", node: str) -> None:
     machine = simulation.machines[node]
     machine.agent_wanted = True

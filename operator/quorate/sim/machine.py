@@ -107,6 +107,8 @@ class Machine:
     """Its watchdog cannot be opened."""
     dog_step_s: float = 0.0
     """Its watchdog counts only multiples of that, and rounds up to them."""
+    dog_stays: bool = False
+    """Its watchdog cannot be disarmed (nowayout)."""
 
     @property
     def nonce(self) -> Nonce:
