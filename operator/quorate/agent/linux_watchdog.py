@@ -97,9 +97,9 @@ class LinuxWatchdog:
     _descriptor: int | None = None
     _opened: _Seen | None = None
     _seen: _Seen | None = None
-    _busy: str = ""
-    """Who else has it, as of the last look for that."""
-    _scanned_s: float = -math.inf
+    _busy: dict[Path, tuple[float, str]] = field(default_factory=dict)
+    """Who else has a device open, as of the last look for that."""
+    _let_go_s: float = -math.inf
     _refused: dict[tuple[int, int], str] = field(default_factory=dict)
     """Devices that were opened once and cannot be used, until their driver makes them anew."""
     _last: str = ""
@@ -128,10 +128,22 @@ class LinuxWatchdog:
         return seen
 
     def _look_anew(self) -> _Seen:
+        """The device; of several the first that nothing speaks against, or else the first."""
+        if not is_directory(self.path):
+            return self._look_at(self.path)
+        names = self.machine.names(self.path)
+        if self._last in names and self.machine.facts(self._last).active:
+            return self._look_at(self.path / self._last)
+        first = None
+        for name in names:
+            seen = self._look_at(self.path / name)
+            if seen.kind is not None:
+                return seen
+            first = first or seen
+        return first or _Seen(self.clock(), None, why=_absent(self.path))
+
+    def _look_at(self, path: Path) -> _Seen:
         now_s, machine = self.clock(), self.machine
-        path = self._choose(machine)
-        if path is None:
-            return _Seen(now_s, None, why=_absent(self.path))
         facts = machine.facts(_name_of(path))
         try:
             about = path.stat()
@@ -142,9 +154,8 @@ class LinuxWatchdog:
             or _unfit(facts)
             or machine.does_not_reset(facts)
             or self._refused.get((about.st_rdev, about.st_ino), "")
+            or self._still_busy(path, facts)
         )
-        if not why:
-            why = self._still_busy(path, facts)
         if why:
             return _Seen(now_s, path, facts, why=f"watchdog {path}: {why}")
         return _Seen(now_s, path, facts, machine.kind(facts))
@@ -152,26 +163,17 @@ class LinuxWatchdog:
     def _still_busy(self, path: Path, facts: Facts) -> str:
         """Is it in use? One that is active may also count for nobody, as after a crash, and can be opened then."""
         if facts.active is False:
-            self._busy = ""
-        elif (facts.active or self._busy) and self.clock() - self._scanned_s >= SCAN_EVERY_S:
-            self._scan(path)
-        return self._busy
+            self._busy.pop(path, None)
+        elif facts.active or path in self._busy:
+            looked_s, _ = self._busy.get(path, (-math.inf, ""))
+            if self.clock() - max(looked_s, self._let_go_s) >= SCAN_EVERY_S:
+                self._scan(path)
+        return self._busy.get(path, (0.0, ""))[1]
 
     def _scan(self, path: Path) -> None:
+        """Our keeper is none of those who are in the way."""
         who = self.machine.holders(path, frozenset({os.getpid(), os.getppid()}))
-        self._scanned_s, self._busy = self.clock(), f"busy: it is open in {who}" if who else ""
-
-    def _choose(self, machine: Machine) -> Path | None:
-        """The device, or of those in the directory the first that nothing speaks against."""
-        if not is_directory(self.path):
-            return self.path
-        names = machine.names(self.path)
-        if self._last in names and machine.facts(self._last).active:
-            return self.path / self._last
-        usable = (name for name in names if not _unfit(machine.facts(name)))
-        fit = next((name for name in usable if not machine.does_not_reset(machine.facts(name))), None)
-        chosen = fit or next(iter(names), None)
-        return self.path / chosen if chosen is not None else None
+        self._busy[path] = self.clock(), f"busy: it is open in {who}" if who else ""
 
     def _not_here(self, path: Path, mode: int) -> str:
         if stat.S_ISCHR(mode) and self.shared_kernel:
@@ -200,7 +202,7 @@ class LinuxWatchdog:
 
     def _open(self, seen: _Seen) -> None:
         path = seen.path
-        if path is None or (seen.why and not self._busy):
+        if path is None or (seen.why and not self._busy.get(path, (0.0, ""))[1]):
             raise UnusableWatchdogError(seen.why)
         descriptor = self._descriptor = self._opened_at(path)
         self._opened = seen
@@ -215,7 +217,8 @@ class LinuxWatchdog:
         if why:
             self._give_up(f"watchdog {path}: {why}", for_good=True)
             raise ClosedWatchdogError(f"watchdog {path}: {why}")
-        self._busy, self._last = "", _name_of(path)
+        self._last = _name_of(path)
+        self._busy.pop(path, None)
         self._tell(path, facts)
 
     def _opened_at(self, path: Path) -> int:
@@ -239,10 +242,12 @@ class LinuxWatchdog:
 
     def _is_busy(self, path: Path) -> str:
         self._seen = None
-        if self.clock() - self._scanned_s >= SCAN_EVERY_S or not self._busy:
+        looked_s, why = self._busy.get(path, (-math.inf, ""))
+        if not why or self.clock() - looked_s >= SCAN_EVERY_S:
             self._scan(path)
-            self._busy = self._busy or "busy: it is open in a process that cannot be seen from here: find and stop it"
-        return f"watchdog {path}: {self._busy}"
+            why = self._busy[path][1] or "busy: it is open in a process that cannot be seen from here: find and stop it"
+            self._busy[path] = self.clock(), why
+        return f"watchdog {path}: {why}"
 
     def _asked(self, descriptor: int, before: Facts) -> Facts:
         """The same facts as the device itself tells them. Raises OSError."""
@@ -353,7 +358,7 @@ class LinuxWatchdog:
         descriptor, self._descriptor, self._opened, self._seen = self._descriptor, None, None, None
         if descriptor is not None:
             os.close(descriptor)
-            self._scanned_s = self.clock()  # our keeper may hold it for a moment, and is not to be looked for
+            self._let_go_s = self.clock()  # no look for who has it: nobody but our keeper, for a moment
 
     def descriptor(self) -> int | None:
         return self._descriptor

@@ -453,6 +453,21 @@ class TestADirectory:
         Kernel(kernel.root, "watchdog1", "iTCO_wdt", SET_TIMEOUT).end()
         assert kernel.device("dev").kind is WatchdogKind.SOFTDOG
 
+    def test_one_that_another_process_has_is_passed_over(self, kernel):
+        """systemd may guard the kernel with the hardware's, and Quorate the node with softdog."""
+        other = Kernel(kernel.root, "watchdog1", "iTCO_wdt")
+        other.entry(state="active")
+        other.write("proc/1/comm", "systemd")
+        (kernel.root / "proc/1/fd").mkdir()
+        (kernel.root / "proc/1/fd/9").symlink_to(other.path)
+        device = kernel.device("dev")
+        assert device.kind is WatchdogKind.SOFTDOG
+        kernel.entry(options=hex(SET_TIMEOUT))
+        kernel.clock.sleep(linux_watchdog.LOOK_EVERY_S)
+        assert device.kind is None
+        assert "watchdog1: busy: it is open in systemd (PID 1)" in device.trouble, "of the best one"
+        other.end()
+
     def test_the_one_without_a_number_is_the_first(self, kernel):
         os.mkfifo(kernel.root / "dev/watchdog")
         assert Machine(kernel.root).names(kernel.root / "dev") == ["watchdog0"]
