@@ -4,13 +4,17 @@ Read from sysfs, from the parameters of modules, and from the processes that hav
 an agent in a container reads its host's files (`/proc/1/root`), and a test its own.
 
 The IPMI watchdog is not in sysfs's class `watchdog` and reports no options; what it can do is known from its source. Most
-parameters of softdog cannot be read once it is loaded: what the kernel's command line and modprobe's files set must do.
+parameters of softdog cannot be read once it is loaded: what the kernel's log, its command line and modprobe's files say
+must do.
 """
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -111,7 +115,7 @@ class Machine:
 
     def _softdog(self) -> str:
         said = self.parameters("softdog")
-        remedy = "in modprobe's options or on the kernel's command line, and reboot"
+        remedy = "of modprobe's options and the kernel's command line, and load it anew"
         if said.get("soft_noboot", "0") not in {"0", ""}:
             return f"softdog is set to soft_noboot={said['soft_noboot']}, so it resets nothing: take that out {remedy}"
         if said.get("soft_reboot_cmd", "") not in {"", "(null)"}:
@@ -128,14 +132,19 @@ class Machine:
         return ""
 
     def parameters(self, module: str) -> dict[str, str]:
-        """The parameters of a module: as modprobe's files and the kernel's command line set them, and as it shows them."""
+        """The parameters of a module: as modprobe's files and the kernel's command line set them, as the kernel's log
+        tells, and as it shows them.
+        """
         found = dict(self._modprobe(module))
         for word in _text(self.root / "proc/cmdline").split():
             name, _, value = word.partition("=")
             owner, dot, name = name.partition(".")
             if dot and owner == module:
                 found[name] = value or "1"
-        for path in _entries(self.root / "sys/module" / module / "parameters"):
+        loaded = self.root / "sys/module" / module
+        with suppress(OSError):
+            found |= _logged(module, self.root / "dev/kmsg", loaded.stat().st_ino)
+        for path in _entries(loaded / "parameters"):
             found[path.name] = {"Y": "1", "N": "0"}.get(_text(path), _text(path))
         return found
 
@@ -185,6 +194,40 @@ _REMEDIES: Final = {
     "wd_keepalive": "stop and disable the service wd_keepalive",
     "sbd": "this node is guarded by SBD: let one of the two guard it, or give Quorate another device",
 }
+
+
+@lru_cache(maxsize=4)
+def _logged(module: str, log: Path, loaded: int) -> dict[str, str]:  # noqa: ARG001 loaded anew it says so anew
+    """What the module said of its parameters as it was loaded, if the kernel's log still has it."""
+    found: dict[str, str] = {}
+    for line in _lines_of(log):
+        _, said, words = line.partition(f"{module}: ")
+        if said:
+            found |= dict(re.findall(r"(\w+)=(<not set>|\w+)", words))
+    return {name: value.replace("<not set>", "") for name, value in found.items()}
+
+
+def _lines_of(log: Path) -> list[str]:
+    """All that is in /dev/kmsg, which gives one record with each read; nothing when it may not be read."""
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return []
+    found = b""
+    try:
+        while True:
+            try:
+                record = os.read(descriptor, 8192)
+            except BrokenPipeError:
+                continue  # it was overwritten meanwhile, and the next one follows
+            if not record:
+                break
+            found += record
+    except OSError:
+        pass  # EAGAIN: that was all
+    finally:
+        os.close(descriptor)
+    return found.decode(errors="replace").splitlines()
 
 
 def is_directory(path: Path) -> bool:

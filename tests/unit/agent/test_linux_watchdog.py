@@ -232,6 +232,18 @@ class TestWhatCannotBeUsed:
         kernel.write("etc/modprobe.d/dog.conf", text)
         assert device.kind is WatchdogKind.SOFTDOG
 
+    def test_a_softdog_that_said_so_as_it_was_loaded(self, kernel, device):
+        """Its parameters cannot be read, and by hand anything may be given to modprobe."""
+        kernel.write("sys/module/softdog/refcnt", "1")
+        kernel.write("etc/modprobe.d/dog.conf", "options softdog soft_noboot=0\n")
+        kernel.write(
+            "dev/kmsg",
+            "6,9,5,-;softdog: initialized. soft_noboot=1 soft_margin=60 sec soft_panic=0 (nowayout=0)\n"
+            "6,10,6,-;softdog:              soft_reboot_cmd=<not set> soft_active_on_boot=0\n"
+            "6,11,7,-;usb 1-1: soft_noboot=0\n",
+        )
+        self.refused(kernel, device, "soft_noboot=1, so it resets nothing")
+
     def test_a_softdog_that_panics_is_taken_where_a_panic_reboots(self, kernel, device):
         kernel.write("proc/sys/kernel/panic", "10\n")
         kernel.write("proc/cmdline", "softdog.soft_panic=1")
