@@ -35,7 +35,6 @@ _BESIDES: Final = {
 _STOPPED_BY: Final = ("relocate GUEST to NODE", "delete pod of GUEST", "set GUEST Stopped", "give GUEST version NUMBER")
 _WITH_DEVICES: Final = {
     "drill NODE": 6,
-    "call off drill of NODE": 2,
     "device DEVICE of NODE hangs for TIME": 2,
     "device DEVICE of NODE fails for TIME": 2,
     "device DEVICE of NODE lies for TIME": 2,
@@ -174,7 +173,9 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
     if seed % _DEVICES_EVERY == _DEVICES_EVERY - 1:
         lots = Random(f"{seed}/{nodes}/{guests}/devices")  # noqa: S311 - the same for each replay
         setting = replace(setting, devices={name: _some_devices(lots) for name in every if lots.random() < 0.7})
-        moments.extend(_moments(lots, names_of(setting), _WITH_DEVICES, 2 * PAUSE_S) if setting.devices else ())
+        if setting.devices:
+            moments.extend(_moments(lots, names_of(setting), _WITH_DEVICES, 2 * PAUSE_S))
+            moments.extend(_called_off(lots, names_of(setting)))
     moments.sort(key=lambda one: one.at_s)
     return Scenario(setting, tuple(moments), mend=True)
 
@@ -222,6 +223,15 @@ def _hanging(random: Random, names: Names) -> Iterable[Moment]:
             made = sentence(random, text, replace(names, guests=[guest]))
             yield Moment(round(at_s, 2), (understand(made, names),))
             at_s += random.uniform(0.1, 5.0)
+
+
+def _called_off(random: Random, names: Names) -> Iterable[Moment]:
+    """Drills that somebody takes away soon, mostly while the node is off."""
+    for _ in range(random.randint(0, 3)):
+        at_s, node = random.uniform(BEGINS_S, BEGINS_S + LASTS_S), random.choice(list(names.nodes))
+        for text in (f"drill {node}", f"call off drill of {node}"):
+            yield Moment(round(at_s, 2), (understand(text, names),))
+            at_s += random.uniform(0.5, 20.0)
 
 
 def _usage(random: Random, nodes: Sequence[str]) -> dict[str, Any]:
