@@ -168,7 +168,7 @@ class Fencing(RuleBasedStateMachine):
         for name in ("n1", "n2"):
             if self.nodes[name].drill or self._released(name):
                 continue
-            key = replace(worlds.KEY, name=f"g-{name}")
+            key = worlds.KEY._replace(name=f"g-{name}")
             ran = worlds.instance(name, uid=Uid(name))
             status = {"node": name, "instance": ran}
             yield replace(

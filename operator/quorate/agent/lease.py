@@ -6,7 +6,7 @@ a conflict is normal: look, and if the Lease is still our own, PUT again; age co
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.steps import Connection, Request, Steps, carry_out
 from quorate.api import attestation
+from quorate.core.quick import quick, replace
 from quorate.core.selffence import Guard, LeaseSeen, Verdict, judge, looked, next_sequence, renewed
 from quorate.core.timing import Timing
 from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, Uid
@@ -31,6 +32,7 @@ class Outcome(Enum):
     IDLE = "idle"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """How it went. `started_s`: before the PUT that was confirmed; None when none was."""

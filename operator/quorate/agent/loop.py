@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -36,6 +36,7 @@ from quorate.agent.watchdog import (
     WatchdogError,
 )
 from quorate.core import selffence
+from quorate.core.quick import replace
 from quorate.core.selffence import Device, Step
 from quorate.core.timing import Timing
 from quorate.core.types import MAX_LEFT, MAX_TROUBLE, PROTOCOL, Uid

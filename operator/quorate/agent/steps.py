@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from quorate.agent.api import Refused, Unanswered
+from quorate.core.quick import quick
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """One try. `timeout_s`: after so long it counts as unanswered."""

@@ -5,7 +5,6 @@ read is an error as well, because state that is not understood must not be acted
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -23,6 +22,7 @@ from quorate.api.storage import StorageSpec
 from quorate.api.wire import from_wire, parse_instant
 from quorate.core.load import NOTHING, Size
 from quorate.core.override import ExpectedVotes
+from quorate.core.quick import replace
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration

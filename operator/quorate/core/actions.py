@@ -7,6 +7,7 @@ is still right (uid, resourceVersion). `kube/act.py` carries them out and decide
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from quorate.core.quick import quick
 from quorate.core.sequence import Order
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, StorageStatus
 from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
@@ -190,6 +191,7 @@ class Note:
     warning: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a guest may not run on a node."""
@@ -198,6 +200,7 @@ class Rejection:
     reason: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now.

@@ -4,10 +4,10 @@ A guest that runs and has time (its node drains, or the node that it left is bac
 failed, over and over: the pause grows with each try. A guest that is down does, when no other node is left.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.conditions import plural
+from quorate.core.quick import replace
 from quorate.core.status import Arming, NodeStatus
 from quorate.core.types import Instant, clock
 

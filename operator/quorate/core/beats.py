@@ -4,9 +4,9 @@ Every replica keeps these for itself, so that a standby's timers are already run
 has just begun counts from its own first sight: later than the truth, never earlier.
 """
 
-from dataclasses import replace
 from typing import Final
 
+from quorate.core.quick import replace
 from quorate.core.types import Uid
 from quorate.core.world import Attestation, Beat, Sighting
 

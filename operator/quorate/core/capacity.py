@@ -6,7 +6,7 @@ would try. Nothing is held back for it: what has no place runs on as long as its
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core import scheduling
@@ -14,6 +14,7 @@ from quorate.core.conditions import Finding, plural
 from quorate.core.draft import Draft, Room
 from quorate.core.ledger import ledger_of, places
 from quorate.core.members import effective_votes
+from quorate.core.quick import replace
 from quorate.core.quorum import Memory, Vote, count, recalled
 from quorate.core.quorum_options import in_force
 from quorate.core.rooms import recorded_quorum, room_of

@@ -4,8 +4,9 @@ Most of what a round decides is as it was. Comparing a few fields costs less tha
 the same object need not be compared again further on.
 """
 
-from dataclasses import replace
 from typing import TypeVar
+
+from quorate.core.quick import replace
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from quorate.core.history import Judgement
 from quorate.core.latency import adapt
 from quorate.core.members import Enrolment
 from quorate.core.override import Override, OverrideState
+from quorate.core.quick import quick
 from quorate.core.quorum import Quorum
 from quorate.core.rulewords import RulesInWords
 from quorate.core.status import (
@@ -49,6 +50,7 @@ NAMED: Final = 3
 """So many guests are named in a sentence, the others are counted."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What this round found out, for the status of the Cluster."""

@@ -3,11 +3,12 @@
 The annotation stays where it is (GitOps never replays it); `status.lastCommand` holds the id and what became of it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quorate.core.board import Board
 from quorate.core.draft import Draft
 from quorate.core.place import Candidate
+from quorate.core.quick import replace
 from quorate.core.status import CommandResult, GuestStatus
 from quorate.core.types import GuestKey, GuestState, NodeName
 from quorate.core.world import GuestView

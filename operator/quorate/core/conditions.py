@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quorate.core.quick import quick
 from quorate.core.status import Condition
 from quorate.core.types import Instant
 
@@ -18,6 +19,7 @@ def some(names: Sequence[str], limit: int) -> str:
     return f"{', '.join(names[:limit])}{more}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A condition without its bookkeeping."""

@@ -1,7 +1,7 @@
 """The count of one Cluster: from heartbeats, options, a person's word and what was remembered, to quorum."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core import device as devices
@@ -10,6 +10,7 @@ from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse
 from quorate.core.members import effective_votes
 from quorate.core.override import Override, judge_override
+from quorate.core.quick import replace
 from quorate.core.quorum import Memory, Quorum, Rule, Vote, count, members_of, recalled
 from quorate.core.quorum_options import PLAIN, Judged, QuorumOptions, in_force
 from quorate.core.status import DeviceStatus

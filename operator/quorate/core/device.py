@@ -4,9 +4,10 @@
 own clock, from the moment it saw the last new renewal; what another clock says is only compared with itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from quorate.core.quick import replace
 from quorate.core.types import Answer, Uid
 
 LEASE_PREFIX: Final = "quorum-device-"

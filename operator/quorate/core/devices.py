@@ -21,13 +21,14 @@ The shell's part is `kube/power.py`: it carries an order out as long as it stand
 """
 
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from quorate.core import drill, trust
 from quorate.core.actions import AskDevice, Note
 from quorate.core.brakes import PAUSE_MS, Brakes, asked, owes_power
 from quorate.core.liveness import Pulse
+from quorate.core.quick import replace
 from quorate.core.sequence import (
     ASKS,
     Distrust,

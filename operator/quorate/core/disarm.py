@@ -8,11 +8,12 @@ later: its last word is that it is not armed. A new boot of it proves it, or a p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from quorate.core.conditions import Finding
+from quorate.core.quick import replace
 from quorate.core.status import DisarmState, DisarmStatus, GuestStatus, NodeStatus
 from quorate.core.types import HEARD, GuestState, NodeName, clock
 from quorate.core.world import Disarm, NodeView, World

@@ -1,7 +1,7 @@
 """One guest's round in the making: its status as decided so far, and what the rest of the plan knows."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from quorate.core import arming
 from quorate.core.actions import Action, Note
@@ -10,6 +10,7 @@ from quorate.core.disarm import FREE, Brake
 from quorate.core.ledger import Ledger, places
 from quorate.core.order import StartOrder
 from quorate.core.place import Candidate, Choice, Refusal, choose, rejection
+from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted

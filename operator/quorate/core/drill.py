@@ -8,12 +8,12 @@ and by us, and here nothing did run. A failed drill proves nothing, and a level 
 distrusted.
 """
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from quorate.core import trust
 from quorate.core.brakes import Brakes, asked
 from quorate.core.conditions import plural
+from quorate.core.quick import replace
 from quorate.core.sequence import Drilled, Power, Proven, Purpose, Sequence, Step, at_work, spec_of
 from quorate.core.types import HEARD, Answer
 from quorate.core.world import NodeView

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from quorate.core.devices import is_off, proven
 from quorate.core.liveness import Pulse, valid
+from quorate.core.quick import quick
 from quorate.core.sequence import Power, Sequence, Step, level_of, usable
 from quorate.core.status import Attempt, Evidence, Incident, NodeStatus
 from quorate.core.types import MAX_LEFT, OUT_OF_SERVICE_TAINT, EvidenceKind, Nonce, clock
@@ -107,6 +108,7 @@ class Case:
     incident: Incident
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Finding:
     """`proof`: what proves it; else `why` not, and the manager's time at which waiting alone would.

@@ -9,7 +9,7 @@ what would end it. Until the Lease is taken, a new sequence of the same boot is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quorate.core import arming, drill
 from quorate.core import evidence as proofs
@@ -19,6 +19,7 @@ from quorate.core.changes import updated
 from quorate.core.devices import Switch
 from quorate.core.flapping import came_back, held_until, lately
 from quorate.core.liveness import Pulse, valid
+from quorate.core.quick import quick, replace
 from quorate.core.sequence import Purpose
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
 from quorate.core.types import (
@@ -42,6 +43,7 @@ _QUIET = HEARD | {NodeState.UNKNOWN}
 NO_BRAKES = Brakes()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One node's round: what to record, do and say, and when to look again (manager's clock)."""

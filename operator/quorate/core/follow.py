@@ -6,11 +6,12 @@ node has come back anew, so that nothing goes to and fro.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core.draft import Draft, Room
 from quorate.core.place import Candidate
+from quorate.core.quick import replace
 from quorate.core.rulebook import Terms
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, Instant, NodeName, NodeState

@@ -15,10 +15,10 @@ passed, at once when the node is deleted, the policy no longer freezes, or a rul
 again, and the message says until when.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft
+from quorate.core.quick import replace
 from quorate.core.status import Frozen, Incident, Instance
 from quorate.core.stopped import SHUTDOWN_REASONS
 from quorate.core.types import HEARD, EvidenceKind, Going, Instant, ShutdownPolicy, clock

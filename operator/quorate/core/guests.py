@@ -5,7 +5,6 @@ pass count, so that every deed follows from the status that is written before it
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from quorate.core import commands, freeze, maintenance, tries
@@ -16,6 +15,7 @@ from quorate.core.fencing import covers
 from quorate.core.follow import follow, ready_to_move
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.moves import move
+from quorate.core.quick import replace
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
 from quorate.core.status import Instance, Timeline
 from quorate.core.templates import template_ready

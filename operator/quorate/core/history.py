@@ -14,11 +14,12 @@ status at once, so that the signs may fade; a person accepts exactly that, by it
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse, valid
+from quorate.core.quick import replace
 from quorate.core.status import Remembered, Rewind
 from quorate.core.types import Answer, NodeName
 from quorate.core.world import Attestation, World

@@ -4,12 +4,13 @@ Whoever holds the Lease `manager` does this; the Clusters have leaders of their 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core.actions import Action, Plan, SetFinalizer, StatusWrite
 from quorate.core.conditions import merge, plural, summary
 from quorate.core.place import MISSING
+from quorate.core.quick import replace
 from quorate.core.status import StorageStatus
 from quorate.core.types import IN_USE_FINALIZER, INSTANCE_FINALIZER, Instant, Kind, Ref, StorageType
 from quorate.core.world import GuestView, KubeNode, StorageView

@@ -1,12 +1,11 @@
 """A guest's instance, as its Pod, its node and its agent show it: adopt, follow, and recognise the end as a fact."""
 
-from dataclasses import replace
-
 from quorate.core.actions import RemovePod, StopPod
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
 from quorate.core.liveness import valid
 from quorate.core.overdue import await_end
+from quorate.core.quick import replace
 from quorate.core.status import Incident, Instance, Termination
 from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
 from quorate.core.types import InstanceId, Nonce, Uid, node_ref

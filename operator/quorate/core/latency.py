@@ -5,11 +5,11 @@ hundred renewals of ten minutes takes longer than d/3, Auto goes one profile slo
 Auto comes back after an hour, if renewals are fast enough for the faster profile with room to spare: it must not swing.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.conditions import Finding
 from quorate.core.liveness import valid
+from quorate.core.quick import replace
 from quorate.core.timing import PROFILES, Profile, Resolved, seconds
 from quorate.core.types import Instant, NodeName
 from quorate.core.world import World

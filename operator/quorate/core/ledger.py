@@ -7,11 +7,12 @@ room for it is then the last choice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from quorate.core.load import NOTHING, Size, room_for, scores
 from quorate.core.place import Rating
+from quorate.core.quick import replace
 from quorate.core.status import GuestStatus, NodeStatus
 from quorate.core.types import CpuPolicy, GuestKey, GuestState, Instant, NodeName, NodeState, SchedulingMode
 from quorate.core.world import GuestView, World

@@ -6,11 +6,13 @@ the moment it saw the last new sequence: a clock on another machine never enters
 
 from dataclasses import dataclass
 
+from quorate.core.quick import quick
 from quorate.core.timing import Timing
 from quorate.core.types import Answer, WatchdogKind
 from quorate.core.world import Beat, NodeView
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Pulse:
     """One node's heartbeat now.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final, TypeVar
 
+from quorate.core.quick import quick
 from quorate.core.types import Instant, NodeName
 
 WEIGHTS: Final = (1.0, 2.0, 5.0, 10.0)
@@ -17,6 +18,7 @@ MIB: Final = 1 << 20
 Name = TypeVar("Name", bound=Hashable)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Size:
     """Processor time in thousandths of a core, and memory in bytes."""
@@ -34,6 +36,7 @@ class Size:
 NOTHING: Final = Size()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What was measured to be used, and when; never later than the manager saw it first."""

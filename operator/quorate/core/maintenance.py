@@ -7,9 +7,8 @@ A guest remembers the node that it left. It forgets it when it comes to run else
 lost, or it failed there), but not because a person moved it meanwhile.
 """
 
-from dataclasses import replace
-
 from quorate.core.draft import Draft
+from quorate.core.quick import replace
 from quorate.core.types import NodeName, NodeState
 
 

@@ -1,7 +1,7 @@
 """The set of nodes that vote together: who joins, what each is asked for, and what its status says of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.core import arming, drill
@@ -16,6 +16,7 @@ from quorate.core.fencing import covers
 from quorate.core.flapping import held_until, lately
 from quorate.core.guard import guarded_by_devices, watchdog_problem
 from quorate.core.overdue import reset_request
+from quorate.core.quick import replace
 from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
 from quorate.core.timing import Timing, seconds

@@ -10,10 +10,10 @@
 A move that the table does not have raises and changes nothing. docs/architecture.md shows the same table.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft, IllegalMoveError
+from quorate.core.quick import replace
 from quorate.core.types import GuestState
 
 S = GuestState

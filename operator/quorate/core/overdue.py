@@ -11,10 +11,10 @@ while another is lost. An agent that does not obey within a minute is not asked 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft, Room
+from quorate.core.quick import replace
 from quorate.core.sequence import at_work
 from quorate.core.status import Instance, NodeStatus, ResetRequest
 from quorate.core.types import Instant, NodeName, StopTimeoutPolicy, clock

@@ -7,6 +7,7 @@ and spent for good once one has lived again, so that a request forgotten in a fi
 from dataclasses import dataclass
 from enum import StrEnum
 
+from quorate.core.quick import quick
 from quorate.core.types import Answer
 
 
@@ -25,6 +26,7 @@ class OverrideState(StrEnum):
     SPENT = "Spent"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Override:
     """What became of the newest request. Refused and spent ones never act again, however long they stay in the spec."""

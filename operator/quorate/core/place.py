@@ -10,6 +10,7 @@ from typing import TypeAlias
 from quorate.core.actions import Rejection
 from quorate.core.board import NO_WISH, Wish
 from quorate.core.guard import watchdog_problem, without_watchdog
+from quorate.core.quick import quick
 from quorate.core.rules import LAST
 from quorate.core.selectors import untolerated
 from quorate.core.types import NodeName, NodeState
@@ -19,6 +20,7 @@ MISSING = "Missing"
 """State of a Storage whose claim does not exist."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A member and what the plan so far says of it: its state after this round, and how many guests it carries.

@@ -4,7 +4,7 @@ Total and deterministic: the same World gives the same Plan, and no input makes 
 is set aside with a condition and the others go on. Time is a field of the World, the next time to look of the Plan.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from quorate.core import brakes, disarm, history, members
 from quorate.core import cluster as clusters
@@ -19,6 +19,7 @@ from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
 from quorate.core.order import CONDITION
+from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
 from quorate.core.rebalance import rebalance
 from quorate.core.rooms import room_of

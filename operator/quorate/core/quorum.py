@@ -9,11 +9,12 @@ and comes out, and is kept in the status of the Cluster: a manager that restarts
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from quorate.core.changes import updated
+from quorate.core.quick import quick, replace
 from quorate.core.quorum_options import PLAIN, QuorumOptions
 from quorate.core.types import Answer, NodeName
 
@@ -21,6 +22,7 @@ NOBODY: Final = NodeName("")
 TWO: Final = 2
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One voter's weight, and whether this manager hears from it.
@@ -37,6 +39,7 @@ class Vote:
     member: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
     """A node that was heard, in one boot of it."""
@@ -45,6 +48,7 @@ class Member:
     boot: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a count must know of the ones before it.
@@ -77,6 +81,7 @@ class Rule(StrEnum):
     OTHERS_STOOD = "OthersStood"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Quorum:
     """`expected` is what counts now; `total` what all voters together have. `tie_breaker`: who decided a tie."""

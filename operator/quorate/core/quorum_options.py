@@ -5,9 +5,10 @@ only be seen here, is left out as a whole, and is said in a condition.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from quorate.core.quick import replace
 from quorate.core.types import NodeName
 
 TWO: Final = 2

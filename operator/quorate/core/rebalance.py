@@ -13,7 +13,7 @@ its processor and memory parts, divided so that it lies between 0 (all alike) an
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final
 
@@ -23,6 +23,7 @@ from quorate.core.draft import Room
 from quorate.core.follow import failed_there
 from quorate.core.ledger import Ledger
 from quorate.core.load import NOTHING, rank_rows, share
+from quorate.core.quick import replace
 from quorate.core.status import RebalanceStatus
 from quorate.core.types import (
     GuestKey,

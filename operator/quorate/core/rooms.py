@@ -1,7 +1,6 @@
 """The Room of a plan, or of a question that is asked of the same World."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from quorate.core.board import board_of
 from quorate.core.disarm import FREE, Brake
@@ -9,6 +8,7 @@ from quorate.core.draft import Room
 from quorate.core.guard import ready_for_guests
 from quorate.core.ledger import Ledger
 from quorate.core.order import start_order
+from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
 from quorate.core.status import NodeStatus
 from quorate.core.types import HEARD, Answer, NodeName

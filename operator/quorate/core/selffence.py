@@ -7,9 +7,10 @@ agent's shell has read and measured; the shell (and the simulator) carries out. 
     look at the clock again: too late -> reset at once
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
+from quorate.core.quick import quick, replace
 from quorate.core.timing import Timing, seconds
 from quorate.core.types import Nonce, Uid
 
@@ -24,6 +25,7 @@ class Verdict(StrEnum):
     RESET = "reset the node before anything else"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class LeaseSeen:
     """The node's Lease as a GET returned it."""
@@ -34,6 +36,7 @@ class LeaseSeen:
     sequence: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Orders:
     """What the manager asks of this node (Node.status). `member` False: there is no Node of this name.
@@ -53,6 +56,7 @@ class Orders:
     highest_term: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Guard:
     """What this boot's agent knows of its own lock. `held`: it has held the Lease in this boot (the mark in /run).
@@ -132,6 +136,7 @@ class Step(StrEnum):
     CLOSE = "close"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Device:
     """The watchdog as the agent has it. `attested_disarmed`: the last confirmed renewal said "not armed".

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from quorate.core.quick import quick
 from quorate.core.types import Instant, Nonce
 
 
@@ -51,6 +52,7 @@ class Step(StrEnum):
 ASKS = {Step.OFF: Verb.OFF, Step.STATUS: Verb.STATUS, Step.ON: Verb.ON}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class FenceDevice:
     """One way to switch a node's power. All devices of a level must say off: a machine may have two power supplies.
@@ -165,6 +167,7 @@ class Drilled:
     at: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Power:
     """All that is recorded of a node's devices. `blocked`: why they wait, and until when."""

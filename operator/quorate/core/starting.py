@@ -6,7 +6,6 @@ and written to the status; only then is its Pod made. Whoever finds the instance
 the same id.
 """
 
-from dataclasses import replace
 from hashlib import sha256
 
 from quorate.core import freeze, maintenance, tries
@@ -15,6 +14,7 @@ from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away
 from quorate.core.moves import move
 from quorate.core.overdue import await_end
+from quorate.core.quick import replace
 from quorate.core.status import Instance, Termination
 from quorate.core.stopped import declared_over, guessed
 from quorate.core.templates import reject, template_ready

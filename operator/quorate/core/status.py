@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.core.override import Override
+from quorate.core.quick import quick
 from quorate.core.quorum import NOBODY, Memory, Rule
 from quorate.core.sequence import Power, Sequence
 from quorate.core.types import (
@@ -26,6 +27,7 @@ from quorate.core.types import (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One line of `status.conditions`, as Kubernetes means it."""
@@ -60,6 +62,7 @@ class Attempt:
     why: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Incident:
     """One loss of one boot of a node.
@@ -82,6 +85,7 @@ class Incident:
     tried: tuple[Attempt, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class WatchdogStatus:
     """What the node's agent attested last: kept because a new boot overwrites the attestation.
@@ -129,6 +133,7 @@ class ResetRequest:
     failed: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Orders:
     """The times the agent is to work by, in seconds."""
@@ -151,6 +156,7 @@ class Returns:
     until: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     state: NodeState = NodeState.UNKNOWN
@@ -181,6 +187,7 @@ class NodeStatus:
         return self.power.sequence if self.power is not None else None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One start of the guest, on one boot of one node. It is written before the Pod is made.
@@ -228,6 +235,7 @@ class CommandResult:
     accepted: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """The last recovery, step by step. `duration_s` counts from the suspicion to ready."""
@@ -253,6 +261,7 @@ class Frozen:
     until: Instant
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GuestStatus:
     """`interrupted`: it was stopped to run again at once (a move, a new template), and has not run since."""
@@ -284,6 +293,7 @@ class GuestStatus:
     conditions: tuple[Condition, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class VotesStatus:
     """The count. `text` is live/expected, for the printer column. `rule`: what decided, `tie_breaker`: who did."""
@@ -306,6 +316,7 @@ class DeviceStatus:
     heard: bool
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TimingStatus:
     """The times in force, in seconds, and why these.
@@ -384,6 +395,7 @@ class Unplaced:
     reason: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CapacityStatus:
     """How many nodes may be lost together now, as far as was looked (`core/capacity.py`).
@@ -410,6 +422,7 @@ class RebalanceStatus:
     nodes: tuple[NodeName, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
     quorate: bool = False

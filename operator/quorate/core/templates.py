@@ -4,12 +4,11 @@ A new template is tried by a dry run before anything is stopped for it. One that
 server's own words, only for a guest that never had an accepted one; any other keeps what it has, and says so.
 """
 
-from dataclasses import replace
-
 from quorate.core.actions import CheckTemplate
 from quorate.core.draft import Draft
 from quorate.core.moves import move
 from quorate.core.place import storage_problem
+from quorate.core.quick import replace
 from quorate.core.types import GuestState
 from quorate.core.world import Verdict
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from quorate.core.quick import quick
 from quorate.core.types import Instant
 
 RHO: Final = 0.005
@@ -45,6 +46,7 @@ def _round_up(seconds: float) -> float:
     return math.ceil(seconds * 10 - 1e-9) / 10
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Timing:
     """r, d and W, in seconds."""

@@ -5,10 +5,10 @@ clear after 10 s of Ready. An end that somebody planned, and one that the start 
 Source: Proxmox VE HA, "max_restart / max_relocate, exactly".
 """
 
-from dataclasses import replace
 from typing import Final
 
 from quorate.core.draft import Draft
+from quorate.core.quick import replace
 from quorate.core.status import Instance
 from quorate.core.types import GuestState, Instant
 

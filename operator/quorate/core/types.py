@@ -6,7 +6,9 @@ Nothing here knows how Kubernetes spells a thing on the wire; `api/` does.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from typing import Final, NewType
+from typing import Final, NamedTuple, NewType
+
+from quorate.core.quick import quick
 
 NodeName = NewType("NodeName", str)
 """Name of a member: of the Node CR, of the Kubernetes node, and of its Lease."""
@@ -77,6 +79,7 @@ class Kind(StrEnum):
     STORAGE = "Storage"
 
 
+@quick
 @dataclass(frozen=True, slots=True, order=True)
 class Ref:
     """One of our objects. `namespace` is empty for cluster-scoped kinds."""
@@ -90,9 +93,11 @@ class Ref:
         return f"{self.kind} {where}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class GuestKey:
-    """A guest's place in Kubernetes: that of its HAResource and of its Pod."""
+class GuestKey(NamedTuple):
+    """A guest's place in Kubernetes: that of its HAResource and of its Pod.
+
+    A tuple, because all that is known of a guest is looked up by it.
+    """
 
     namespace: str
     name: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.override import ExpectedVotes
+from quorate.core.quick import quick
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
@@ -37,6 +38,7 @@ from quorate.core.types import (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attestation:
     """What an agent says of its node with each renewal (annotation `quorate.dev/attestation` of the Lease).
@@ -73,6 +75,7 @@ class Attestation:
     trouble: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One holder of a Lease as this manager saw it.
@@ -87,6 +90,7 @@ class Sighting:
     sequence: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Beat:
     """A node's Lease as this manager has seen it.
@@ -152,6 +156,7 @@ class KubeNode:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NodeView:
     """A member: its CR, the Kubernetes node of that name (None: gone) and its Lease (None: missing).
@@ -190,6 +195,7 @@ class NodeView:
     usage: Usage | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ContainerView:
     """One container of a Pod. `state` is waiting, running, terminated or unknown.
@@ -206,6 +212,7 @@ class ContainerView:
     message: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class PodView:
     """A guest's Pod. `containers` holds one entry for each one declared, reported or not.
@@ -288,6 +295,7 @@ class Refusal:
     message: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GuestView:
     """A guest, its Pod and, where it is measured, what it uses."""
@@ -309,6 +317,7 @@ class GuestView:
     usage: Usage | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StorageView:
     """A Storage. `used_by` lists the sids of every guest that names it, of all Clusters.
@@ -400,6 +409,7 @@ class ClusterView:
     held: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything `plan()` may know.

@@ -8,7 +8,7 @@ taken, a right that is missing) is put where the next plan sees it.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from quorate.api.wire import to_wire
@@ -30,6 +30,7 @@ from quorate.core.actions import (
     StopPod,
     TakeLease,
 )
+from quorate.core.quick import replace
 from quorate.core.sequence import Order
 from quorate.core.types import Kind, Ref
 from quorate.core.world import GuestView

@@ -7,7 +7,6 @@ a full list (`sweep`) is the last word on what exists.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from math import inf
 from operator import is_
 from time import monotonic
@@ -17,6 +16,7 @@ from quorate.api import parse
 from quorate.core import beats, device
 from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
+from quorate.core.quick import replace
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.types import AGENT_NAMESPACE, GuestKey, InstanceId, NodeName, Ref, Uid
 from quorate.core.world import (

@@ -10,7 +10,6 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
 
 from quorate.core import capacity
@@ -18,6 +17,7 @@ from quorate.core.actions import Plan
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
+from quorate.core.quick import replace
 from quorate.core.status import CapacityStatus, NodeStatus
 from quorate.core.types import HEARD, NodeName
 from quorate.core.world import GuestView, NodeView, World

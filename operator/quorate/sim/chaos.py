@@ -5,10 +5,11 @@ First everything comes up, then faults happen for some minutes, then all is mend
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
+from quorate.core.quick import replace
 from quorate.core.rules import Affinity, Topology
 from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, StopTimeoutPolicy, Wanted
 from quorate.sim.outside import Measuring

@@ -1,9 +1,10 @@
 """`quorate sim crash`: a scenario once for each call of the leading manager, which is killed just before or after it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from quorate.core.quick import replace
 from quorate.core.types import SYSTEM_NAMESPACE
 from quorate.kube.resources import LEASES
 from quorate.sim.manager import Manager

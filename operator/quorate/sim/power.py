@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from quorate.core.quick import replace
 from quorate.core.sequence import FenceDevice, Order, Said, Verb
 from quorate.core.types import NodeName
 from quorate.core.world import NodeView, World

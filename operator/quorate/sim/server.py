@@ -6,12 +6,13 @@ has given up. Cut both ways or one way it lets nothing through.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
 from quorate.api.schema import Json
+from quorate.core.quick import replace
 from quorate.core.types import GROUP, VERSION
 from quorate.sim.engine import Engine, Process
 from quorate.sim.errors import ApiError

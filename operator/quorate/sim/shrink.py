@@ -1,12 +1,12 @@
 """A failing run made small: what can be left out and it still fails is left out, and the rest is written as a scenario."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from quorate.core.quick import replace
 from quorate.sim.chaos import Ruin, play
 from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import FILE, Moment, Scenario

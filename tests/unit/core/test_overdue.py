@@ -147,7 +147,7 @@ def test_not_while_ha_is_disarmed():
 
 
 def test_two_nodes_are_never_asked_in_one_round():
-    other = replace(KEY, name="zoo")
+    other = KEY._replace(name="zoo")
     second = stopping(**FENCE)
     there = instance("n2", id="i2", uid="pod-2", stopping=True)
     second = replace(
@@ -167,7 +167,7 @@ def test_two_nodes_are_never_asked_in_one_round():
 
 def test_nothing_is_started_on_a_node_that_the_same_plan_asks_to_reset_itself():
     waits = {"state": GuestState.STARTING, "instance": None, "target": "n1", "ready": False}
-    other = replace(guest(status=waits), key=replace(KEY, name="zoo"), uid="guest-z", pod=None)
+    other = replace(guest(status=waits), key=KEY._replace(name="zoo"), uid="guest-z", pod=None)
     made = plan(world(guests=(stopping(**FENCE), other)))
     assert any(getattr(write.status, "reset_request", None) is not None for write in made.statuses)
     (start,) = [one for one in made.actions if isinstance(one, CreatePod)]
