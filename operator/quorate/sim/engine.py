@@ -22,8 +22,8 @@ EPOCH_S: Final = 1_800_000_000.0
 
 
 GARBAGE_AFTER: Final = 200_000
-COLLECTED_EVERY: Final = 8
-"""Runs: what one leaves is a few MiB, and to look through it costs as much as ten simulated seconds."""
+COLLECTED_EVERY: Final = 32
+"""Runs: what one leaves is a MiB or two, and to look through everything costs as much as ten simulated seconds."""
 _RUNS: Final = count(1)
 
 

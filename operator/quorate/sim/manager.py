@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from quorate.core.actions import Plan
 from quorate.core.board import Board, board_of
@@ -28,6 +28,8 @@ from quorate.sim.store import Event, place_of
 from quorate.sim.watches import Watch
 
 MOST_PARSED: Final = 2048
+Parsed: TypeAlias = dict[int, tuple[Raw, Any]]
+"""id of an object -> the object and its view."""
 _RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
 
 
@@ -266,12 +268,11 @@ class Manager:
                     self.replica.store.put(resource, found)
 
 
-def parsed_once() -> Parsers:
+def parsed_once(known: Parsed) -> Parsers:
     """Production's parsers, for replicas that read the very same objects: each version is parsed by the first of them.
 
     Objects in the simulated store never change in place, so the object itself is the key; it is kept as long as its view.
     """
-    known: dict[int, tuple[Raw, Any]] = {}
 
     def once(parse: Callable[[Raw], Any]) -> Callable[[Raw], Any]:
         def view(raw: Raw) -> Any:

@@ -106,6 +106,10 @@ class Store:
             table.clear()
         self.restore(objects, version)
 
+    def forget_history(self) -> None:
+        """No watch can be resumed any more. Most of what a store holds is what its objects once were."""
+        self._log.clear()
+
     def everything(self) -> list[tuple[Resource, Json]]:
         """All objects of all kinds."""
         return [(one, found) for one in self.resources.values() for found in self._tables[one.table].values()]

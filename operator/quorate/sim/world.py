@@ -24,7 +24,7 @@ from quorate.sim.engine import EPOCH_S, Engine
 from quorate.sim.journal import Journal
 from quorate.sim.kubelet import Kubelet
 from quorate.sim.machine import Behaviour, Machine, Surroundings
-from quorate.sim.manager import Manager, parsed_once
+from quorate.sim.manager import Manager, Parsed, parsed_once
 from quorate.sim.outside import Device, Measuring, Metrics
 from quorate.sim.power import DeviceSetting, Switchboard
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
@@ -114,7 +114,8 @@ class Simulation:
                 make_agent=Agent,
                 make_kubelet=Kubelet,
             )
-        parsers = parsed_once()
+        self._parsed: Parsed = {}
+        parsers = parsed_once(self._parsed)
         for number in range(1, setting.managers + 1):
             name = f"m{number}"
             link = self._link(name)
@@ -130,10 +131,12 @@ class Simulation:
         self.engine.run(until_s, stop)
 
     def end(self) -> None:
-        """Nothing goes on any more."""
+        """Nothing goes on any more, and what was is not kept: a simulation is full of cycles, so it would stay for long."""
         for manager in self.managers.values():
             manager.kill()
         self.engine.run(self.engine.now_s)
+        self.server.store.forget_history()
+        self._parsed.clear()
 
     # -- how it begins ----------------------------------------------------------------------------------------------
 
