@@ -14,7 +14,8 @@ T = TypeVar("T")
 def updated(before: T, **fields: object) -> T:
     """`before` with these values; `before` itself if it has them already."""
     for name, value in fields.items():
-        if getattr(before, name) != value:
+        known = getattr(before, name)
+        if known is not value and known != value:
             return _replaced(before, fields)
     return before
 

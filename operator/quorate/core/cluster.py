@@ -1,6 +1,5 @@
 """The Cluster as a whole: its times, its votes, and its one sentence."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -122,7 +121,7 @@ def cluster_status(world: World, outlook: Outlook) -> ClusterStatus:
             capacity=outlook.capacity,
             rebalance=outlook.rebalance,
         )
-    status = updated(status, message=_sentence(world, outlook))
+    status = updated(status, message=_sentence(world, outlook, status.guests))
     return updated(status, conditions=_conditions(world, outlook, status))
 
 
@@ -196,8 +195,9 @@ def _nodes_text(nodes: Mapping[NodeName, NodeStatus]) -> str:
 
 
 def _guests_text(guests: Mapping[GuestKey, GuestStatus]) -> str:
-    states = Counter(status.state for status in guests.values())
-    return ", ".join(f"{states[state]} {state.lower()}" for state in GuestState if states[state]) or "none"
+    states = [status.state for status in guests.values()]
+    counted = ((states.count(state), state) for state in GuestState)
+    return ", ".join(f"{number} {state.lower()}" for number, state in counted if number) or "none"
 
 
 def _override_text(override: Override) -> str:
@@ -215,7 +215,7 @@ def _override_text(override: Override) -> str:
     )
 
 
-def _sentence(world: World, outlook: Outlook) -> str:
+def _sentence(world: World, outlook: Outlook, guests: str) -> str:
     """What was done or is awaited, and until when at the latest."""
     quorum = outlook.quorum
     if outlook.history.waiting:
@@ -239,7 +239,7 @@ def _sentence(world: World, outlook: Outlook) -> str:
             return f"{name} is fenced, {status.guests} {'guest recovers' if status.guests == 1 else 'guests recover'}"
         waiting = "guest waits" if status.guests == 1 else "guests wait"
         return f"{name} is lost ({incident.reason}): proven dead{until}; {status.guests} {waiting} for it"
-    said = f"quorate ({quorum.sentence}), guests: {_guests_text(outlook.guests)}"
+    said = f"quorate ({quorum.sentence}), guests: {guests}"
     lost = [name for name, status in outlook.nodes.items() if status.state not in HEARD]
     drained = [name for name, status in outlook.nodes.items() if status.state is NodeState.MAINTENANCE]
     if lost:

@@ -52,12 +52,9 @@ def merge(
         since = second
         if previous is not None and previous.status == status:
             since = previous.last_transition_time
-            if _says(previous, finding) and previous.observed_generation == generation:
+            said = previous.message == finding.message and previous.reason == finding.reason
+            if said and previous.observed_generation == generation:
                 merged.append(previous)
                 continue
         merged.append(Condition(finding.type, status, finding.reason, finding.message, since, generation))
     return tuple(merged)
-
-
-def _says(condition: Condition, finding: Finding) -> bool:
-    return condition.message == finding.message and condition.reason == finding.reason

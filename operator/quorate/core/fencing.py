@@ -153,7 +153,7 @@ class _Round:
             watchdog = WatchdogStatus(
                 said.watchdog, said.armed, said.watchdog_s, said.timeout_s, said.shared_kernel, said.generation
             )
-        going = next((one for one in Going if one == said.going), None)
+        going = next((one for one in Going if one == said.going), None) if said.going else None
         self.status = updated(self.status, watchdog=watchdog, agent_protocol=said.protocol, going=going)
 
     def _watch(self) -> None:

@@ -34,9 +34,9 @@ class Household:
 def resolve_cluster(guest: GuestView, clusters: Sequence[str]) -> tuple[str | None, str]:
     """The Cluster a guest belongs to, or None and what to do about it. Once told it is sticky."""
     sticky, asked = guest.status.cluster_name, guest.spec.cluster_name
-    known = ", ".join(sorted(clusters)) or "there is none"
     if sticky in clusters:
         return sticky, ""
+    known = ", ".join(sorted(clusters)) or "there is none"
     if asked:
         if asked in clusters:
             return asked, ""

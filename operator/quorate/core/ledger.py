@@ -112,7 +112,7 @@ class Ledger:
         found.update(scores(self.expected(guest), used, self.total, roomy or nodes))
         return found
 
-    def _short(self, size: Size, node: NodeName, here: set[NodeName]) -> bool:
+    def _short(self, size: Size, node: NodeName, here: Sequence[NodeName]) -> bool:
         requested = self.requested.get(node, NOTHING).cpu_m - (size.cpu_m if node in here else 0)
         return size.cpu_m > max(self.total[node].cpu_m - requested, 0)
 
@@ -121,14 +121,12 @@ def _sum(one: Size, other: Size, sign: int) -> Size:
     return one + other if sign > 0 else one - other
 
 
-def places(status: GuestStatus) -> set[NodeName]:
+def places(status: GuestStatus) -> tuple[NodeName, ...]:
     """The nodes that carry this guest or are about to."""
-    found = set()
-    if status.instance is not None:
-        found.add(status.instance.node)
-    if status.target is not None:
-        found.add(status.target)
-    return found
+    instance, target = status.instance, status.target
+    if instance is None:
+        return () if target is None else (target,)
+    return (instance.node,) if target is None or target == instance.node else (instance.node, target)
 
 
 def ledger_of(

@@ -7,6 +7,7 @@ other in a circle are not waited for by each other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from quorate.core.conditions import Finding
 from quorate.core.types import GuestKey, GuestState, Wanted
@@ -57,7 +58,7 @@ def start_order(guests: Sequence[GuestView]) -> StartOrder:
     edges = {guest.key: guest.spec.start_after for guest in guests if guest.spec.start_after}
     if not edges:
         return StartOrder()
-    return StartOrder({guest.key: guest for guest in guests}, _circles(edges))
+    return StartOrder({guest.key: guest for guest in guests}, _circles(tuple(edges.items())))
 
 
 def _on_its_way(guest: GuestView) -> bool:
@@ -68,17 +69,22 @@ def _on_its_way(guest: GuestView) -> bool:
     return not (status.state is GuestState.STARTED and status.ready)
 
 
-def _circles(edges: Mapping[GuestKey, Sequence[GuestKey]]) -> dict[GuestKey, tuple[GuestKey, ...]]:
-    """Strongly connected components of more than one guest, or of one that names itself (Tarjan, without recursion)."""
+@lru_cache(maxsize=16)
+def _circles(waits: tuple[tuple[GuestKey, tuple[GuestKey, ...]], ...]) -> Mapping[GuestKey, tuple[GuestKey, ...]]:
+    """Strongly connected components of more than one guest, or of one that names itself (Tarjan, without recursion).
+
+    From memory while nobody waits for anybody else than before.
+    """
+    edges = dict(waits)
     index: dict[GuestKey, int] = {}
     low: dict[GuestKey, int] = {}
     stack: list[GuestKey] = []
     waiting: set[GuestKey] = set()
     found: dict[GuestKey, tuple[GuestKey, ...]] = {}
-    for root in edges:
+    for root, others_of_root in waits:
         if root in index:
             continue
-        work = [(root, iter(edges[root]))]
+        work = [(root, iter(others_of_root))]
         index[root] = low[root] = len(index)
         stack.append(root)
         waiting.add(root)

@@ -26,7 +26,7 @@ def settled(room: Room, guest: GuestView) -> bool:
         and room.quorate
         and spec.wanted is Wanted.STARTED
         and not spec.mounts
-        and not spec.start_after
+        and (not spec.start_after or room.order.problem(guest, room.world.cluster.name) is None)
         and not guest.deleting
         and guest.held
         and spec.template.hash == status.template_hash == instance.template_hash

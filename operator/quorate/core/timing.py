@@ -74,6 +74,8 @@ class Timing:
 
     def widened(self, *, timeout_s: float, watchdog_s: float) -> "Timing":
         """What to hold against a node that attested these: the larger of each, so that a change of profile is safe."""
+        if timeout_s <= self.timeout_s and watchdog_s <= self.watchdog_s:
+            return self
         return Timing(self.renew_s, max(self.timeout_s, timeout_s), max(self.watchdog_s, watchdog_s))
 
     def problems(self) -> tuple[str, ...]:

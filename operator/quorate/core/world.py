@@ -111,10 +111,10 @@ class Beat:
     @property
     def fenced(self) -> tuple[str, Nonce] | None:
         """(incident, nonce) when a manager has taken this Lease, else None."""
+        if not self.holder.startswith("fenced/"):
+            return None
         parts = self.holder.split("/")
-        if len(parts) == 3 and parts[0] == "fenced":
-            return parts[1], Nonce(parts[2])
-        return None
+        return (parts[1], Nonce(parts[2])) if len(parts) == 3 else None
 
     def lives(self, incident: Incident) -> bool:
         """Has the incident's own boot renewed since the incident opened? (A drained one has said farewell instead.)"""
