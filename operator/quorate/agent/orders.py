@@ -5,7 +5,7 @@ A thread of its own asks every r seconds with a connection of its own. When it g
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -49,18 +49,25 @@ def parse(node: dict[str, Any]) -> Orders:
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """The guest Pods that are bound to a node. Of those in `ran` the kubelet has reported every container as started."""
+    """The guest Pods that are bound to a node."""
 
-    bound: frozenset[Uid] = frozenset()
-    ran: frozenset[Uid] = frozenset()
+    pods: Mapping[Uid, dict[str, Any]]
+
+    @property
+    def bound(self) -> frozenset[Uid]:
+        return frozenset(self.pods)
+
+    @property
+    def ran(self) -> frozenset[Uid]:
+        """Those of which the kubelet has reported every container as started."""
+        return frozenset(uid for uid, pod in self.pods.items() if _ran(pod))
 
 
 def list_guests(node: str, timeout_s: float) -> Steps[Guests]:
     """Ask which Pods are guests here. Raises Unanswered, Refused."""
     query = {"labelSelector": GUEST_LABEL, "fieldSelector": f"spec.nodeName={node}"}
     listed = yield Request("GET", "/api/v1/pods", timeout_s, query=query)
-    pods = {Uid(pod["metadata"]["uid"]): pod for pod in listed.get("items", [])}
-    return Guests(frozenset(pods), frozenset(uid for uid, pod in pods.items() if _ran(pod)))
+    return Guests({Uid(pod["metadata"]["uid"]): pod for pod in listed.get("items", [])})
 
 
 def _ran(pod: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ left for what is to come; a reader that finds no valid attestation treats the Le
 
 import json
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 from quorate.core.types import MAX_TROUBLE, Uid
@@ -57,11 +58,13 @@ _FIELDS: Final = tuple((key, name, _TYPES[name], int in _TYPES[name]) for key, n
 
 _LISTS: Final = ("left", "idle", "gone")
 _COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+_READER: Final = json.JSONDecoder()
+_VALUES: Final = attrgetter(*_KEYS.values())
 
 
 def encode(attestation: Attestation) -> str:
     """The annotation's value."""
-    found: dict[str, Any] = {key: getattr(attestation, name) for key, name in _KEYS.items()}
+    found: dict[str, Any] = dict(zip(_KEYS, _VALUES(attestation), strict=True))
     for key in _LISTS:
         if uids := getattr(attestation, key):
             found[key] = list(uids)
@@ -75,22 +78,24 @@ def decode(text: str | None) -> Attestation | None:
     The same text comes more than once: as an answer, as a change, in a list.
     """
     try:
-        found = json.loads(text or "")
+        found = _READER.decode(text or "")
         values = {}
         for key, name, types, number in _FIELDS:
             if key in found:
                 value = values[name] = found[key]
                 if type(value) not in types or (number and not 0 <= value < 1e12):
                     return None
-        values |= {key: _uids(found, key) for key in _LISTS}
-        values["trouble"] = values.get("trouble", "")[:MAX_TROUBLE]  # it goes into a condition
+        for key in _LISTS:
+            if key in found:
+                values[key] = _uids(key, found[key])
+        if "trouble" in values:
+            values["trouble"] = values["trouble"][:MAX_TROUBLE]  # it goes into a condition
         return Attestation(**values)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
 
 
-def _uids(found: dict[str, Any], key: str) -> tuple[Uid, ...]:
-    uids = found.get(key, [])
+def _uids(key: str, uids: object) -> tuple[Uid, ...]:
     if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
         raise ValueError(f"{key} is not a list of uids")
     return tuple(Uid(uid) for uid in uids)

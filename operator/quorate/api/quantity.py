@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 from quorate.core.load import NOTHING, Size
@@ -14,17 +15,27 @@ _SUFFIXES: Final = {
 }
 
 
+_LONGEST_FIRST: Final = sorted(filter(None, _SUFFIXES), key=len, reverse=True)
+
+
 def parse(text: object) -> Decimal:
     """A quantity. Raises ValueError for a text that is none, or less than nothing."""
-    words = str(text).strip()
-    suffix = next((one for one in sorted(_SUFFIXES, key=len, reverse=True) if one and words.endswith(one)), "")
-    try:
-        found = Decimal(words.removesuffix(suffix)) * _SUFFIXES[suffix]
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is no quantity (500m, 2, 512Mi, 1G)") from error
-    if not found.is_finite() or found < 0:
+    found = _parse(str(text))
+    if found is None:
         raise ValueError(f"{text!r} is no quantity (500m, 2, 512Mi, 1G)")
     return found
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Decimal | None:
+    """A few texts come again and again."""
+    words = text.strip()
+    suffix = next((one for one in _LONGEST_FIRST if words.endswith(one)), "")
+    try:
+        found = Decimal(words.removesuffix(suffix)) * _SUFFIXES[suffix]
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and found >= 0 else None
 
 
 def size(found: Mapping[str, Any]) -> Size:

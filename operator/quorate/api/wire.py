@@ -20,7 +20,6 @@ from quorate.core.types import Instant
 
 T = TypeVar("T")
 Json = Any
-_EMPTY: tuple[Json, ...] = (None, "", [], {})
 
 
 @lru_cache(maxsize=4096)
@@ -41,8 +40,10 @@ def to_wire(value: object) -> dict[str, Json]:
     """A dataclass as a JSON object."""
     out = {}
     for name, alias, encode, _, needed in _plan(value.__class__):
-        encoded = encode(getattr(value, name))
-        if encoded not in _EMPTY or (needed and encoded is not None):
+        encoded = getattr(value, name)
+        if encode is not None:
+            encoded = encode(encoded)
+        if encoded or encoded == 0 or (needed and encoded is not None):  # 0 and False say something
             out[alias] = encoded
     return out
 
@@ -51,18 +52,22 @@ def from_wire(cls: type[T], data: Mapping[str, Json] | None) -> T:
     """A JSON object as that dataclass; unknown fields are ignored. Raises ValueError naming field and value."""
     found = {}
     for name, alias, _, decode, _ in _plan(cls):
-        if data is not None and data.get(alias) is not None:
+        value = data.get(alias) if data is not None else None
+        if value is not None:
             try:
-                found[name] = decode(data[alias])
+                found[name] = value if decode is None else decode(value)
             except (TypeError, ValueError, KeyError) as error:
-                raise ValueError(f"{alias}: {data[alias]!r}: {error}") from error
+                raise ValueError(f"{alias}: {value!r}: {error}") from error
     try:
         return cls(**found)
     except TypeError as error:
         raise ValueError(f"{cls.__name__}: {error}") from error
 
 
-_Codec = tuple[str, str, Callable[[Any], Json], Callable[[Json], Any], bool]
+_Encode = Callable[[Any], Json] | None
+_Decode = Callable[[Json], Any] | None
+"""None: it is the same on the wire."""
+_Codec = tuple[str, str, _Encode, _Decode, bool]
 """Name, wire name, encode, decode, and whether it has no default."""
 
 
@@ -85,15 +90,18 @@ def _plan(cls: type[Any]) -> tuple[_Codec, ...]:
     return _PLANS[cls]
 
 
-def _codec(hint: Any, *, duration: bool = False) -> tuple[Callable[[Any], Json], Callable[[Json], Any]]:
+def _codec(hint: Any, *, duration: bool = False) -> tuple[_Encode, _Decode]:
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         (inner,) = [arg for arg in get_args(hint) if arg is not type(None)]
         encode, decode = _codec(inner, duration=duration)
-        return (lambda value: None if value is None else encode(value)), decode
+        return _optional(encode), decode
     if origin is tuple:
         encode, decode = _codec(get_args(hint)[0])
-        return (lambda value: [encode(item) for item in value]), (lambda data: tuple(decode(item) for item in data))
+        return (
+            (lambda value: [encode(item) for item in value]) if encode is not None else list,
+            (lambda data: tuple([decode(item) for item in data])) if decode is not None else tuple,
+        )
     if hint is Instant:
         return format_instant, parse_instant
     if duration:
@@ -105,7 +113,11 @@ def _codec(hint: Any, *, duration: bool = False) -> tuple[Callable[[Any], Json],
         return to_wire, (lambda data, cls=hint: from_wire(cls, data))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return (lambda value: value.value), hint
-    return (lambda value: value), (lambda value: value)
+    return None, None
+
+
+def _optional(encode: _Encode) -> _Encode:
+    return None if encode is None else lambda value: None if value is None else encode(value)
 
 
 def required(cls: type) -> tuple[str, ...]:

@@ -163,6 +163,8 @@ class Bargain:
 
     def called(self, who: str, method: str, path: str, body: Any) -> None:
         """A manager is about to make this call."""
+        if method not in {"DELETE", "PUT"}:
+            return
         what = path.rstrip("/").split("/")
         if method == "DELETE" and "pods" in what:
             held = (body or {}).get("preconditions") or {}

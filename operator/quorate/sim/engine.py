@@ -81,7 +81,7 @@ class Engine:
         if owner is not None and not owner.alive:
             return timer
         self._count += 1
-        heapq.heappush(self._queue, (max(when_s, self.now_s), self._count, timer))
+        heapq.heappush(self._queue, (max(self.now_s, when_s), self._count, timer))
         return timer
 
     def after(self, delay_s: float, callback: Callable[..., Any], *args: Any, owner: "Process | None" = None) -> Timer:

@@ -28,10 +28,15 @@ class Garbage:
         """Look at everything once. Was anything changed?"""
         before, everything = self._store.version, self._store.everything()
         namespaces = self._store.resources["namespaces"]
-        uids = {found["metadata"]["uid"] for _, found in everything}
         ending = [one["metadata"] for one in self._store.listed(namespaces) if "deletionTimestamp" in one["metadata"]]
         closing = {meta["name"] for meta in ending}
-        for resource, found in everything:
+        concerned = [
+            (resource, found)
+            for resource, found in everything
+            if "ownerReferences" in found["metadata"] or (closing and place_of(found)[0] in closing)
+        ]
+        uids = {found["metadata"]["uid"] for _, found in everything} if concerned else set()
+        for resource, found in concerned:
             owners, place = found["metadata"].get("ownerReferences", []), place_of(found)
             alive = [one for one in owners if one["uid"] in uids or (one["apiVersion"], one["kind"]) not in self._kinds]
             if place[0] in closing or (owners and not alive):
@@ -39,7 +44,8 @@ class Garbage:
             elif len(alive) < len(owners):
                 meta = found["metadata"] | {"ownerReferences": alive}
                 self._store.replace(resource, place, found | {"metadata": meta})
-        for name in closing - {place_of(found)[0] for _, found in self._store.everything()}:
+        full = {place_of(found)[0] for _, found in self._store.everything()} if closing else set()
+        for name in closing - full:
             self._store.update(namespaces, ("", name), lambda old: old | {"spec": {}})
         return self._store.version != before
 
