@@ -8,7 +8,6 @@ a full list (`sweep`) is the last word on what exists.
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from operator import is_
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
@@ -25,7 +24,6 @@ from quorate.core.world import (
     GuestView,
     KubeNode,
     NodeView,
-    PodView,
     Refusal,
     StorageView,
     Verdict,
@@ -33,15 +31,14 @@ from quorate.core.world import (
 from quorate.kube import views
 from quorate.kube.fencers.known import Known
 from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
+from quorate.kube.roster import Key, Parts, Roster
 
 Raw = dict[str, Any]
-Key = tuple[str, str]
-"""(namespace, name)"""
 WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
 REMEMBERED_DELETIONS: Final = 4096
 LONG_SILENCE_S: Final = 5.0
 _SEEN_ONLY: Final = frozenset({PODS, KUBE_NODES})
-_Parts = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]
+_OF_GUESTS: Final = frozenset({PODS, HARESOURCES})
 
 Parsers: TypeAlias = Mapping[Resource, Callable[[Raw], Any]]
 PARSERS: Final[Parsers] = {
@@ -114,8 +111,7 @@ class Store:
         """What was measured, each with the time stamp that it came with."""
         self.troubles: dict[tuple[Resource, Key], str] = {}
         self._obstacles: dict[tuple[Resource, Key], str] = {}
-        self._made: dict[Key, tuple[_Parts, GuestView]] = {}
-        """Guests as they were put together last, and of what."""
+        self._roster = Roster(self._views[HARESOURCES], self._parts)
         self.api_servers = 0
         self.synced = False
         self.listed_s = float("-inf")
@@ -245,6 +241,8 @@ class Store:
             self._obstacles[resource, key] = text
         else:
             self._obstacles.pop((resource, key), None)
+        if resource is HARESOURCES:
+            self._roster.touch(key)
 
     def found_others(self, requested: dict[NodeName, Size]) -> None:
         """What Pods that are no guests request now."""
@@ -255,6 +253,7 @@ class Store:
     def measured(self, nodes: dict[NodeName, tuple[str, Usage]], guests: dict[GuestKey, tuple[str, Usage]]) -> None:
         """What metrics.k8s.io says now. It wakes nobody: a round comes soon enough."""
         self.usage, self.guest_usage = nodes, guests
+        self._roster.touch_all()
 
     def found_api_servers(self, count: int) -> None:
         """How many addresses the API server has: what profile Auto goes by."""
@@ -293,16 +292,19 @@ class Store:
         self.refusals.clear()
         self.troubles.clear()
         self._obstacles.clear()
+        self._roster.touch_all()
         self._changed()
 
     def judge(self, uid: Uid, verdict: Verdict) -> None:
         """What the API server said to a dry run."""
         self.verdicts[uid] = verdict
+        self._roster.touch_all()
         self._changed()
 
     def refuse(self, refusal: Refusal) -> None:
         """The API server would not make the Pod of an instance."""
         self.refusals = {refusal.instance: refusal, **dict(list(self.refusals.items())[:REMEMBERED_DELETIONS])}
+        self._roster.touch_all()
         self._changed()
 
     def _lease(self, name: NodeName, raw: Raw) -> None:
@@ -317,6 +319,8 @@ class Store:
 
     def _parse(self, resource: Resource, key: Key, raw: Raw) -> None:
         """The view of an object. One that cannot be read keeps its last readable form, with the trouble said."""
+        if resource in _OF_GUESTS:
+            self._roster.touch(key)
         try:
             view = self._parsers[resource](raw)
         except parse.UnreadableError as error:
@@ -342,6 +346,8 @@ class Store:
     def _forget(self, resource: Resource, key: Key) -> None:
         raw = self.raw[resource].pop(key)
         self._views[resource].pop(key, None)
+        if resource in _OF_GUESTS:
+            self._roster.touch(key)
         self.troubles.pop((resource, key), None)
         self._obstacles.pop((resource, key), None)
         if resource is LEASES:
@@ -387,16 +393,17 @@ class Store:
             health=self.fencers.health(view),
         )
 
-    def guests(self) -> list[GuestView]:
+    def guests(self) -> tuple[GuestView, ...]:
         """Guests, with their Pods and what the API server said about their templates."""
-        views: dict[Key, GuestView] = self._views[HARESOURCES]
-        self._made = {key: self._guest(key, views[key]) for key in sorted(views)}
-        return [made for _, made in self._made.values()]
+        return self._roster.everyone()
 
-    def _guest(self, key: Key, view: GuestView) -> tuple[_Parts, GuestView]:
-        """Put together anew only if one of its parts is another object: most of a thousand are as they were."""
+    def guests_of(self, cluster: str) -> tuple[GuestView, ...]:
+        """Those that belong to a Cluster."""
+        return self._roster.of(cluster, [view.name for view in self.clusters()])
+
+    def _parts(self, key: Key, view: GuestView) -> Parts:
         instance = view.status.instance
-        parts: _Parts = (
+        return (
             view,
             self._views[PODS].get(key),
             self.verdicts.get(view.uid),
@@ -404,11 +411,6 @@ class Store:
             view.trouble or self._obstacles.get((HARESOURCES, key), ""),
             self.guest_usage[view.key][1] if view.key in self.guest_usage else None,
         )
-        before = self._made.get(key)
-        if before is not None and all(map(is_, before[0], parts)):
-            return before
-        _, pod, verdict, refusal, trouble, usage = parts
-        return parts, replace(view, pod=pod, verdict=verdict, refusal=refusal, trouble=trouble, usage=usage)
 
     def terms(self, cluster: str) -> Iterator[int]:
         """The term in every status of a Cluster, its nodes and its guests."""
@@ -427,6 +429,8 @@ class Store:
 
     def storages(self, guests: Iterable[GuestView]) -> list[StorageView]:
         """Storages, with the sids of the guests that name them and what could not be done with them."""
+        if not self._views[STORAGES]:
+            return []
         users: dict[str, list[str]] = {}
         for guest in guests:
             for mount in guest.spec.mounts:

@@ -13,7 +13,8 @@ from typing import Final
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.kube.calls import ApiError, Calls
 from quorate.kube.resources import CLUSTERS, ENDPOINT_SLICES, LEASES, PODS, Resource
-from quorate.kube.store import WATCHED, Key, Raw, Store, key_of, version_of
+from quorate.kube.roster import Key
+from quorate.kube.store import WATCHED, Raw, Store, key_of, version_of
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY_S: Final = 60.0

@@ -14,13 +14,13 @@ from typing import Final
 
 from quorate.core import capacity
 from quorate.core.actions import Plan
-from quorate.core.housekeeping import Household, resolve_cluster, tidy
+from quorate.core.housekeeping import Household, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.quick import replace
 from quorate.core.status import CapacityStatus, NodeStatus
 from quorate.core.types import HEARD, NodeName
-from quorate.core.world import GuestView, NodeView, World
+from quorate.core.world import NodeView, World
 from quorate.kube.act import Actor
 from quorate.kube.calls import ApiError, Calls, NotFound
 from quorate.kube.host import THIS_HOST, Host
@@ -227,7 +227,7 @@ class HouseTicker(Ticker):
         self.api = api
 
     async def decide(self) -> Plan:
-        guests = tuple(self.store.guests())
+        guests = self.store.guests()
         storages = tuple(self.store.storages(guests))
         claims = await self._existing({view.claim for view in storages if view.claim is not None})
         house = Household(
@@ -259,7 +259,6 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
     view = next((one for one in clusters if one.name == cluster), None)
     if view is None:
         return None
-    names = [one.name for one in clusters]
     everyone = store.guests()
     nodes = store.nodes()
     return World(
@@ -270,7 +269,7 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
         manager=manager,
         cluster=view,
         nodes=tuple(node for node in nodes if node.cluster_name == cluster),
-        guests=tuple(guest for guest in everyone if _belongs(guest, cluster, names)),
+        guests=store.guests_of(cluster),
         storages=tuple(store.storages(everyone)),
         kube_nodes=tuple(store.kube_nodes()),
         claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),
@@ -278,10 +277,6 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
         rewound=store.rewound_of(cluster),
         device=store.devices.get(view.spec.quorum.device.name) if view.spec.quorum.device is not None else None,
     )
-
-
-def _belongs(guest: GuestView, cluster: str, names: list[str]) -> bool:
-    return resolve_cluster(guest, names)[0] == cluster
 
 
 def highest_term(store: Store, cluster: str) -> Callable[[], int]:

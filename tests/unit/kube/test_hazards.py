@@ -302,7 +302,7 @@ class TestActor:
     async def test_what_is_gone_when_its_status_is_written_is_forgotten(self, store):
         actor = self.actor(store, Answers(NotFound("PUT", 404, "", "")), Recorder())
         done = await actor.carry_out(Plan(statuses=(WRITE,)))
-        assert store.guests() == []
+        assert store.guests() == ()
         assert done.again
 
     async def test_whoever_leads_no_more_writes_nothing_and_does_nothing(self, store):

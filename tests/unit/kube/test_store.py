@@ -3,7 +3,8 @@
 import pytest
 
 from quorate.api import attestation
-from quorate.core.types import GuestKey, InstanceId, NodeName, Uid
+from quorate.core.load import Size, Usage
+from quorate.core.types import GuestKey, InstanceId, Instant, NodeName, Uid
 from quorate.core.world import Refusal, Verdict
 from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, PODS, STORAGES
 from quorate.kube.store import Store
@@ -41,6 +42,10 @@ def guest(version=1, uid="g1", name="web", **spec):
 def member(version=1, name="n1"):
     metadata = {"name": name, "uid": f"node-{name}", "resourceVersion": str(version)}
     return {"kind": "Node", "metadata": metadata, "spec": {"clusterName": "prod"}}
+
+
+def cluster(name):
+    return {"kind": "Cluster", "metadata": {"name": name, "uid": f"cluster-{name}", "resourceVersion": "1"}, "spec": {}}
 
 
 def lease(sequence, version=None, holder="boot", uid="lease-n1", **changes):
@@ -216,7 +221,7 @@ class TestTroubles:
 
     def test_one_that_never_could_be_is_left_out_and_named(self, store):
         store.put(HARESOURCES, guest(6, maxRestart="many"))
-        assert store.guests() == []
+        assert store.guests() == ()
         assert "spec.maxRestart" in store.troubles[HARESOURCES, ("default", "web")]
 
     def test_a_deed_that_cannot_be_done_is_said_until_it_is_done(self, store):
@@ -270,7 +275,7 @@ def test_what_was_read_before_a_restore_is_forgotten_but_not_the_heartbeats(stor
     store.put(LEASES, lease(5))
     store.open_gate(1.0)
     store.forget("older")
-    assert (store.synced, store.clusters(), store.nodes(), store.guests()) == (False, [], [], [])
+    assert (store.synced, store.clusters(), store.nodes(), store.guests()) == (False, [], [], ())
     assert store.rewound_of("prod") == "older"
     assert store.newest(NODES) == 0
     store.put(NODES, member(version=40))
@@ -326,10 +331,23 @@ def test_a_guest_is_put_together_anew_when_a_part_of_it_changes_and_only_then(st
     assert store.guests()[0].verdict == Verdict("t", accepted=True)
     store.put(PODS, pod_raw())
     assert store.guests()[0].pod is not None
+    store.measured({}, {GuestKey("default", "web"): ("10:00", Usage(Size(2, 3), Instant(1000)))})
+    assert store.guests()[0].usage == Usage(Size(2, 3), Instant(1000))
+    store.gone(PODS, ("default", "web"), "p1")
+    assert store.guests()[0].pod is None
     store.put(HARESOURCES, guest(version=2))
     assert store.guests()[0].resource_version == "2"
     store.gone(HARESOURCES, ("default", "web"), "g1")
-    assert store.guests() == []
+    assert store.guests() == ()
+
+
+def test_who_belongs_to_a_cluster_is_told_again_when_guests_or_clusters_change(store):
+    store.put(CLUSTERS, cluster("prod"))
+    store.put(HARESOURCES, guest())
+    assert store.guests_of("prod") == store.guests()
+    assert store.guests_of("prod") is store.guests_of("prod")
+    store.put(CLUSTERS, cluster("test"))
+    assert store.guests_of("prod") == ()
 
 
 def pod_raw():
