@@ -13,6 +13,7 @@ from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus
 from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StatusWrite:
     """Replace an object's status, by compare-and-swap on the version that was judged."""
@@ -181,6 +182,7 @@ Action: TypeAlias = (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Note:
     """An Event: a CamelCase reason and one sentence, on one object."""

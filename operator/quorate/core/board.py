@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
+from quorate.core.quick import quick
 from quorate.core.rulebook import NO_RULES, Rulebook, Terms, compile_rules
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, NodeName, Wanted
@@ -17,6 +18,7 @@ S = GuestState
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What the rules say of one guest on each node.

@@ -16,6 +16,7 @@ from typing import Final
 
 from quorate.core.conditions import some
 from quorate.core.liveness import Pulse, leaves
+from quorate.core.quick import quick
 from quorate.core.sequence import ASKS, Power, Purpose, Sequence, Step, at_work, level_of, usable
 from quorate.core.status import NodeStatus
 from quorate.core.types import HEARD, TAKEN, Answer, EvidenceKind, Instant, NodeName, Stage
@@ -28,6 +29,7 @@ PAUSE_MS: Final = 60_000
 """After all levels have failed."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Brakes:
     """`may_begin`: the nodes whose devices may be used in this round. `storms`: those whose devices wait for a person, and

@@ -10,7 +10,7 @@ from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse
 from quorate.core.members import effective_votes
 from quorate.core.override import Override, judge_override
-from quorate.core.quick import replace
+from quorate.core.quick import quick, replace
 from quorate.core.quorum import Memory, Quorum, Rule, Vote, count, members_of, recalled
 from quorate.core.quorum_options import PLAIN, Judged, QuorumOptions, in_force
 from quorate.core.status import DeviceStatus
@@ -20,6 +20,7 @@ from quorate.core.world import NodeView, World
 SOON_S: Final = 0.001
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Count:
     """The quorum in force, and what goes into the status with it.

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from quorate.core.conditions import Finding
-from quorate.core.quick import replace
+from quorate.core.quick import quick, replace
 from quorate.core.status import DisarmState, DisarmStatus, GuestStatus, NodeStatus
 from quorate.core.types import HEARD, GuestState, NodeName, clock
 from quorate.core.world import Disarm, NodeView, World
@@ -32,6 +32,7 @@ class Hold(StrEnum):
     ALL = "All"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Brake:
     """What disarming means in one round. `waiting`: what it is deferred for. `release`: the agents are told to let go."""

@@ -19,7 +19,7 @@ from typing import Final
 
 from quorate.core.conditions import Finding
 from quorate.core.liveness import Pulse, valid
-from quorate.core.quick import replace
+from quorate.core.quick import quick, replace
 from quorate.core.status import Remembered, Rewind
 from quorate.core.types import Answer, NodeName
 from quorate.core.world import Attestation, World
@@ -28,6 +28,7 @@ ENOUGH_AGENTS: Final = 2
 """Agents that must find their Leases old, where more than one renews: a person may put a single one back."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """`rewind` is what to record, `waiting` why nothing is done; empty: history is in order."""

@@ -16,7 +16,7 @@ from quorate.core.fencing import covers
 from quorate.core.flapping import held_until, lately
 from quorate.core.guard import guarded_by_devices, watchdog_problem
 from quorate.core.overdue import reset_request
-from quorate.core.quick import replace
+from quorate.core.quick import quick, replace
 from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
 from quorate.core.timing import Timing, seconds
@@ -29,6 +29,7 @@ GONE_KEEPS_VOTE_MS: Final = 3_600_000
 """A node whose Kubernetes node was deleted keeps its vote for an hour (Proxmox: gone nodes)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """Who joins now, and who cannot: names with the Cluster they belong to, and those beyond the limit."""

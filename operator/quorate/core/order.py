@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from quorate.core.conditions import Finding
+from quorate.core.quick import quick
 from quorate.core.types import GuestKey, GuestState, Wanted
 from quorate.core.world import GuestView
 
 CONDITION = "StartOrder"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StartOrder:
     """All guests by their keys, and for each one that is part of a circle that circle."""

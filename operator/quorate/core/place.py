@@ -41,6 +41,7 @@ Rating: TypeAlias = Callable[[Sequence[NodeName]], Mapping[NodeName, float]]
 """The higher the better."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The node chosen (None: none fits) and why each other one was not allowed."""

@@ -26,7 +26,7 @@ from quorate.core.rooms import room_of
 from quorate.core.rulewords import rules_in_words
 from quorate.core.scheduling import in_force
 from quorate.core.settled import settled
-from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, Rewind
+from quorate.core.status import ClusterStatus, Condition, GuestStatus, Instance, NodeStatus, Rewind
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
     INSTANCE_FINALIZER,
@@ -226,10 +226,9 @@ def _finish_guest(draft: Draft) -> None:
     """The parts of a guest's status that only describe the rest."""
     status, guest, world = draft.status, draft.guest, draft.world
     order = draft.room.order.problem(guest, world.cluster.name)
-    if status is guest.status and status.observed_generation == guest.generation and not draft.stalled and not order:
-        stale = any((one.type, one.status) == ("Stalled", "True") or one.type == CONDITION for one in status.conditions)
-        if status.conditions and not stale:
-            return  # nothing moved, and it was described before: the usual case of a thousand guests
+    as_it_was = status is guest.status and status.observed_generation == guest.generation
+    if as_it_was and not draft.stalled and not order and status.conditions and not any(map(_stale, status.conditions)):
+        return  # nothing moved, and it was described before: the usual case of a thousand guests
     ready, reason = _as_wished(draft)
     stalled = draft.stalled
     findings: tuple[Finding, ...] = summary(
@@ -248,6 +247,11 @@ def _finish_guest(draft: Draft) -> None:
     )
     if finished != status:
         draft.status = finished
+
+
+def _stale(condition: Condition) -> bool:
+    """One that holds only as long as something is wrong, which is not so any more."""
+    return condition.type == CONDITION or (condition.type == "Stalled" and condition.status == "True")
 
 
 def _as_wished(draft: Draft) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from quorate.core.quick import replace
+from quorate.core.quick import quick, replace
 from quorate.core.types import NodeName
 
 TWO: Final = 2
@@ -59,6 +59,7 @@ class QuorumOptions:
 PLAIN: Final = QuorumOptions()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Judged:
     """The options that are in force, and one sentence with a remedy for each that is not."""

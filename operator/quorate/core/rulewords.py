@@ -5,6 +5,7 @@ from typing import Final
 
 from quorate.core.board import Board
 from quorate.core.conditions import Finding
+from quorate.core.quick import quick
 from quorate.core.status import IgnoredRule
 
 LISTED: Final = 64
@@ -13,6 +14,7 @@ SAID: Final = 5
 """So many findings are said in the condition."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RulesInWords:
     """`finding` is None where there are no rules to honour."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from quorate.core.conditions import Finding, some
+from quorate.core.quick import quick
 from quorate.core.status import NodeStatus
 from quorate.core.types import NodeName, NodeState, SchedulingMode
 from quorate.core.world import NodeView, World
@@ -19,6 +20,7 @@ NAMED: Final = 5
 CONDITION: Final = "SchedulingInForce"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class InForce:
     """The mode that nodes are chosen by, and a condition; None in mode Basic, in which nothing can be missing."""

@@ -102,6 +102,7 @@ class Report:
     detail: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Health:
     """What a device of this `spec` said of the machine when it was asked before it was needed, on the manager's clock."""

@@ -40,6 +40,7 @@ class Condition:
     observed_generation: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A proof that one boot of a node runs no guests any more, and the sequence of its Lease that it was judged by.
@@ -212,6 +213,7 @@ class Instance:
     counted: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Termination:
     """Why the last instance ended. `counted`: as a failed try."""
@@ -365,6 +367,7 @@ class DisarmState(StrEnum):
     DISARMED = "Disarmed"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DisarmStatus:
     """How far a disarm has come. `hands_off`: nothing was in flight, and from then on nothing is done."""

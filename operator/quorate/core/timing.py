@@ -114,6 +114,7 @@ class TimingSpec:
     custom: Timing | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """The times in force, which profile they are, and why. `problem` is set when the wish could not be followed.

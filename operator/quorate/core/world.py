@@ -260,6 +260,7 @@ class Mount:
     path: str
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
     template: Template
@@ -396,6 +397,7 @@ class ClusterSpec:
     power_on: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ClusterView:
     name: str

@@ -10,6 +10,7 @@ from collections import Counter as Tallied
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -118,6 +119,8 @@ class Tally:
         self._metrics = metrics
         self._cluster = cluster
         self._round_s = metrics.round_s.labels(cluster)
+        self._of = cache(lambda counter, *labels: counter.labels(cluster, *labels))
+        """A series, found once: to look it up takes longer than to count."""
         if not cluster:
             return
         for counter in (metrics.incidents, metrics.recoveries, metrics.failures, metrics.errors, metrics.breaches):
@@ -129,7 +132,7 @@ class Tally:
 
     def wrote(self, kind: Kind, before: Status | None, after: Status) -> None:
         """This status has been replaced by that one."""
-        self._metrics.writes.labels(self._cluster, kind, "written").inc()
+        self._of(self._metrics.writes, kind, "written").inc()
         if isinstance(after, NodeStatus):
             self._node(before if isinstance(before, NodeStatus) else NodeStatus(), after)
         elif isinstance(after, GuestStatus):
@@ -147,13 +150,13 @@ class Tally:
             yield
             result = "done"
         finally:
-            self._metrics.deeds.labels(self._cluster, type(action).__name__, result).inc()
+            self._of(self._metrics.deeds, type(action).__name__, result).inc()
 
     def breached(self, count: int) -> None:
         self._metrics.breaches.labels(self._cluster).inc(count)
 
     def planned(self, seconds: float) -> None:
-        self._metrics.plan_s.labels(self._cluster).observe(seconds)
+        self._of(self._metrics.plan_s).observe(seconds)
 
     def went_round(self, seconds: float) -> None:
         self._round_s.observe(seconds)

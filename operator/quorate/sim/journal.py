@@ -52,6 +52,8 @@ class Journal:
                 self._lease(event)
 
     def _moved(self, event: Event, fields: tuple[str, ...]) -> None:
+        if event.old is not None and event.new is not None and event.old.get("status") is event.new.get("status"):
+            return
         old, new = _fields(event.old, fields), _fields(event.new, fields)
         name = (event.new or event.old or {})["metadata"]["name"]
         if event.new is None:

@@ -25,11 +25,11 @@ def select(namespace: str = "", labels: str = "", fields: str = "", known: Colle
 
     def matches(found: Json) -> bool:
         meta = found["metadata"]
-        return (
-            namespace in ("", meta.get("namespace"))
-            and all(one.matches(meta.get("labels", {})) for one in by_label)
-            and all(one.matches({one.key: str(dig(found, one.key) or "")}) for one in by_field)
-        )
+        if namespace and namespace != meta.get("namespace"):
+            return False
+        if by_label and not all(one.matches(meta.get("labels", {})) for one in by_label):
+            return False
+        return not by_field or all(one.matches({one.key: str(dig(found, one.key) or "")}) for one in by_field)
 
     return matches
 

@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from quorate.api.schema import Cause, Json, quoted, wrong
 from quorate.api.wire import format_instant, parse_instant
+from quorate.core.quick import quick
 from quorate.core.types import Instant
 from quorate.sim.errors import ApiError, invalid
 from quorate.sim.selection import Matches
@@ -55,6 +56,7 @@ class Resource:
         return ApiError(code, reason, text.replace("{}", f'{self.table} "{name}"'), details)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """One change: `old` is None for a creation, `new` for a removal."""
