@@ -19,7 +19,7 @@ from quorate.api.node import NodeSpec
 from quorate.api.quorum import QuorumSpec
 from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
-from quorate.api.wire import from_wire, parse_instant
+from quorate.api.wire import from_wire, parse_instant, to_wire
 from quorate.core.load import NOTHING, Size
 from quorate.core.override import ExpectedVotes
 from quorate.core.quick import replace
@@ -65,6 +65,8 @@ LONGEST_DRILL: Final = 300
 DIGEST: Final = 16
 MOST_READ: Final = 50_000
 """Specs that are remembered; more than any one Kubernetes cluster has of ours."""
+MOST_WRITTEN: Final = 64
+"""Statuses that are remembered; more than are on their way at a time."""
 
 
 class UnreadableError(Exception):
@@ -419,7 +421,24 @@ def _spec(raw: Raw, model: type[Spec]) -> Spec:
         raise UnreadableError(f"{_name(raw)}: {field}: {first['msg']}, found {first['input']!r}") from error
 
 
+_WRITTEN: dict[str, tuple[Any, object]] = {}
+"""An object's uid -> the status that was written to it last, on the wire and as it was decided."""
+
+
+def written(uid: str, status: object) -> Any:
+    """A status on the wire, about to be written to that object: what is answered is the very same, and need not be read."""
+    encoded = to_wire(status)
+    _WRITTEN.pop(uid, None)
+    _WRITTEN[uid] = (encoded, status)
+    if len(_WRITTEN) > MOST_WRITTEN:
+        del _WRITTEN[next(iter(_WRITTEN))]
+    return encoded
+
+
 def _status(raw: Raw, cls: type[Status]) -> Status:
+    encoded, status = _WRITTEN.get(raw["metadata"].get("uid", ""), (None, None))
+    if isinstance(status, cls) and encoded == raw.get("status"):
+        return status
     try:
         return from_wire(cls, raw.get("status"))
     except ValueError as error:

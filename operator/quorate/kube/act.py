@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from quorate.api import parse
 from quorate.api.wire import to_wire
 from quorate.core.actions import (
     Action,
@@ -191,7 +192,7 @@ class Actor:
             "kind": resource.kind,
             "metadata": metadata,
             "spec": known.get("spec", {}),
-            "status": to_wire(write.status),
+            "status": parse.written(known.get("metadata", {}).get("uid", ""), write.status),
         }
         return await self.api.replace(path_of(write.ref, "status"), body)
 
