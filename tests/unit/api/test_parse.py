@@ -1,9 +1,14 @@
 """Objects -> views: templates, and objects that cannot be understood."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from quorate.api import parse
 from quorate.core.load import Size
+from quorate.core.status import GuestStatus
+from quorate.core.types import GuestState
 from quorate.core.world import AutoRebalance, Scheduling
 
 
@@ -98,6 +103,18 @@ def test_a_status_that_cannot_be_read_is_an_error_too():
     broken = {**haresource(), "status": {"state": "Flying"}}
     with pytest.raises(parse.UnreadableError, match="nothing is done with this object"):
         parse.guest(broken)
+
+
+def test_what_was_written_is_what_is_read_and_nothing_else():
+    status = GuestStatus(state=GuestState.STARTED, restarts=1, message="runs on n1")
+    encoded = parse.written("u", status)
+    answer = {**haresource(), "status": encoded}
+    assert parse.guest(answer).status is status
+    assert parse.guest({**answer, "status": json.loads(json.dumps(encoded))}).status is status
+    assert parse.guest({**answer, "status": {**encoded, "restarts": 2}}).status == replace(status, restarts=2)
+    other = parse.guest({**answer, "metadata": {**answer["metadata"], "uid": "another"}})
+    assert other.status is not status
+    assert other.status == status
 
 
 def test_a_cluster_and_its_timing():
