@@ -82,10 +82,14 @@ class Replica:
     async def _keep_tickers(self) -> None:
         """A ticker for each Cluster there is, no more and no fewer."""
         self._begin(HOUSE, cluster="")
+        known: list[str] = []
         while True:
             await self._clusters_changed.wait()
             self._clusters_changed.clear()
-            wanted = {f"{HOUSE}-{view.name}": view.name for view in self.store.clusters()}
+            names = [view.name for view in self.store.clusters()]
+            if names == known:
+                continue
+            known, wanted = names, {f"{HOUSE}-{name}": name for name in names}
             for name in set(self.tickers) - set(wanted) - {HOUSE}:
                 await self._end(name)
             for name, cluster in wanted.items():
