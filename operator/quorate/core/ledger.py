@@ -118,7 +118,7 @@ class Ledger:
 
 
 def _sum(one: Size, other: Size, sign: int) -> Size:
-    return one + other if sign > 0 else one - other
+    return Size(one.cpu_m + sign * other.cpu_m, one.memory + sign * other.memory)
 
 
 def places(status: GuestStatus) -> tuple[NodeName, ...]:
