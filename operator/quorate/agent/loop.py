@@ -81,6 +81,8 @@ class Loop:
     """Has the agent that took over gone, and is this one the node's again?"""
     going: Callable[[], str] = lambda: ""
     """Is the host going down, and what comes then (`core.types.Going`)?"""
+    bare_reset: Callable[[], list[str]] = lambda: ["there is no watchdog"]
+    """Resets a node that has none. Returns only if that failed: what was tried, and what came of it."""
     ready_file: Path | None = None
     wake: Wake = field(default_factory=threading.Event)
     tally: Tally = field(default_factory=lambda: Tally({outcome.value: 0 for outcome in Outcome}))
@@ -416,12 +418,17 @@ class Loop:
             self.holder.hold(descriptor, self.device.timeout_s)
 
     def _reset(self, why: str) -> NoReturn:
-        """Reset the node before anything else. If even that fails, the watchdog is not petted any more."""
+        """Reset the node before anything else. If even that fails, the watchdog is not petted any more.
+
+        A node without one may have guests as well: by its fence devices, or because the Cluster takes the risk.
+        """
         log.critical("resetting this node: %s", why)
         while True:
             try:
                 if self.watchdog is not None:
                     self.watchdog.reset()
+                else:
+                    log.critical("this node was not reset: %s", "; ".join(self.bare_reset()))
             except WatchdogError as error:
                 log.critical("%s", error)
             time.sleep(1.0)

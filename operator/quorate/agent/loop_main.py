@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from time import sleep
 from typing import Any, Final, NoReturn
 
 from quorate import __version__
-from quorate.agent import answer, boot, drivers, handover, host, keeper_link, metrics, realtime
+from quorate.agent import answer, boot, drivers, handover, host, keeper_link, metrics, realtime, resetting
 from quorate.agent.api import Access, AccessError, Api, from_kubeconfig, in_cluster
 from quorate.agent.arguments import parse
 from quorate.agent.handover import Claimant, Estate, Lock, Offer
@@ -27,6 +28,8 @@ from quorate.core.selffence import Device
 from quorate.core.types import Nonce
 
 log = logging.getLogger("quorate.agent")
+HOST_PROC: Final = Path("/proc/1/root/proc")
+"""The machine's own, where the agent is in a container: its privileges make that one writable."""
 
 
 def _access(arguments: Any) -> tuple[Access, bool]:
@@ -162,6 +165,10 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
 
     reader.changed = changed
     loop.going = lambda: host.going(arguments.shutdown_flag)
+    if shared:
+        loop.bare_reset = lambda: ["there is no watchdog, and this node shares its kernel with others"]
+    else:
+        loop.bare_reset = partial(resetting.reset, HOST_PROC)
 
     def leave(*_: object) -> None:
         if loop.leave is None:

@@ -23,6 +23,9 @@ STAND_DOWN = Orders(member=True, generation=5, armed=False, timing=FAST)
 RUNS = {"running": {"startedAt": "2027-01-15T08:00:00Z"}}
 ENDED = {"terminated": {"exitCode": 0, "startedAt": "2027-01-15T08:00:00Z"}}
 
+RESET = Loop._reset
+"""As it is: the tests replace it, by one that only says so."""
+
 
 class Resetting(Exception):
     """The node is being reset."""
@@ -158,6 +161,27 @@ def test_finding_itself_fenced_it_resets_before_anything_else(loop, api):
     with pytest.raises(Resetting, match="fenced/i/me"):
         loop.cycle()
     assert loop.watchdog.told == ["reset"]
+
+
+def test_a_node_without_a_watchdog_is_reset_by_the_kernel(loop, api, monkeypatch):
+    """Its guests run there by its fence devices, or because the Cluster takes the risk. It never goes on."""
+    loop.cycle()
+    tried = []
+
+    def fails():
+        tried.append("sysrq")
+        return ["/proc/sysrq-trigger: Permission denied"]
+
+    def slept(_):
+        if len(tried) == 2:
+            raise Resetting("again and again")
+
+    monkeypatch.setattr(Loop, "_reset", RESET)
+    monkeypatch.setattr("quorate.agent.loop.time.sleep", slept)
+    loop.watchdog, loop.bare_reset = None, fails
+    api.take("fenced/i/me")
+    with pytest.raises(Resetting, match="again and again"):
+        loop.cycle()
 
 
 def test_asked_to_reset_this_boot_it_does_so_once_it_has_renewed(loop, api):
