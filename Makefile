@@ -31,10 +31,10 @@ $(VENV)/.dev: $(BIN)/python requirements-dev.lock pyproject.toml
 demo: $(VENV)/.run ## Play the story in a lab on this machine: lose nodes, lose quorum, recover
 	@$(BIN)/quorate lab demo
 
-# What starts no API server and no lab only computes: both cores.
+# Labs mostly wait: two files of them at a time. What starts neither an API server nor a lab only computes: both cores.
 .PHONY: test
 test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
-	@$(BIN)/python -m pytest tests/control_plane tests/lab
+	@$(BIN)/python -m pytest tests/control_plane tests/lab -n 2 --dist loadfile
 	@$(BIN)/python -m pytest -n 2 --ignore tests/control_plane --ignore tests/lab
 
 # Labs mostly wait: three of them at a time.

@@ -178,13 +178,13 @@ class KindCluster:
         found: Json = json.loads(self.kubectl("get", *arguments, "-o", "json"))
         return found
 
-    def quorate(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+    def quorate(self, *arguments: str, codes: tuple[int, ...] = (0,), limit_s: float = 60) -> str:
         """Quorate's own command line, as a person runs it here. Raises KindError for any other exit code."""
         ended = subprocess.run(
             [sys.executable, "-m", "quorate.cli.main", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=limit_s,
             check=False,
             env={**os.environ, **self._environ, "COLUMNS": "160"},
         )
@@ -215,6 +215,28 @@ class KindCluster:
         """It runs on, and nobody hears of it, nor it of anybody. The next boot has its network again."""
         for chain, way in (("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")):
             run("docker", "exec", node, "iptables", "-I", chain, way, "eth0", "-j", "DROP")
+
+    def cut_api(self, node: str) -> None:
+        """It reaches all but the API server. The next boot reaches that again."""
+        address = self._address(f"{self.name}-control-plane")
+        run("docker", "exec", node, "iptables", "-I", "OUTPUT", "-d", address, "-j", "DROP")
+
+    def pause_control_plane(self, seconds: float) -> None:
+        """It stands still for so long."""
+        node = f"{self.name}-control-plane"
+        run("docker", "pause", node)
+        try:
+            time.sleep(seconds)
+        finally:
+            run("docker", "unpause", node)
+
+    def stop_process(self, node: str, word: str) -> None:
+        """SIGSTOP to the process of the node with this word on its command line. Raises KindError."""
+        run("docker", "exec", node, "pkill", "-STOP", "-f", word)
+
+    def _address(self, node: str) -> str:
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return run("docker", "inspect", "--format", form, node).strip()
 
     def freeze(self, node: str) -> None:
         """The machine stands still, as a VM on a stuck hypervisor; only the watchdog outside of it goes on."""

@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import pytest
 
+from quorate.lab.observer import Observer
 from tests import real
+from tests.e2e import eyes
 from tests.e2e.cluster import KindCluster
 from tests.e2e.machine import KindError, LackingError, prepare
+from tests.e2e.play import GUEST, SAMPLES, ready_on, runs_once, whole
 
 NAME: Final = "quorate-e2e"
 CLUSTER: Final = pytest.StashKey[KindCluster]()
@@ -36,6 +39,23 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[KindCluster]:
     finally:
         made.down()
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def observer(cluster: KindCluster) -> Iterator[Observer]:
+    """Watches the guest's processes on all nodes from the beginning to the end."""
+    eye = eyes.NodeEye(GUEST, eyes.command_of(SAMPLES / "kind.yaml", GUEST), cluster.nodes())
+    with Observer(eye, interval_s=0.2) as found:
+        yield found
+
+
+@pytest.fixture
+def guest(cluster: KindCluster, observer: Observer) -> str:
+    """The sample of kind.yaml, Ready in a cluster that is whole; the node it runs on."""
+    cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
+    cluster.eventually("the guest is Ready and the cluster is whole", lambda: ready_on(cluster) and whole(cluster))
+    cluster.rolled_out()
+    return runs_once(cluster, observer)
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """First contact with real kubelets: a worker is lost in three ways, and its guest runs on another, once."""
 
-import json
-import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
@@ -10,124 +7,32 @@ import pytest
 
 from quorate.core.types import WRONG_BOOT_EXIT
 from quorate.lab.observer import Observer
-from tests.e2e import eyes
 from tests.e2e.cluster import KindCluster
-from tests.e2e.machine import ROOT
+from tests.e2e.play import (
+    GUEST,
+    NODES,
+    SAMPLES,
+    WORKERS,
+    Took,
+    bring_back,
+    conditions,
+    give_device,
+    leader,
+    leads_on_a_worker,
+    lose,
+    ready_on,
+    runs_once,
+    status,
+    whole,
+)
 
 pytestmark = pytest.mark.kind
 
-SAMPLES: Final = ROOT / "manifests/samples"
-GUEST: Final = "web"
-NODES: Final = "nodes.quorate.dev"
-WORKERS: Final = 3
 COLUMNS: Final = {
     "qc": "NAME QUORATE VOTES NODES GUESTS FENCING STATUS AGE",
     "qn": "NAME STATE VOTES SINCE WATCHDOG GUESTS AGE",
     "har": "NAME GUEST WANT STATE READY NODE TARGET SINCE AGE",
 }
-Took = list[str]
-
-
-def status(cluster: KindCluster) -> dict[str, Any]:
-    """The guest's."""
-    found: dict[str, Any] = cluster.get("haresource", GUEST).get("status") or {}
-    return found
-
-
-def ready_on(cluster: KindCluster) -> str | None:
-    """The node where the guest is Started and its Pod is Ready, None while it is not."""
-    told = status(cluster)
-    if told.get("state") != "Started" or not told.get("ready"):
-        return None
-    pod = cluster.get("pod", GUEST)
-    conditions = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
-    node: str = told["node"]
-    return node if conditions["Ready"] == "True" and pod["spec"]["nodeName"] == node else None
-
-
-def whole(cluster: KindCluster) -> bool:
-    """Every member is Online, for Quorate and for Kubernetes."""
-    members = cluster.get(NODES)["items"]
-    kubernetes = cluster.get("nodes")["items"]
-    ready = [one for node in kubernetes for one in node["status"]["conditions"] if one["type"] == "Ready"]
-    return (
-        len(members) == WORKERS
-        and all(node.get("status", {}).get("state") == "Online" for node in members)
-        and all(one["status"] == "True" for one in ready)
-    )
-
-
-def leader(cluster: KindCluster) -> str:
-    """The Pod that leads the Cluster."""
-    lease = cluster.get("lease", "manager-prod", "-n", "quorate-system")
-    return str(lease["spec"].get("holderIdentity", ""))
-
-
-def node_of(cluster: KindCluster, manager: str) -> str:
-    return str(cluster.get("pod", manager, "-n", "quorate-system")["spec"]["nodeName"])
-
-
-def leads_on_a_worker(cluster: KindCluster) -> str:
-    """The node of the leader; one on the control plane, which may not be killed here, is made to step down."""
-    before = leader(cluster)
-    if node_of(cluster, before).endswith("-control-plane"):
-        cluster.kubectl("delete", "pod", before, "-n", "quorate-system")
-        cluster.eventually("another replica leads", lambda: leader(cluster) not in {"", before})
-        cluster.rolled_out()
-    return node_of(cluster, leader(cluster))
-
-
-@pytest.fixture(scope="module")
-def observer(cluster: KindCluster) -> Iterator[Observer]:
-    """Watches the guest's processes on all nodes from the beginning to the end."""
-    eye = eyes.NodeEye(GUEST, eyes.command_of(SAMPLES / "kind.yaml", GUEST), cluster.nodes())
-    with Observer(eye, interval_s=0.2) as found:
-        yield found
-
-
-def runs_once(cluster: KindCluster, observer: Observer) -> str:
-    """Where the guest runs, once, by the word of the runtimes and by its processes; and no two were ever seen."""
-    node, container = eyes.only(cluster, GUEST)
-
-    def seen() -> list[tuple[str, str]]:
-        return [(instance.node, instance.id) for instance in observer.running().get(GUEST, [])]
-
-    cluster.eventually(
-        f"the observer sees container {container} of {node} alone", lambda: seen() == [(node, container)]
-    )
-    assert observer.violations == []
-    return node
-
-
-@pytest.fixture
-def guest(cluster: KindCluster, observer: Observer) -> str:
-    """The sample of kind.yaml, Ready in a cluster that is whole; the node it runs on."""
-    cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
-    cluster.eventually("the guest is Ready and the cluster is whole", lambda: ready_on(cluster) and whole(cluster))
-    cluster.rolled_out()
-    return runs_once(cluster, observer)
-
-
-def lose(cluster: KindCluster, node: str, fault: Callable[[str], object], observer: Observer) -> float:
-    """Do that to the guest's node, and wait until the guest is Ready on another. Returns the seconds it took."""
-    began_s = time.monotonic()
-    fault(node)
-    cluster.eventually(f"the guest of {node} is Ready elsewhere", lambda: ready_on(cluster) not in {None, node})
-    took_s = time.monotonic() - began_s
-    assert runs_once(cluster, observer) == status(cluster)["node"]
-    assert "fence" in cluster.quorate("status", codes=(1,))
-    return took_s
-
-
-def bring_back(cluster: KindCluster, node: str, observer: Observer) -> None:
-    """Power on: the cluster is whole again, and the guest stays where it is, as the instance that it is."""
-    stays = status(cluster)["instance"]
-    cluster.power_on(node)
-    cluster.eventually(f"the cluster is whole again after the start of {node}", lambda: whole(cluster))
-    cluster.rolled_out()
-    assert status(cluster)["instance"] == stays
-    assert runs_once(cluster, observer) == stays["node"]
-    assert "all as wished" in cluster.quorate("status")
 
 
 def test_the_quickstart_applies_and_says_why_its_guest_waits(cluster: KindCluster) -> None:
@@ -172,20 +77,6 @@ def test_a_frozen_worker_is_killed_from_outside(
     took.append(f"frozen, guest Ready elsewhere: {lose(cluster, guest, cluster.freeze, observer):.1f} s")
     assert guest not in cluster.nodes()
     bring_back(cluster, guest, observer)
-
-
-def conditions(cluster: KindCluster, node: str) -> dict[str, dict[str, str]]:
-    found = cluster.get(NODES, node).get("status", {}).get("conditions", [])
-    return {one["type"]: one for one in found}
-
-
-def give_device(cluster: KindCluster, node: str) -> None:
-    """docker, through the agent that ClusterLabs has for it."""
-    host, _, port = cluster.power.rpartition(":")
-    parameters = {"ip": host, "ipport": port, "plug": node, "ssl_insecure": "1", "api_version": "1.24"}
-    device = {"name": "docker", "agent": "fence_docker", "parameters": parameters}
-    patch = json.dumps({"spec": {"fencing": {"devices": [device]}}})
-    cluster.kubectl("patch", NODES, node, "--type=merge", "-p", patch)
 
 
 def test_a_drill_proves_the_power_switch_of_a_worker(cluster: KindCluster, guest: str) -> None:

@@ -1,0 +1,187 @@
+"""What else happens to real nodes: of the control plane, of a part of a node, by people, and on purpose."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from quorate.lab.observer import Observer
+from tests.e2e.cluster import KindCluster
+from tests.e2e.machine import run
+from tests.e2e.play import (
+    NODES,
+    Took,
+    bring_back,
+    leader,
+    lose,
+    ready_on,
+    runs_once,
+    status,
+    whole,
+)
+
+pytestmark = pytest.mark.kind
+
+
+@pytest.fixture
+def slow(cluster: KindCluster, guest: str) -> Iterator[None]:
+    """The profile Relaxed: every agent works by its times."""
+    set_profile(cluster, "Relaxed")
+    yield
+    set_profile(cluster, "Fast")
+
+
+def set_profile(cluster: KindCluster, profile: str) -> None:
+    patch = json.dumps({"spec": {"timing": {"profile": profile}}})
+    cluster.kubectl("patch", "qc", "prod", "--type=merge", "-p", patch)
+    wished = {"Fast": "5s", "Relaxed": "30s"}[profile]
+
+    def taken() -> bool:
+        dogs = [one["status"].get("watchdog") or {} for one in cluster.get(NODES)["items"]]
+        return all(not dog.get("armed") or dog.get("timeout") == wished for dog in dogs)
+
+    cluster.eventually(f"every armed agent works by the times of {profile}", taken)
+
+
+def boots(cluster: KindCluster) -> dict[str, str]:
+    """Node -> the boot that renews its Lease."""
+    return {one["metadata"]["name"]: one["status"].get("nonce", "") for one in cluster.get(NODES)["items"]}
+
+
+def is_unchanged(cluster: KindCluster, instance: dict[str, str], before: dict[str, str]) -> bool:
+    """The guest is the very same, and no node has booted."""
+    return status(cluster).get("instance") == instance and boots(cluster) == before
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_control_plane_that_is_away_for_five_seconds_costs_nothing(
+    cluster: KindCluster, guest: str, observer: Observer
+) -> None:
+    instance, before = status(cluster)["instance"], boots(cluster)
+    cluster.pause_control_plane(5)
+    cluster.eventually("it answers, and all is whole", lambda: whole(cluster))
+    assert is_unchanged(cluster, instance, before)
+    assert runs_once(cluster, observer) == guest
+
+
+def test_one_that_is_away_for_longer_than_w_costs_the_armed_worker(
+    cluster: KindCluster, guest: str, observer: Observer
+) -> None:
+    """It cannot renew, so it is reset. Its guest comes back in its new boot or elsewhere, and never twice."""
+    instance = status(cluster)["instance"]
+    cluster.pause_control_plane(15)
+    assert guest not in cluster.nodes(), "its watchdog has killed it"
+    cluster.power_on(guest)
+
+    def again() -> bool:
+        return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != instance["id"]
+
+    cluster.eventually("all is whole and the guest was started anew", again)
+    cluster.rolled_out()
+    assert runs_once(cluster, observer) == status(cluster)["node"]
+
+
+def test_a_worker_that_is_cut_from_the_api_is_reset(
+    cluster: KindCluster, guest: str, observer: Observer, took: Took
+) -> None:
+    took.append(
+        f"cut from the API server, guest Ready elsewhere: {lose(cluster, guest, cluster.cut_api, observer):.1f} s"
+    )
+    assert guest not in cluster.nodes(), "its watchdog has killed it"
+    bring_back(cluster, guest, observer)
+
+
+def test_a_worker_whose_agent_hangs_is_reset_and_boots_within_t(
+    cluster: KindCluster, guest: str, observer: Observer
+) -> None:
+    """Its kubelet starts what is bound to it: the start gate holds, because the boot is another one."""
+    before = status(cluster)["instance"]
+    cluster.stop_process(guest, "quorate.agent.loop_main")
+    cluster.eventually("its watchdog kills it", lambda: guest not in cluster.nodes(), limit_s=30)
+    cluster.power_on(guest)
+
+    def anew() -> bool:
+        return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != before["id"]
+
+    cluster.eventually("the guest was started anew and all is whole", anew)
+    cluster.rolled_out()
+    assert status(cluster)["instance"]["nonce"] != before["nonce"]
+    assert runs_once(cluster, observer) == status(cluster)["node"]
+
+
+def test_a_worker_without_its_kubelet_keeps_its_guest(cluster: KindCluster, guest: str, observer: Observer) -> None:
+    """Its agent lives and renews: nothing is wrong with the guest."""
+    instance, before = status(cluster)["instance"], boots(cluster)
+    run("docker", "exec", guest, "systemctl", "stop", "kubelet")
+    try:
+        cluster.eventually("Kubernetes to miss it", lambda: not whole(cluster))
+        assert is_unchanged(cluster, instance, before)
+        assert runs_once(cluster, observer) == guest
+    finally:
+        run("docker", "exec", guest, "systemctl", "start", "kubelet")
+    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    assert is_unchanged(cluster, instance, before)
+
+
+def test_two_workers_are_lost_and_a_person_says_expected_1(
+    cluster: KindCluster, guest: str, observer: Observer
+) -> None:
+    """Without a majority nothing is recovered, until somebody who knows says how many votes there are."""
+    lost = [guest, next(one for one in sorted(cluster.nodes()) if one != guest and "control-plane" not in one)]
+    (left,) = {one for one in cluster.nodes() if "control-plane" not in one} - set(lost)
+    for node in lost:
+        cluster.power_off(node)
+
+    def stuck() -> bool:
+        return not cluster.get("qc", "prod")["status"]["quorate"]
+
+    cluster.eventually("quorum is lost", stuck)
+    assert ready_on(cluster) in {None, guest}
+    cluster.eventually(
+        "expected 1 is accepted",
+        lambda: cluster.quorate("cluster", "expected", "1", "--reason", "two racks have burnt", "-y"),
+    )
+    cluster.eventually(f"the guest is Ready on {left}", lambda: ready_on(cluster) == left)
+    for node in lost:
+        cluster.power_on(node)
+    cluster.eventually("the cluster is whole again", lambda: whole(cluster))
+    cluster.rolled_out()
+    assert runs_once(cluster, observer) == left
+
+
+def test_a_worker_is_drained(cluster: KindCluster, guest: str, observer: Observer) -> None:
+    """kubectl drain evicts the guest's Pod: a planned move, that counts as no failure."""
+    drain = ("drain", guest, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
+    cluster.kubectl(*drain, limit_s=90)
+    try:
+        cluster.eventually("the guest is Ready elsewhere", lambda: ready_on(cluster) not in {None, guest})
+        assert status(cluster).get("restarts", 0) == 0
+        assert runs_once(cluster, observer) == status(cluster)["node"]
+    finally:
+        cluster.kubectl("uncordon", guest)
+    cluster.rolled_out()
+
+
+def test_the_kubernetes_node_is_deleted_under_its_guest(cluster: KindCluster, guest: str, observer: Observer) -> None:
+    """The guest stays; the node registers itself anew when its kubelet starts."""
+    instance = status(cluster)["instance"]
+    cluster.kubectl("delete", "node", guest)
+    assert runs_once(cluster, observer) == guest
+    assert status(cluster)["instance"]["id"] == instance["id"]
+    run("docker", "exec", guest, "systemctl", "restart", "kubelet")
+    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    cluster.rolled_out()
+    cluster.eventually("the guest is Ready", lambda: ready_on(cluster))
+    runs_once(cluster, observer)
+
+
+def test_agents_and_managers_are_upgraded_under_a_guest(cluster: KindCluster, guest: str, observer: Observer) -> None:
+    """Each new agent takes over the open watchdog of the one before: no node is reset, no guest moves."""
+    instance, before, led = status(cluster)["instance"], boots(cluster), leader(cluster)
+    cluster.kubectl("rollout", "restart", "-n", "quorate-agents", "daemonset/quorate-agent")
+    cluster.kubectl("rollout", "restart", "-n", "quorate-system", "deployment/quorate-manager")
+    cluster.rolled_out()
+    cluster.eventually("another manager leads", lambda: leader(cluster) not in {"", led})
+    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    assert is_unchanged(cluster, instance, before)
+    assert runs_once(cluster, observer) == guest
