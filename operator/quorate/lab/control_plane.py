@@ -231,6 +231,7 @@ class ControlPlane:
             f"--service-account-key-file={self._keys / 'apiserver.key'}",
             f"--service-account-signing-key-file={self._keys / 'apiserver.key'}",
             f"--token-auth-file={self._keys / 'tokens.csv'}",
+            "--allow-privileged=true",  # as every distribution does: the namespaces' PodSecurity decides
             f"--disable-admission-plugins={','.join(_NO_ADMISSION)}",
         ]
 

@@ -11,6 +11,7 @@ from quorate.core.status import ResetRequest
 from quorate.core.types import NodeName, Nonce, Uid, node_ref
 from quorate.core.world import Beat
 from quorate.kube.act import Done
+from quorate.kube.health import STUCK_AFTER_S
 from quorate.kube.host import Host
 from quorate.kube.metrics import Metrics
 from quorate.kube.store import Store
@@ -55,6 +56,22 @@ def test_a_leader_that_has_not_looked_since_it_was_elected_asks_for_a_look() -> 
     assert waiting.has_looked()
     store.forget("older")
     assert not waiting.has_looked()
+
+
+async def test_a_loop_without_its_lease_makes_progress_as_far_as_a_probe_sees() -> None:
+    """The API server is away, so nobody leads: that is no reason to restart a manager."""
+    store = Store(lambda: None)
+    waiting = ticker(store, 0.0)
+    waiting.elector.valid = lambda: False
+    waiting.progress_s = float("-inf")
+    running = asyncio.create_task(waiting.run())
+    try:
+        async with asyncio.timeout(30):
+            while not waiting.rounds:
+                await asyncio.sleep(0.001)
+        assert store.clock() - waiting.progress_s < STUCK_AFTER_S
+    finally:
+        running.cancel()
 
 
 async def test_a_loop_that_may_wait_takes_all_changes_of_a_while_in_one_round() -> None:
