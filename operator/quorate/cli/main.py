@@ -17,6 +17,7 @@ from quorate.cli import (
     foretell,
     guests,
     history,
+    install,
     lists,
     maintenance,
     programs,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
     fence.register(app, CLUSTER)
     drill.register(app, CLUSTER)
     programs.register(app, PARTS)
+    install.register(app, PARTS)
     uninstall.register(app, PARTS)
     return app
 
