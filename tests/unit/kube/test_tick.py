@@ -64,11 +64,18 @@ async def test_a_loop_without_its_lease_makes_progress_as_far_as_a_probe_sees() 
     waiting = ticker(store, 0.0)
     waiting.elector.valid = lambda: False
     waiting.progress_s = float("-inf")
+    slept = asyncio.Event()
+
+    async def sleep(pause_s: float) -> None:
+        if waiting.rounds:
+            slept.set()
+            await asyncio.Event().wait()
+
+    waiting._sleep = sleep
     running = asyncio.create_task(waiting.run())
     try:
         async with asyncio.timeout(30):
-            while not waiting.rounds:
-                await asyncio.sleep(0.001)
+            await slept.wait()
         assert store.clock() - waiting.progress_s < STUCK_AFTER_S
     finally:
         running.cancel()
