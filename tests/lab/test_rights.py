@@ -3,10 +3,12 @@
 On a real API server. Each comes with a token as its kubelet would get it; the virtual kubelets stay administrators.
 """
 
+import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +22,32 @@ from quorate.lab.options import Options
 from tests import real
 from tests.control_plane import manifests
 from tests.control_plane.manifests import token
+from tests.faults.fencing import give_device, keep_secret, password
+from tests.lab import audit
+from tests.lab.audit import audited
 from tests.lab.scene import WEB, Scene, own_cache, played, writer
 from tests.scrape import Scrape, scrape
 
 pytestmark = [pytest.mark.lab, pytest.mark.real]
 NODES = ("node1", "node2", "node3")
 MANAGERS = (1, 2)
+ROLES = (manifests.BASE / "manager-rbac.yaml", manifests.BASE / "agent-rbac.yaml")
+CONTENDED = "only where others write an object faster than the manager reads it (tests/faults/test_objects.py)"
+NOT_IN_THE_STORY = {
+    "quorate-agents:quorate-agent: create leases.coordination.k8s.io in quorate-agents": "when its Lease was deleted",
+    "quorate-agents:quorate-agent: list endpointslices.discovery.k8s.io in default": "a lab's agents are told addresses",
+    "quorate-system:quorate-manager: get controllerrevisions.apps": "a start while a changed template is refused",
+    "quorate-system:quorate-manager: delete controllerrevisions.apps": "from the second change of a template on",
+    "quorate-system:quorate-manager: list nodes.metrics.k8s.io": "scheduling mode Dynamic",
+    "quorate-system:quorate-manager: list pods.metrics.k8s.io": "scheduling mode Dynamic",
+    "quorate-system:quorate-manager: update haresources/finalizers.quorate.dev": "where an admission plugin asks for it",
+    "quorate-system:quorate-manager: patch clusters/status.quorate.dev": CONTENDED,
+    "quorate-system:quorate-manager: patch nodes/status.quorate.dev": CONTENDED,
+    "quorate-system:quorate-manager: patch haresources/status.quorate.dev": CONTENDED,
+    "quorate-system:quorate-manager: patch storages/status.quorate.dev": CONTENDED,
+    "quorate-system:quorate-manager: patch leases.coordination.k8s.io in quorate-agents": CONTENDED,
+}
+"""What is granted and not used by it, and why it is granted all the same."""
 
 
 @pytest.fixture
@@ -33,13 +55,15 @@ async def scene() -> AsyncIterator[Scene]:
     """A lab whose agents and managers have the rights of the manifests."""
     real.programs()
     options = Options("rights", profile="Fast", control_plane="real", managers=0)
-    with own_cache(), played(options) as scene:
+    with own_cache() as cache, audited(cache / "audited"), played(options) as scene:
         manifests.apply(scene.api, "manager-rbac.yaml", "agent-rbac.yaml", "admission.yaml")
         for name in NODES:
             give_agent_its_rights(scene, name)
         with managers(scene):
             await scene.until_whole()
             scene.share_storage()
+            keep_secret(scene, password=password(scene))
+            give_device(scene, "node1")
             yield scene
 
 
@@ -134,6 +158,10 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
 
     await scene.clear_away()
     assert refusals(scene) == []
+    log = Path(os.environ["KUBEBUILDER_ASSETS"]) / "audit.log"
+    assert [audit.said(one) for one in audit.requests(log) if one["responseStatus"]["code"] == 403] == []
+    left = {str(one) for one in audit.unused(audit.granted(*ROLES), log)} - set(NOT_IN_THE_STORY)
+    assert left == set(), "granted, and used by nothing"
     assert any(metrics(scene, number).value("quorate_leader", cluster=scene.name) for number in MANAGERS)
 
 
