@@ -2,14 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quorate.view.words import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.segment import Segment
 
 
 class Format(StrEnum):
@@ -35,12 +38,12 @@ PveOutput = Annotated[PveFormat, typer.Option("--output", "-o", help="How to pri
 
 def say(sentence: str) -> None:
     """What was done, and what happens next."""
-    print(sentence)
+    print(visible(sentence))
 
 
 def note(sentence: str) -> None:
     """Something beside the result."""
-    print(sentence, file=sys.stderr)
+    print(visible(sentence), file=sys.stderr)
 
 
 def data(value: Mapping[str, Any], form: Format | PveFormat) -> str:
@@ -53,7 +56,15 @@ def data(value: Mapping[str, Any], form: Format | PveFormat) -> str:
 
 
 def console() -> "Console":
-    """Standard output for tables. Colours and widths are rich's business, NO_COLOR included."""
+    """Standard output for tables. Colours and widths are rich's business, NO_COLOR included; what is told is made safe."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(highlight=False)
+    class Safe(Console):
+        """What is drawn holds no control characters but its own."""
+
+        def render(self, *given: Any, **options: Any) -> "Iterable[Segment]":
+            for text, style, control in super().render(*given, **options):
+                yield Segment(text if control else visible(text), style, control)
+
+    return Safe(highlight=False)

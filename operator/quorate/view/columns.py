@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from quorate.view import words
+
 WHY_AT_LEAST: Final = 36
 """A last column narrower than this is harder to read than a line of its own."""
 GAP: Final = 2
@@ -37,7 +39,7 @@ def columns(console: Console, headings: Sequence[str], rows: Sequence[Row], *, w
     """The lines of a table. `why` is the heading of the last column, which wraps."""
     table = Table(*headings, box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_edge=False)
     for row in rows:
-        table.add_row(*row.cells)
+        table.add_row(*map(_one_line, row.cells))
     heading, *lines = _lines(console, table)
     start = max(line.cell_len for line in (heading, *lines)) + GAP
     beside = width_of(console) - start - GAP >= WHY_AT_LEAST
@@ -57,7 +59,7 @@ def columns(console: Console, headings: Sequence[str], rows: Sequence[Row], *, w
 def hanging(console: Console, label: Text, text: Text | str) -> list[Text]:
     """A label and a text beside it; what does not fit goes on below the beginning of the text."""
     indent = label.cell_len
-    body = text if isinstance(text, Text) else Text(text)
+    body = text if isinstance(text, Text) else Text(words.visible(text))
     first, *rest = body.wrap(console, max(20, width_of(console) - indent)) or [Text()]
     lines = [label.copy().append_text(first), *(Text(" " * indent).append_text(line) for line in rest)]
     for line in lines:
@@ -72,6 +74,12 @@ def side_by_side(left: Iterable[Text], right: Iterable[Text], *, start: int) -> 
     ours += [Text()] * (height - len(ours))
     theirs += [Text()] * (height - len(theirs))
     return [_padded(one, start).append_text(two) if two else one for one, two in zip(ours, theirs, strict=True)]
+
+
+def _one_line(cell: Text) -> Text:
+    """A cell is told by people and by other programs, too."""
+    said = words.line(cell.plain)
+    return cell if said == cell.plain else Text(said, style=cell.style)
 
 
 def _padded(line: Text, width: int) -> Text:

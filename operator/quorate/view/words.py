@@ -5,7 +5,30 @@ import re
 from quorate.core.conditions import plural
 from quorate.core.types import Instant, clock
 
-__all__ = ["age", "clock", "deadline", "left", "plural", "since", "state"]
+__all__ = ["age", "clock", "deadline", "left", "line", "plural", "since", "state", "visible"]
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing
+    "\u2028\u2029\ud800-\udfff]"  # other line ends, and halves of characters, which cannot be printed
+)
+
+
+def visible(text: str) -> str:
+    r"""What others wrote (comments, a container's last words, Events), safe for a terminal.
+
+    A control character that would move the cursor, colour or hide something is shown as what it is: \x1b.
+    """
+    return _UNSEEN.sub(_named, text)
+
+
+def line(text: str) -> str:
+    """The same in one line: nobody adds a line to a table by what they call something."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _named(found: "re.Match[str]") -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def age(seconds: float) -> str:

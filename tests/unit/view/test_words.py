@@ -42,3 +42,20 @@ def test_states_are_written_as_proxmox_does(name, text):
 def test_one_guest_and_two_guests():
     assert words.plural(1, "guest") == "1 guest"
     assert words.plural(2, "guest") == "2 guests"
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("plain, with umlauts: über", "plain, with umlauts: über"),
+        ("\x1b[2J\x1b[31mgone", "\\x1b[2J\\x1b[31mgone"),
+        ("\x9b31m", "\\x9b31m"),
+        ("all is well\rnot", "all is well\\x0dnot"),
+        ("\u202edrow", "\\u202edrow"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_others_wrote_moves_no_cursor(told, seen):
+    assert words.visible(told) == seen
+    assert "\n" not in words.line(told)
