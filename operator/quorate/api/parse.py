@@ -60,6 +60,7 @@ Raw = Mapping[str, Any]
 Spec = TypeVar("Spec", bound=Model)
 Status = TypeVar("Status")
 Read = TypeVar("Read")
+LONGEST_COMMAND: Final = 1024
 LONGEST_DRILL: Final = 300
 """What the status of a Node has room for, of the annotation that asks for a drill."""
 DIGEST: Final = 16
@@ -191,7 +192,7 @@ def guest(raw: Raw) -> GuestView:
     return GuestView(
         **identity,
         key=key,
-        command=_annotations(raw).get(COMMAND_ANNOTATION, ""),
+        command=_annotations(raw).get(COMMAND_ANNOTATION, "")[:LONGEST_COMMAND],
         labels=raw["metadata"].get("labels") or {},
         held=_holds(raw, INSTANCE_FINALIZER),
         status=_status(raw, GuestStatus),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from quorate.core.actions import Action, Plan, SetFinalizer, StatusWrite
+from quorate.core.bounds import bounded
 from quorate.core.conditions import merge, plural, summary
 from quorate.core.place import MISSING
 from quorate.core.quick import replace
@@ -53,7 +54,7 @@ def tidy(house: Household) -> Plan:
     statuses: list[StatusWrite] = []
     actions: list[Action] = []
     for storage in house.storages:
-        status = _storage_status(house, storage)
+        status = bounded(_storage_status(house, storage))
         ref = Ref(Kind.STORAGE, storage.name)
         if status != storage.status:
             statuses.append(StatusWrite(ref, storage.resource_version, status))
@@ -66,7 +67,8 @@ def tidy(house: Household) -> Plan:
             continue
         findings = summary(ready=False, reason="NoCluster", message=problem, stalled=True)
         conditions = merge(guest.status.conditions, findings, now=house.wall, generation=guest.generation)
-        stalled = replace(guest.status, message=problem, conditions=conditions, observed_generation=guest.generation)
+        generation = guest.generation
+        stalled = bounded(replace(guest.status, message=problem, conditions=conditions, observed_generation=generation))
         if stalled != guest.status:
             statuses.append(StatusWrite(guest.key.ref, guest.resource_version, stalled))
         if guest.deleting and guest.held and guest.status.instance is None and guest.pod is None:

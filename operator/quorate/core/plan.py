@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from quorate.core import brakes, disarm, history, members
 from quorate.core import cluster as clusters
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
+from quorate.core.bounds import bounded
 from quorate.core.conditions import Finding, merge, summary
 from quorate.core.counting import count_votes
 from quorate.core.disarm import Hold
@@ -156,8 +157,11 @@ def _write(
     making: Making, ref: Ref, version: str, before: object, after: NodeStatus | GuestStatus | ClusterStatus
 ) -> None:
     """Record a status only if it changed: fewer writes matter more than faster ones."""
-    if after is not before and after != before:
-        making.statuses.append(StatusWrite(ref, version, replace(after, term=making.world.term)))
+    if after is before or after == before:
+        return
+    kept = bounded(after)
+    if kept != before:
+        making.statuses.append(StatusWrite(ref, version, replace(kept, term=making.world.term)))
 
 
 def _nodes(

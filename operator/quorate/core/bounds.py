@@ -1,0 +1,71 @@
+"""How long the words of a status may be: what is beyond the bound of its field is cut off, before anything compares it.
+
+The API server refuses a status as a whole when one text in it is too long, and with it everything that depends on that
+status being written. Some of those words are others': what a node's agent, a fence device or a container said last. The
+bounds are the ones of the CRDs; names and ids have none here, because a part of one is another name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Final, TypeVar
+
+from quorate.core.sequence import Distrust, Drilled, Power, Sequence
+from quorate.core.status import (
+    Attempt,
+    CommandResult,
+    Condition,
+    Evidence,
+    GuestStatus,
+    Incident,
+    Instance,
+    NodeStatus,
+    StorageStatus,
+    Termination,
+    Timeline,
+)
+
+T = TypeVar("T")
+LONGEST: Final[Mapping[type, Mapping[str, int]]] = {
+    Condition: {"reason": 1024, "message": 32_768},
+    Evidence: {"detail": 1024},
+    Attempt: {"why": 1024},
+    Incident: {"reason": 1024},
+    Sequence: {"failures": 1024},
+    Distrust: {"why": 1024},
+    Drilled: {"result": 1024},
+    Power: {"blocked": 1024},
+    NodeStatus: {"message": 4096},
+    Instance: {"failure": 4096, "ended": 4096},
+    CommandResult: {"result": 4096},
+    Termination: {"message": 4096},
+    Timeline: {"evidence": 4096},
+    GuestStatus: {"message": 8192},
+    StorageStatus: {"message": 4096},
+}
+"""In characters; of a list of texts each."""
+MOST: Final[Mapping[type, Mapping[str, int]]] = {NodeStatus: {"asks": 1024}}
+"""Pods that a node is asked about at once: the others when one of these is answered."""
+
+
+def bounded(value: T) -> T:
+    """The same dataclass, with no text longer than its field may be; the very same object where none is."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    longest, most = LONGEST.get(value.__class__, {}), MOST.get(value.__class__, {})
+    changed = {}
+    for field in fields(value):
+        found = getattr(value, field.name)
+        kept = _kept(found, longest.get(field.name), most.get(field.name))
+        if kept is not found:
+            changed[field.name] = kept
+    return replace(value, **changed) if changed else value
+
+
+def _kept(value: object, longest: int | None, most: int | None = None) -> object:
+    if isinstance(value, str):
+        return value if longest is None or len(value) <= longest else f"{value[: longest - 1]}…"
+    if isinstance(value, tuple):
+        kept = tuple(_kept(one, longest) for one in value[:most])
+        same = len(kept) == len(value) and all(one is other for one, other in zip(kept, value, strict=True))
+        return value if same else kept
+    return bounded(value)
