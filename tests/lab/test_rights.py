@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from quorate.core.status import GuestStatus
-from quorate.kube.resources import HARESOURCES, KUBE_NODES, PODS
+from quorate.core.types import GuestKey
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, NAMESPACES, PODS
 from quorate.lab import commands, processes
 from quorate.lab.apiclient import read_kubeconfig, write_kubeconfig
 from quorate.lab.child import environment
@@ -158,11 +159,38 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
 
     await scene.clear_away()
     assert refusals(scene) == []
+    await a_tenant_reaches_for_the_node(scene)
     log = Path(os.environ["KUBEBUILDER_ASSETS"]) / "audit.log"
-    assert [audit.said(one) for one in audit.requests(log) if one["responseStatus"]["code"] == 403] == []
+    refused = [audit.said(one) for one in audit.requests(log) if one["responseStatus"]["code"] == 403]
+    assert [one for one in refused if "violates PodSecurity" not in one] == []
     left = {str(one) for one in audit.unused(audit.granted(*ROLES), log)} - set(NOT_IN_THE_STORY)
     assert left == set(), "granted, and used by nothing"
     assert any(metrics(scene, number).value("quorate_leader", cluster=scene.name) for number in MANAGERS)
+
+
+async def a_tenant_reaches_for_the_node(scene: Scene) -> None:
+    """What its namespace forbids of a Pod it cannot have through the manager, and is told so; what it allows it gets."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    scene.api.post(NAMESPACES.path(), {"metadata": {"name": "tenant", "labels": labels}}).ok()
+    decent = {
+        "name": "main",
+        "image": "lab",
+        "command": ["sleep", "1000"],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    spec = {"terminationGracePeriodSeconds": 1, "containers": [decent]}
+    greedy = {**spec, "volumes": [{"name": "root", "hostPath": {"path": "/"}}]}
+    scene.create(HARESOURCES, "decent", {"guest": {"container": {"spec": spec}}}, "tenant")
+    scene.create(HARESOURCES, "greedy", {"guest": {"container": {"spec": greedy}}}, "tenant")
+    said = 'violates PodSecurity "restricted:latest": restricted volume types'
+    await scene.until("it to be said", lambda: said in scene.guest(GuestKey("tenant", "greedy")).message)
+    await scene.until("the other to run", lambda: scene.guest(GuestKey("tenant", "decent")).ready)
+    assert not scene.pod(GuestKey("tenant", "greedy"))
 
 
 def started_anew(scene: Scene, before: GuestStatus) -> bool:
