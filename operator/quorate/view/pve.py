@@ -20,6 +20,7 @@ from quorate.core.status import DisarmState
 from quorate.core.types import GuestState, Instant, NodeState, Wanted
 from quorate.view.report import ClusterReport, GuestReport, NodeReport, Report
 from quorate.view.settings import GuestSettings
+from quorate.view.words import line as one_line
 from quorate.view.words import state as proxmox_word
 
 DELETED: Final = "Deleted"
@@ -167,7 +168,7 @@ def config(guests: Sequence[GuestSettings]) -> list[str]:
     lines: list[str] = []
     for guest in guests:
         said = {
-            "comment": guest.comment,
+            "comment": one_line(guest.comment),
             "failback": "" if guest.failback else "0",
             "max_relocate": str(guest.max_relocate),
             "max_restart": str(guest.max_restart),

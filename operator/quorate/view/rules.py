@@ -9,6 +9,7 @@ from rich.text import Text
 from quorate.core.status import ClusterStatus
 from quorate.view.columns import Row, columns
 from quorate.view.snapshot import Raw, Snapshot, name_of, read_status, spec_of
+from quorate.view.words import line as one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def pve(found: Iterable[RuleReport], raws: Iterable[Raw]) -> list[str]:
         beyond = [f"guests: {one.selector}"] if one.selector else []
         beyond += ["by zone"] if peers.get("topology") == "Zone" else []
         said["disable"] = "1" if one.state == "disabled" else ""
-        said["comment"] = "; ".join(filter(None, (one.comment, *beyond)))
+        said["comment"] = one_line("; ".join(filter(None, (one.comment, *beyond))))
         kind = "node-affinity" if nodes else "resource-affinity"
         fields = (f"\t{key} {value}" for key, value in said.items() if value)
         lines += [*([""] if lines else []), f"{kind}: {one.rule}", *fields]

@@ -74,3 +74,11 @@ def test_colours_of_our_own_stay(monkeypatch):
     text = screen.file.getvalue()
     assert "\\x1b[31mforged" in text
     assert "\x1b[31mred" in text
+
+
+def test_no_tenant_adds_a_guest_for_scripts_that_read_proxmoxs_lines(run, hostile):
+    hostile.put(pictures.guest(comment="mine\nct:other/db\n\tstate disabled"))
+    lines = run("list", "-o", "pve").out.splitlines()
+    assert lines[0] == "ct:shop/web"
+    assert [one for one in lines if not one.startswith("\t")] == ["ct:shop/web"]
+    assert lines[1] == "\tcomment mine\\nct:other/db\\n\\tstate disabled"
