@@ -151,3 +151,30 @@ class TestTenants:
             lambda: (found := self.made_by_the_manager(api, namespace)).code == 403 and found, limit_s=30
         )
         assert "exceeded quota: none" in refused.body["message"]
+
+
+def test_uninstall_leaves_nothing_of_what_was_printed(api: Api, kubeconfig: Path, installed: Json) -> None:
+    """The last one here: afterwards there is nothing to test."""
+    real.garbage_collector()
+    program = [sys.executable, "-m", "quorate.cli.main", "uninstall", "-y", f"--kubeconfig={kubeconfig}"]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "nothing of it is left" in ended.stdout
+    kubectl = [
+        real.kubectl(),
+        f"--kubeconfig={kubeconfig}",
+        f"--cache-dir={kubeconfig.parent}",
+        "get",
+        "-f",
+        "-",
+        "-o",
+        "name",
+    ]
+    left = subprocess.run(
+        [*kubectl, "--ignore-not-found"],
+        input=yaml.safe_dump_all(installed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (left.returncode, left.stdout) == (0, ""), left.stderr
