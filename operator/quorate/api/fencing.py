@@ -1,5 +1,6 @@
 """What a Node says of its fence devices, and what is recorded of their use."""
 
+import re
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -12,18 +13,48 @@ OURS: Final = frozenset(
     {"action", "option", "delay", "method", "nodename", "quiet", "verbose", "verbose_level", "debug", "debug_file"}
 )
 """Parameters that Quorate sets by itself, or that would keep it from seeing what a device says."""
+NO_PROOF: Final = frozenset({"missing_as_off", "network_fencing", "record_only"})
+"""Parameters by which an agent says off of a machine that it has not found, or has only cut from the network."""
 PROGRAMS: Final = ("_path", "_script")
 """Parameters that end so name a program that the fence agent would run, as the manager."""
-NO_POWER: Final = frozenset({"fence_dummy", "fence_kdump", "fence_mpath", "fence_sanlock", "fence_sbd", "fence_scsi"})
-"""Agents that switch no machine's power, or cannot say whether it is off."""
+RUNS: Final = frozenset({"exec", "ssh_options", "sudo", "use_sudo"})
+"""Others that make it run one: ssh has an option for that (ProxyCommand)."""
+NO_POWER: Final = frozenset(
+    {
+        "fence_ack_manual",
+        "fence_brocade",
+        "fence_cisco_mds",
+        "fence_compute",
+        "fence_dummy",
+        "fence_evacuate",
+        "fence_heuristics_ping",
+        "fence_heuristics_resource",
+        "fence_ifmib",
+        "fence_kdump",
+        "fence_mpath",
+        "fence_ovh",
+        "fence_rcd_serial",
+        "fence_sanbox2",
+        "fence_sanlock",
+        "fence_sbd",
+        "fence_scsi",
+    }
+)
+"""Agents that switch no machine's power (many only cut it from network or storage), or cannot say whether it is off."""
 _LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+_PARAMETER: Final = r"^[A-Za-z0-9_.]+$"
+"""Fence agents strip a name and take - for _: there must be one way only to write each."""
 
 
 def refused(name: str) -> str:
     """Why a parameter of that name cannot be given; empty: it can."""
+    if not re.fullmatch(_PARAMETER, name):
+        return f"{name!r}: a parameter's name has letters, digits, _ and . only: write - as _"
     if name in OURS:
         return f"{name} is set by Quorate: remove it"
-    if name.endswith(PROGRAMS) or name in {"sudo", "use_sudo"}:
+    if name in NO_PROOF:
+        return f"{name} makes the agent say off of a machine that may run: remove it"
+    if name.endswith(PROGRAMS) or name in RUNS:
         return f"{name} names a program for the manager to run: remove it"
     return ""
 
@@ -48,12 +79,20 @@ def _names(names: frozenset[str]) -> str:
 _HAVE: Final = "self.all(device, !has(device.parameters) || device.parameters.all(name, {}))"
 DEVICE_RULES: Final[list[JsonValue]] = [
     rule(
+        _HAVE.format(f"name.matches('{_PARAMETER}')"),
+        "a parameter's name has letters, digits, _ and . only: write - as _",
+    ),
+    rule(
         _HAVE.format(f"!(name in [{_names(OURS)}])"),
         f"{', '.join(sorted(OURS))} are set by Quorate: remove them from parameters",
     ),
     rule(
-        _HAVE.format("!name.endsWith('_path') && !name.endsWith('_script') && !(name in ['sudo', 'use_sudo'])"),
+        _HAVE.format(f"!name.endsWith('_path') && !name.endsWith('_script') && !(name in [{_names(RUNS)}])"),
         "a parameter that names a program for the manager to run is not allowed: remove it from parameters",
+    ),
+    rule(
+        _HAVE.format(f"!(name in [{_names(NO_PROOF)}])"),
+        f"{', '.join(sorted(NO_PROOF))} make an agent say off of a machine that may run: remove them from parameters",
     ),
     rule(
         f"self.all(device, !(device.agent in [{_names(NO_POWER)}]))",
