@@ -74,13 +74,16 @@ class Switch:
         self.power = self.status.power or Power()
 
     def run(self) -> Power | None:
-        """What is to be recorded; None: nothing, as without devices."""
+        """What is to be recorded; None: nothing."""
         if not self.node.devices:
             if drill.under_way(self.power):
                 self.say(
                     "NodeStaysOff", "the fence devices that switched it off are gone: see that it is on", warning=True
                 )
-            return None
+            if asked(self.node, self.power):
+                drill.refuse(self, "it has no fence devices")
+            drilled = self.power.drilled  # or who is given devices again would be switched off for a drill of long ago
+            return Power(drilled=drilled) if drilled is not None else None
         self._forget()
         trust.judge(self)
         self._end()

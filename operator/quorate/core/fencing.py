@@ -124,8 +124,8 @@ class _Round:
         return Outcome(self.status, tuple(self.actions), tuple(self.notes), min(self.wakes, default=None))
 
     def _switch(self) -> None:
-        """The node's fence devices, if it has any."""
-        if not self.node.devices and self.status.power is None:
+        """The node's fence devices, if it has any, and whoever asks for a drill of them."""
+        if not self.node.devices and self.status.power is None and not self.node.drill:
             return
         switch = Switch(self.world, self.node, self.status, self.pulse, self.instances, self.brakes, self.acts)
         self.status = updated(self.status, power=switch.run())

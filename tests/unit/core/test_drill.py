@@ -74,6 +74,18 @@ class TestRefused:
     def test_a_node_that_is_not_there(self):
         assert "it is " in self.refused(judge(one(beat=beat("n1", 60), status={"state": NodeState.UNKNOWN})))
 
+    @pytest.mark.parametrize(
+        "before",
+        [None, drilling(), Power(drilled=Drilled("d1", passed=True, result="", at=WALL))],
+        ids=["never", "under way", "passed"],
+    )
+    def test_for_good_when_the_devices_are_taken_away(self, before):
+        """Who gives it devices again, weeks later, must not have it switched off by a request of long ago."""
+        gone = judge(one(before, devices=())).status.power
+        assert gone.drilled.id == "d1"
+        assert judge(one(gone, devices=())).status.power == gone
+        assert asked(judge(one(gone))) == []
+
     def test_once(self):
         before = Power(drilled=Drilled("d1", passed=False, result="refused", at=WALL))
         outcome = judge(one(before))
@@ -203,8 +215,11 @@ class TestItIsBrokenOff:
 
     def test_by_who_takes_the_devices_away(self):
         outcome = judge(one(drilling(Step.STATUS), devices=()))
-        assert outcome.status.power is None
-        assert [(note.reason, note.warning) for note in outcome.notes] == [("NodeStaysOff", True)]
+        assert outcome.status.power.sequence is None
+        assert [(note.reason, note.warning) for note in outcome.notes] == [
+            ("NodeStaysOff", True),
+            ("DrillFailed", True),
+        ]
 
     def test_switching_on_goes_on_without_quorum(self):
         assert asked(judge(one(drilling(Step.ON)), quorate=False)) == [("ipmi", Verb.ON)]
