@@ -98,8 +98,18 @@ def _refusal(switch: "Switch") -> str:
     return hazard(switch)
 
 
+def of_another_machine(power: Power) -> Power:
+    """What was shown was of the machine before, and a drill that is under way (by its spec) shows nothing of this one."""
+    sequence = power.sequence
+    if sequence is not None and sequence.purpose is Purpose.DRILL:
+        sequence = replace(sequence, spec="")
+    return replace(power, proven=(), sequence=sequence)
+
+
 def spoilt(switch: "Switch", sequence: Sequence) -> str:
     """Why it has failed as it stands; empty: it goes on."""
+    if not sequence.spec:
+        return "another machine renews under this name"
     if sequence.spec != spec_of(switch.node.devices, sequence.level):
         return "its devices were changed meanwhile"
     if any(one.level == sequence.level and one.at >= sequence.began for one in switch.power.distrusted):

@@ -199,8 +199,8 @@ class _Round:
         said = beat.attestation
         if self.status.system_uuid and said.system_uuid != self.status.system_uuid:
             self._note("MachineReplaced", f"another machine renews under this name (system UUID {said.system_uuid})")
-            if self.status.power is not None:  # what a drill has shown was of the machine before
-                self.status = replace(self.status, power=replace(self.status.power, proven=()))
+            if self.status.power is not None:
+                self.status = replace(self.status, power=drill.of_another_machine(self.status.power))
         # Another boot is another chance: that the one before did not arm in time says nothing of this one.
         asked = arming.succeeded(self.status.arming)
         self.status = replace(self.status, nonce=nonce, system_uuid=said.system_uuid, arming=asked)

@@ -136,6 +136,16 @@ class TestItsSteps:
         assert power.sequence is None
         assert outcome.status.state is NodeState.ONLINE
 
+    @pytest.mark.parametrize("step", [Step.SILENT, Step.ON, Step.BOOT])
+    def test_the_boot_of_another_machine_proves_nothing(self, step):
+        """Its disks were put into another one while it was off: the device is still the first one's."""
+        view = one(drilling(step), beat=beat("n1", holder="n1.2", system_uuid="machine-other"))
+        outcome = judge(view)
+        power = outcome.status.power
+        assert (power.proven, power.drilled.passed) == ((), False)
+        assert "another machine renews under this name" in power.drilled.result
+        assert judge(replace(view, status=outcome.status)).status.power.proven == ()
+
     def test_the_same_boot_proves_nothing(self):
         assert judge(one(drilling(Step.BOOT))).status.power.proven == ()
 
