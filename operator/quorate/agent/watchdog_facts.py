@@ -33,6 +33,11 @@ ONE_FIRST: Final = "watchdog"
 NAME: Final = re.compile(r"watchdog\d*")
 MODPROBE: Final = ("etc/modprobe.d", "run/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d")
 _NAMED_HOLDERS: Final = 3
+_VIRTUAL: Final = re.compile(
+    r"QEMU|KVM|VMware|VirtualBox|innotek|Virtual Machine|Virtualization|Xen|Bochs|BHYVE|Parallels|OpenStack|KubeVirt|"
+    r"Hyper-V|Amazon EC2(?!.*\.metal)|Google Compute Engine|Alibaba Cloud|vServer"
+)
+"""How firmware names a hypervisor. On ARM nothing else does: the processor has no flag for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ class Machine:
         if is_directory(self.root / "proc/device-tree/hypervisor") or _text(self.root / "sys/hypervisor/type"):
             return True
         maker = " ".join(_text(self.root / "sys/class/dmi/id" / name) for name in ("sys_vendor", "product_name"))
-        return bool(re.search(r"QEMU|KVM|VMware|VirtualBox|Virtual Machine|Xen|Bochs|BHYVE|Parallels", maker))
+        return bool(_VIRTUAL.search(maker))
 
     def does_not_reset(self, facts: Facts) -> str:
         """Why this device would not reset the machine when its time is over, as it is set up; "" when nothing says so."""

@@ -392,6 +392,10 @@ class TestKinds:
         [
             ({"proc/cpuinfo": "flags\t\t: fpu hypervisor sse\n"}, True),
             ({"sys/class/dmi/id/sys_vendor": "QEMU\n"}, True),
+            ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "m7g.large\n"}, True),
+            ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "m7g.metal\n"}, False),
+            ({"sys/class/dmi/id/product_name": "Google Compute Engine\n"}, True),
+            ({"sys/class/dmi/id/product_name": "OpenStack Nova\n"}, True),
             ({"sys/class/dmi/id/product_name": "VMware7,1\n"}, True),
             ({"sys/hypervisor/type": "xen\n"}, True),
             ({"proc/device-tree/hypervisor/compatible": "linux,kvm"}, True),
