@@ -2,7 +2,8 @@
 
 What it is told goes to its standard input, one `name=value` a line, and never onto its command line, which everybody on
 the machine can read. It ends with 0 (done, or on), 2 (off) or 1 (failed). Whoever awaits it and is cancelled leaves nothing
-of it running, not even what it had started itself.
+of it running, not even what it had started itself. Nor does who is stopped or killed, once its time is over: coreutils'
+`timeout` is between the two. An `off` that comes when the node has booted again would hit guests.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from urllib.parse import quote
 
 DIRECTORY: Final = Path("/usr/sbin")
 """Where Debian and Red Hat install fence agents."""
+TIMEOUT: Final = "/usr/bin/timeout"
 KEPT: Final = 65_536
 """Bytes of output that are looked at: the last ones. More is read and thrown away."""
 SHOWN: Final = 160
@@ -50,14 +52,18 @@ class FenceAgents:
     directory: Path = DIRECTORY
     environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
 
-    async def run(self, agent: str, action: str, parameters: Mapping[str, str], hide: Collection[str] = ()) -> Ended:
-        """Ask it one thing. `hide`: what must not come back in its words. Raises FenceAgentError."""
+    async def run(
+        self, agent: str, action: str, parameters: Mapping[str, str], timeout_s: float, hide: Collection[str] = ()
+    ) -> Ended:
+        """Ask it one thing, `timeout_s` at most. `hide`: what must not come back in its words. Raises FenceAgentError."""
         told = "".join(f"{name}={_line(name, value)}\n" for name, value in {**parameters, "action": action}.items())
         tail = bytearray()
         async with _pipe(tail) as (output, reading):
             try:
+                program = self.directory / agent
+                program.stat()
                 process = await asyncio.create_subprocess_exec(
-                    self.directory / agent,
+                    *(TIMEOUT, "-s", "KILL", f"{timeout_s:g}", program),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=output,
                     stderr=output,

@@ -37,21 +37,23 @@ class Fencers:
     async def run(self, node: NodeName, order: Order) -> Said:
         """Carry out one order. Raises FenceAgentError; cancelled, it leaves nothing running."""
         device, parameters, hide = await self.prepared(node, order.device, order.spec)
+        timeout_s = parse_duration(device.timeout)
 
         async def ask(action: str) -> Ended:
-            return await self.agents.run(device.agent, action, parameters, hide)
+            return await self.agents.run(device.agent, action, parameters, timeout_s, hide)
 
         match order.verb:
             case Verb.OFF:
                 return _done(await ask("off"), Said.OFF)
             case Verb.ON:
                 return _done(await ask("on"), Said.ON)
-        return await self._until_off(ask, self.clock() + parse_duration(device.timeout) - MARGIN_S)
+        return await self._until_off(ask, self.clock() + timeout_s - MARGIN_S)
 
     async def status(self, node: NodeName, name: str, spec: str) -> Said:
         """Is the machine on, as far as this device knows? Raises FenceAgentError."""
         device, parameters, hide = await self.prepared(node, name, spec)
-        return _status(await self.agents.run(device.agent, "status", parameters, hide))
+        timeout_s = parse_duration(device.timeout)
+        return _status(await self.agents.run(device.agent, "status", parameters, timeout_s, hide))
 
     async def _until_off(self, ask: Callable[[str], Any], ends_s: float) -> Said:
         """A machine takes a moment to go off, and its controller may not answer while it does."""

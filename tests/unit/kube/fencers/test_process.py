@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +13,21 @@ import pytest
 from quorate.kube.fencers.process import Ended, FenceAgentError, FenceAgents, shown
 from tests.unit.kube.fencers.agents import installed
 
+LONG_S = 60
+ALONE = """
+import asyncio, sys
+from pathlib import Path
+from quorate.kube.fencers.process import FenceAgents
+told = {"journal": sys.argv[2], "mood": "hangs"}
+asyncio.run(FenceAgents(Path(sys.argv[1])).run("fence_test", "off", told, 2))
+"""
+
 
 def ask(tmp_path, what="status", hide=(), **parameters):
     journal = {"journal": str(tmp_path / "journal")}
-    return asyncio.run(FenceAgents(installed(tmp_path)).run("fence_test", what, {**journal, **parameters}, hide))
+    return asyncio.run(
+        FenceAgents(installed(tmp_path)).run("fence_test", what, {**journal, **parameters}, LONG_S, hide)
+    )
 
 
 def journal(tmp_path):
@@ -73,7 +87,7 @@ def test_one_that_is_killed_says_so(tmp_path):
 
 def test_one_that_is_not_installed_says_where_it_was_looked_for(tmp_path):
     with pytest.raises(FenceAgentError, match=rf"fence_none cannot be started in {tmp_path} \(No such file"):
-        asyncio.run(FenceAgents(tmp_path).run("fence_none", "status", {}))
+        asyncio.run(FenceAgents(tmp_path).run("fence_none", "status", {}, LONG_S))
 
 
 def test_cancelled_it_is_killed_with_all_that_it_started(tmp_path):
@@ -82,7 +96,7 @@ def test_cancelled_it_is_killed_with_all_that_it_started(tmp_path):
     async def scene():
         agents = FenceAgents(installed(tmp_path))
         told = {"journal": str(tmp_path / "journal"), "mood": "hangs"}
-        task = asyncio.create_task(agents.run("fence_test", "off", told))
+        task = asyncio.create_task(agents.run("fence_test", "off", told, LONG_S))
         children = []
         while not children:
             await asyncio.sleep(0.01)
@@ -98,6 +112,20 @@ def test_cancelled_it_is_killed_with_all_that_it_started(tmp_path):
     assert len(pids) == 2
     while any(map(alive, pids)):
         os.sched_yield()
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_it_does_not_outlive_its_time_when_nobody_can_end_it(tmp_path, how):
+    """A manager that is frozen has lost its lead meanwhile, and the node may have booted again."""
+    written = tmp_path / "journal"
+    with subprocess.Popen([sys.executable, "-c", ALONE, installed(tmp_path), written]) as manager:
+        while not (written.exists() and written.read_text().endswith("\n")):
+            os.sched_yield()
+        manager.send_signal(how)
+        pid = int(journal(tmp_path)[0].split()[1])
+        while alive(pid):
+            os.sched_yield()
+        manager.kill()
 
 
 def test_one_that_leaves_a_child_with_the_pipe_open_is_not_waited_for(tmp_path):
