@@ -8,8 +8,11 @@ of it running, not even what it had started itself. Nor does who is stopped or k
 
 import asyncio
 import base64
+import html
+import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -143,11 +146,18 @@ def _reap(group: int) -> None:
             pass
 
 
+def _forms(secret: str) -> set[str]:
+    """A secret as it may be written: in a URL, a header, a message of Python's, in JSON, for a shell, in HTML or XML."""
+    encoded = base64.b64encode(secret.encode()).decode()
+    python, shell = repr(secret)[1:-1], shlex.quote(secret)
+    return {secret, quote(secret, safe=""), encoded, python, json.dumps(secret)[1:-1], shell, html.escape(secret)}
+
+
 def shown(output: bytes, hide: Collection[str] = ()) -> str:
     """The last words of an output: one line, printable, without what is to be hidden, however it was encoded."""
     text = _WHEN.sub("", output.decode(errors="replace"))
     for secret in sorted((one for one in hide if one), key=len, reverse=True):
-        for form in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()):
+        for form in sorted(_forms(secret), key=len, reverse=True):
             text = text.replace(form, HIDDEN)
     words = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return words if len(words) <= SHOWN else f"...{words[-SHOWN:]}"

@@ -2,7 +2,10 @@
 
 import asyncio
 import base64
+import html
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,6 +150,14 @@ def test_one_that_leaves_a_child_with_the_pipe_open_is_not_waited_for(tmp_path):
 )
 def test_words_are_one_line_without_secrets_however_encoded(output, words):
     assert shown(output, ["p@ss", ""]) == words
+
+
+@pytest.mark.parametrize("form", [repr, json.dumps, shlex.quote, html.escape])
+@pytest.mark.parametrize("secret", ["it's", 'a"b\\c', "a&b<c"])
+def test_nor_as_somebody_has_written_them_for_somebody_else(form, secret):
+    assert shown(f"user root {form(secret)} refused".encode(), [secret]).replace("'", "").replace('"', "") == (
+        "user root *** refused"
+    )
 
 
 def test_a_secret_within_another_does_not_leave_its_rest():
