@@ -121,7 +121,7 @@ async def test_it_is_armed_petted_and_let_go_by_magic_close(
     await renews_armed(server)
     said = server.said()
     assert (said.watchdog.removeprefix("Virtual"), said.watchdog_s, said.trouble) == ("Softdog", 60, "")
-    journal = device.journal()
+    journal = await eventually(lambda: len(found := device.journal()) > 5 and found)
     assert journal[:3] == ["open", "set 60", "pet"]
     assert set(journal[3:]) == {"pet"}, "set once, and petted"
     assert device.is_held()
