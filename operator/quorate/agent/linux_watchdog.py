@@ -36,7 +36,6 @@ from quorate.agent.watchdog_facts import (
     KEEPALIVE,
     MAGIC_CLOSE,
     NAME,
-    ONE_FIRST,
     Facts,
     Machine,
     is_directory,
@@ -256,7 +255,7 @@ class LinuxWatchdog:
         if named == IPMI:
             options |= IPMI_OPTIONS
         if named != before.identity:  # another driver has the name of the first device
-            before = self.machine.facts(ONE_FIRST) if named == IPMI else Facts()
+            before = self.machine.ipmi() if named == IPMI else Facts()
         return Facts(
             identity=named,
             options=options,
@@ -352,6 +351,8 @@ class LinuxWatchdog:
             self.pause(_AGAIN_S)
 
     def _as_now(self, opened: _Seen) -> Facts:
+        if opened.facts.identity == IPMI:
+            return self.machine.ipmi()
         return self.machine.facts(_name_of(opened.path)) if opened.path is not None else Facts()
 
     def let_go(self) -> None:

@@ -67,7 +67,7 @@ class Machine:
         """Of the device of that name, such as watchdog0."""
         entry = self.root / "sys/class/watchdog" / (f"{ONE_FIRST}0" if name == ONE_FIRST else name)
         if not is_directory(entry):
-            return self._ipmi() if name == ONE_FIRST else Facts()
+            return self.ipmi() if name == ONE_FIRST else Facts()
         identity = _text(entry / "identity")
         options, nowayout, state = _text(entry / "options"), _text(entry / "nowayout"), _text(entry / "state")
         return Facts(
@@ -80,7 +80,8 @@ class Machine:
             active=state == "active" if state else None,
         )
 
-    def _ipmi(self) -> Facts:
+    def ipmi(self) -> Facts:
+        """Of the one of the old kind, which may have the first name beside one that sysfs shows as watchdog0."""
         parameters = self.root / "sys/module/ipmi_watchdog/parameters"
         if not is_directory(parameters):
             return Facts()

@@ -450,6 +450,17 @@ class TestIpmi:
             device.close()
         device.let_go()
 
+    def test_is_not_taken_for_the_one_that_sysfs_shows_as_the_first(self, ipmi):
+        """It has the name /dev/watchdog; watchdog0 is the chipset's, which has a way out and is not active."""
+        Kernel(ipmi.root, "watchdog0", "iTCO_wdt").end()
+        ipmi.write("sys/module/ipmi_watchdog/parameters/nowayout", "Y\n")
+        device = ipmi.device()
+        device.open(8)
+        with pytest.raises(StuckWatchdogError):
+            device.close()
+        device.let_go()
+        assert ipmi.written() == b""
+
 
 class TestADirectory:
     def test_the_hardware_comes_before_softdog(self, kernel):
