@@ -133,7 +133,14 @@ def owes_power(world: World, node: NodeView, status: NodeStatus) -> bool:
         return False
     said_off = any(one.kind is EvidenceKind.POWER_OFF for one in incident.evidence)
     asked_off = sequence is not None and sequence.subject == incident.id
+    if asked_off and sequence is not None and _is_on(sequence):
+        return False
     return (said_off or asked_off) and (node.beat is None or node.beat.nonce is None)
+
+
+def _is_on(sequence: Sequence) -> bool:
+    """Have its devices said that it is on again? Who has switched it off since then, to mend it, is let alone."""
+    return (sequence.purpose, sequence.step) == (Purpose.POWER_ON, Step.OVER) and not sequence.failures
 
 
 def gives_power(world: World, node: NodeView) -> bool:

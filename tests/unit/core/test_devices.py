@@ -384,6 +384,17 @@ class TestPowerOn:
         last = replace(view, status=outcome.status)
         assert off(replace(last, reports=said(off(last), Said.ON))).status.power.sequence.step is Step.OVER
 
+    @pytest.mark.parametrize("failures", [(), ("level 1, try 2: on: ipmi failed",)])
+    def test_once_and_not_by_each_new_leader(self, failures):
+        """Who has switched it off again, to mend it, must not be surprised; one that did not come on is tried again."""
+        on = Power(sequence(Step.OVER, purpose=Purpose.POWER_ON, term=2, failures=failures))
+        view = self.after(case=self.expired)
+        view = replace(view, status=replace(view.status, power=on))
+        made = world(nodes=(view, node("n2"), node("n3")))
+        brakes = judge(made, {one.name: read(one, FAST, NOW) for one in made.nodes})
+        assert brakes.may_begin == ({"n1"} if failures else set())
+        assert asked(off(view)) == ([("ipmi", Verb.ON)] if failures else [])
+
     def test_so_does_one_whose_devices_were_changed_meanwhile(self):
         """Or could not be read for a while: that it was asked off is remembered, and what was answered is not."""
         other = FenceDevice("ipmi", "z")
