@@ -59,6 +59,7 @@ class Estate:
         """Of the device what every version knows; the rest is learned from the device when its time-out is set next."""
         found = asdict(self)
         found["device"] = {name: found["device"][name] for name in ("open", "timeout_s", "attested_disarmed", "adrift")}
+        found["stuck"] = self.device.stuck
         return json.dumps(found).encode()
 
 
@@ -71,7 +72,7 @@ def decode(message: bytes) -> Estate:
         lease=found["lease"],
         guard=Guard(**{**guard, "nonce": Nonce(guard["nonce"]), "lease_uid": lease_uid}),
         timing=Timing(**found["timing"]),
-        device=Device(**found["device"]),
+        device=Device(**found["device"], stuck=bool(found.get("stuck"))),
         watchdog=str(found["watchdog"]),
     )
 
@@ -169,7 +170,7 @@ class Offer:
 class Holder(Protocol):
     """The keeper: it holds the device before the other one lets go, so that it stays open whatever happens here."""
 
-    def hold(self, descriptor: int, timeout_s: float) -> None: ...
+    def hold(self, descriptor: int, timeout_s: float, *, stuck: bool = False) -> None: ...
 
     def drop(self) -> None: ...
 
@@ -232,7 +233,7 @@ def _ask(path: Path, claimant: Claimant) -> tuple[Estate, int | None] | None:
             claimant.check(estate, descriptor)
             if descriptor is not None:
                 held = True
-                claimant.holder.hold(descriptor, estate.device.timeout_s)
+                claimant.holder.hold(descriptor, estate.device.timeout_s, stuck=estate.device.stuck)
             asking.send(_TAKEN)
             if asking.recv(_MESSAGE_BYTES) == _YOURS and claimant.lock.take():
                 given, descriptor = descriptor, None

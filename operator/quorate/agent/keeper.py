@@ -39,6 +39,7 @@ class Keeper:
     """Runs `python -m quorate.agent.loop_main` with the given arguments until it ends with success.
 
     `adrift`: no device is held, and yet one may count on, because it failed: the next loop must open or close it.
+    `stuck`: the one that is held guards nobody and cannot be let go (nowayout): the next loop pets it without a renewal.
     `lock`: the node's agent is this one (`handover.py`). `retired`: it was, and another one is now; until it owns again.
     """
 
@@ -46,7 +47,7 @@ class Keeper:
         self.arguments = arguments
         self.device: int | None = None
         self.timeout_s = 0.0
-        self.adrift = False
+        self.adrift = self.stuck = False
         self.lock: int | None = None
         self.stopping = False
         self.told_s: float | None = None
@@ -82,7 +83,9 @@ class Keeper:
         environment = dict(os.environ, **{KEEPER_VARIABLE: str(self._theirs.fileno())})
         descriptors = [self._theirs.fileno()]
         if self.device is not None:
-            environment[DEVICE_VARIABLE] = json.dumps({"descriptor": self.device, "timeout_s": self.timeout_s})
+            environment[DEVICE_VARIABLE] = json.dumps(
+                {"descriptor": self.device, "timeout_s": self.timeout_s, "stuck": self.stuck}
+            )
             descriptors.append(self.device)
         elif self.adrift:
             environment[ADRIFT_VARIABLE] = "yes"
@@ -121,6 +124,7 @@ class Keeper:
             return True
         self.device = instead(self.device, sent)
         self.timeout_s, self.adrift = float(said.get("timeout_s", 0.0)), bool(said.get("adrift"))
+        self.stuck = bool(said.get("stuck"))
         if said.get("retired"):
             self.lock, self.retired = instead(self.lock, None), True
         return True

@@ -15,10 +15,10 @@ class KeeperLink:
     def __init__(self, descriptor: int | None) -> None:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
 
-    def hold(self, descriptor: int, timeout_s: float) -> None:
-        """Hold this open device, too."""
+    def hold(self, descriptor: int, timeout_s: float, *, stuck: bool = False) -> None:
+        """Hold this open device, too. `stuck`: it guards nobody, and a next loop must go on petting it."""
         if self._socket is not None:
-            said = json.dumps({"timeout_s": timeout_s}).encode()
+            said = json.dumps({"timeout_s": timeout_s, "stuck": stuck}).encode()
             self._socket.sendmsg([said], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))])
 
     def drop(self) -> None:
@@ -67,4 +67,6 @@ def inherited() -> tuple[Device, int | None]:
     if not text:
         return Device(adrift=bool(os.environ.get(ADRIFT_VARIABLE))), None
     said = json.loads(text)
-    return Device(open=True, timeout_s=float(said["timeout_s"])), int(said["descriptor"])
+    stuck = bool(said.get("stuck"))
+    device = Device(open=True, timeout_s=float(said["timeout_s"]), attested_disarmed=stuck, stuck=stuck)
+    return device, int(said["descriptor"])

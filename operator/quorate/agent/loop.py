@@ -415,7 +415,7 @@ class Loop:
     def _hand_over(self, watchdog: Watchdog) -> None:
         descriptor = watchdog.descriptor()
         if descriptor is not None:
-            self.holder.hold(descriptor, self.device.timeout_s)
+            self.holder.hold(descriptor, self.device.timeout_s, stuck=self.device.stuck)
 
     def _reset(self, why: str) -> NoReturn:
         """Reset the node before anything else. If even that fails, the watchdog is not petted any more.

@@ -15,7 +15,7 @@ import pytest
 from quorate.agent import handover, keeper, loop_main
 from quorate.agent.handover import Claimant, Estate, Lock, Offer, claim
 from quorate.agent.keeper import Keeper
-from quorate.agent.keeper_link import KeeperLink
+from quorate.agent.keeper_link import KeeperLink, inherited
 from quorate.agent.loop import SETTLED_S
 from quorate.core.selffence import Device, Guard
 from quorate.core.types import Nonce, Uid
@@ -38,7 +38,7 @@ class Keeping:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def hold(self, descriptor, timeout_s):
+    def hold(self, descriptor, timeout_s, *, stuck=False):
         self.told.append(f"hold {timeout_s:g}")
 
     def drop(self):
@@ -385,6 +385,34 @@ class TestTheKeeper:
             end()
             keeper._listen()
             assert not keeper.adrift
+
+    def test_of_one_that_cannot_be_let_go_the_next_loop_is_told(self, keeper, link, device):
+        for stuck in (True, False, True):
+            link.hold(device, 5.0, stuck=stuck)
+            keeper._listen()
+            assert keeper.stuck is stuck
+        link.drop()
+        keeper._listen()
+        assert not keeper.stuck
+
+
+class TestOneThatCannotBeLetGo:
+    """Under nowayout it guards nobody. Who goes on with it must pet it without a renewal, or a healthy node is reset."""
+
+    STUCK = Device(open=True, timeout_s=5.0, attested_disarmed=True, stuck=True)
+
+    def test_the_next_loop_knows_it(self, monkeypatch):
+        monkeypatch.setenv("QUORATE_DEVICE", '{"descriptor": 7, "timeout_s": 5.0, "stuck": true}')
+        assert inherited() == (self.STUCK, 7)
+        monkeypatch.setenv("QUORATE_DEVICE", '{"descriptor": 7, "timeout_s": 5.0}')
+        assert inherited() == (Device(open=True, timeout_s=5.0), 7)
+
+    def test_so_is_the_agent_that_takes_over(self):
+        estate = replace(ESTATE, device=self.STUCK)
+        assert handover.decode(estate.encode()).device == self.STUCK
+        told = json.loads(estate.encode())
+        del told["stuck"]  # an agent of an earlier version
+        assert not handover.decode(json.dumps(told).encode()).device.stuck
 
 
 def test_the_path_of_the_socket_is_for_this_user_only(offer, tmp_path: Path):

@@ -47,7 +47,7 @@ class Holder:
     def __init__(self) -> None:
         self.held = self.lost = False
 
-    def hold(self, descriptor, timeout_s):
+    def hold(self, descriptor, timeout_s, *, stuck=False):
         self.held = True
 
     def drop(self):
