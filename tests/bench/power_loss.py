@@ -115,7 +115,7 @@ def _give_devices(stage: Stage) -> None:
     for node in list(stage.look().nodes):
         parameters = {"socket": str(files.control), "plug": node}
         device = {"name": "bmc", "agent": "fence_lab", "parameters": parameters, "secretRef": {"name": "bmc"}}
-        asked = {DRILL_ANNOTATION: "1/bench"}
+        asked = {DRILL_ANNOTATION: f"1/{stage.look().nodes[node].nonce}/bench"}
         stage.api.merge(NODES.path(node), {"spec": {"fencing": {"devices": [device]}}})
         stage.api.merge(NODES.path(node), {"metadata": {"annotations": asked}})
         stage.until(f"the drill of {node} to pass", partial(_drilled, node=node), LIMIT_S)

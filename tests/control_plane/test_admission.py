@@ -263,15 +263,15 @@ class TestDrill:
         )
 
     def test_in_ones_own_name_and_with_the_right_to_fence(self, drill: Callable[[str, str], Answer]) -> None:
-        assert drill("fencer", "d1/fencer").ok()
+        assert drill("fencer", "d1/boot/fencer").ok()
 
     def test_without_the_right_to_fence(self, drill: Callable[[str, str], Answer]) -> None:
-        words = drill("watcher", "d1/watcher").refused(403, "Forbidden")
+        words = drill("watcher", "d1/boot/watcher").refused(403, "Forbidden")
         assert "to have it switched off and on, watcher needs the verb fence on nodes.quorate.dev" in words
 
     def test_in_another_name(self, drill: Callable[[str, str], Answer]) -> None:
-        words = drill("fencer", "d1/somebody").refused(403, "Forbidden")
-        assert "must be <id>/fencer, the name of who sets it: run quorate drill" in words
+        words = drill("fencer", "d1/boot/somebody").refused(403, "Forbidden")
+        assert "must be <id>/<nonce>/fencer, the name of who sets it: run quorate drill" in words
 
 
 class TestGuests:

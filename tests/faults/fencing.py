@@ -44,7 +44,7 @@ def ready(scene: Scene, node: str) -> tuple[str, str]:
 
 async def drill(scene: Scene, node: str = "node1", name: str = "d1") -> Power:
     """Have it switched off and on, and wait for what became of it."""
-    value = f"{name}/admin"
+    value = f"{name}/{scene.node(node).nonce}/admin"
     scene.api.merge(NODES.path(node), {"metadata": {"annotations": {DRILL_ANNOTATION: value}}}).ok()
 
     def judged() -> Power | None:

@@ -38,6 +38,7 @@ NO_POWER: Final = frozenset(
         "fence_sanlock",
         "fence_sbd",
         "fence_scsi",
+        "fence_zvmip",
     }
 )
 """Agents that switch no machine's power (many only cut it from network or storage), or cannot say whether it is off."""

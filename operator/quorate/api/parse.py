@@ -161,11 +161,24 @@ def node(raw: Raw) -> NodeView:
         zone=spec.zone,
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
         release=_annotations(raw).get(RELEASE_ANNOTATION, ""),
-        drill=_annotations(raw).get(DRILL_ANNOTATION, "")[:LONGEST_DRILL],
+        drill=_drill(raw),
         devices=tuple(fence_device(one) for one in spec.fencing.devices),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),
     )
+
+
+def _drill(raw: Raw) -> str:
+    """The drill that is asked for: ID/NONCE/USER, of the boot of that nonce and of no other.
+
+    One that is under way or over stays what it was: it has ended that boot. An annotation that came with a Node out of a
+    backup, or out of Git, names a boot that is over, and switches nothing off.
+    """
+    asked, status = _annotations(raw).get(DRILL_ANNOTATION, "")[:LONGEST_DRILL], raw.get("status") or {}
+    power = status.get("power") or {}
+    known = {(power.get("sequence") or {}).get("subject"), (power.get("drilled") or {}).get("id")}
+    nonce = asked.split("/", 2)[1] if asked.count("/") > 1 else ""
+    return asked if asked in known or (nonce and nonce == status.get("nonce")) else ""
 
 
 def _node_spec(raw: Raw) -> NodeSpec:

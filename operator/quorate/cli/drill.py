@@ -51,6 +51,8 @@ def drill(
     raw = fetch_node(session.api, node)
     devices = _devices(node, raw)
     status = node_status(session.api, node)
+    if status.nonce is None:
+        raise CliError(f"{node} has not been heard from yet (it is {status.state}): nothing could be seen to go silent")
     if status.guests:
         raise CliError(
             f"{node} has {plural(status.guests, 'guest')}, and a drill switches it off. Empty it first: "
@@ -62,7 +64,7 @@ def drill(
         f"Switch {node} off and on?",
         yes=yes,
     )
-    value = f"{secrets.token_hex(4)}/{whoami(session)}"
+    value = f"{secrets.token_hex(4)}/{status.nonce}/{whoami(session)}"
     session.api.merge(NODES.path(node), {"metadata": {"annotations": {DRILL_ANNOTATION: value}}})
     if not wait:
         say(f"{node}: drill {value} is asked for. Next: quorate history {node}, or its condition DevicesReady")

@@ -246,3 +246,24 @@ def test_labels_failback_and_zone():
     assert (view.labels, view.spec.failback, parse.guest(haresource()).spec.failback) == ({"tier": "db"}, False, True)
     node = {"kind": "Node", "metadata": {"name": "n1"}, "spec": {"clusterName": "prod", "zone": "rack1"}}
     assert parse.node(node).zone == "rack1"
+
+
+class TestDrill:
+    """The annotation names the boot that is to be switched off."""
+
+    ASKED = "d1/boot/ada"
+
+    def drill(self, **status):
+        metadata = {"name": "n1", "annotations": {"quorate.dev/drill": self.ASKED}}
+        return parse.node({"kind": "Node", "metadata": metadata, "spec": {"clusterName": "p"}, "status": status}).drill
+
+    def test_of_the_boot_that_it_names(self):
+        assert self.drill(nonce="boot") == self.ASKED
+
+    def test_of_no_other_as_when_the_node_came_out_of_a_backup(self):
+        assert self.drill(nonce="another") == ""
+        assert self.drill() == ""
+
+    def test_under_way_and_over_it_stays_what_it_was(self):
+        judged = {"id": self.ASKED, "passed": True, "result": "", "at": "2026-01-01T00:00:00Z"}
+        assert self.drill(nonce="another", power={"drilled": judged}) == self.ASKED

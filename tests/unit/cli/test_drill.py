@@ -24,7 +24,7 @@ def empty(stub):
 
 def judged(stub, monkeypatch, *, passed, result):
     monkeypatch.setattr("secrets.token_hex", lambda _: "d1")
-    power = Power(drilled=Drilled("d1/ada", passed, result, pictures.NOW))
+    power = Power(drilled=Drilled("d1/boot/ada", passed, result, pictures.NOW))
     stub.objects[NODE]["status"] = to_wire(pictures.node_status(guests=0, power=power))
 
 
@@ -32,8 +32,8 @@ def test_it_is_asked_for_in_ones_own_name(run, empty):
     ended = run("drill", "n1", "-y")
     assert ended.code == 0
     [write] = empty.writes
-    identity, _, user = write.body["metadata"]["annotations"]["quorate.dev/drill"].partition("/")
-    assert (len(identity), user) == (8, "ada")
+    identity, nonce, user = write.body["metadata"]["annotations"]["quorate.dev/drill"].split("/")
+    assert (len(identity), nonce, user) == (8, "boot", "ada")
     assert "n1: drill" in ended.out
 
 
@@ -76,6 +76,13 @@ def test_with_guests_there_it_is_refused(run, empty):
     assert ended.code == 1
     assert "n1 has 2 guests, and a drill switches it off. Empty it first: quorate maintenance on n1 --wait" in ended.err
     assert not empty.writes
+
+
+def test_of_a_node_that_was_never_heard_from(run, empty):
+    empty.objects[NODE]["status"] = pictures.node("n1", pictures.node_status(guests=0, nonce=None))["status"]
+    ended = run("drill", "n1", "-y")
+    assert ended.code == 1
+    assert "n1 has not been heard from yet" in ended.err
 
 
 def test_without_devices_there_is_nothing_to_try(run, prod):
