@@ -31,11 +31,22 @@ $(VENV)/.dev: $(BIN)/python requirements-dev.lock pyproject.toml
 demo: $(VENV)/.run ## Play the story in a lab on this machine: lose nodes, lose quorum, recover
 	@$(BIN)/quorate lab demo
 
-# Labs mostly wait: two files of them at a time. What starts neither an API server nor a lab only computes: both cores.
 .PHONY: test
-test: $(VENV)/.dev ## Run all tests but the faults and the ones on kind
+test: labs units ## Run all tests but the faults and the ones on kind
+
+# Labs mostly wait: two files of them at a time.
+.PHONY: labs
+labs: $(VENV)/.dev ## Of the tests, those with an API server or a lab
 	@$(BIN)/python -m pytest tests/control_plane tests/lab -n 2 --dist loadfile
+
+# What starts neither an API server nor a lab only computes: both cores.
+.PHONY: units
+units: $(VENV)/.dev ## Of the tests, the others
 	@$(BIN)/python -m pytest -n 2 --ignore tests/control_plane --ignore tests/lab
+
+.PHONY: labs-again
+labs-again: $(VENV)/.dev ## Play once more which of those with a lab failed last
+	@$(BIN)/python -m pytest tests/control_plane tests/lab --last-failed --last-failed-no-failures none
 
 # Labs mostly wait: three of them at a time.
 .PHONY: faults

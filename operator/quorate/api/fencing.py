@@ -210,7 +210,7 @@ class DrilledModel(Model):
     """What became of the newest drill."""
 
     id: Annotated[str, Field(max_length=320)]
-    """The drill as it was asked for: id/user."""
+    """The drill as it was asked for: id/nonce/user."""
     passed: bool
     """Whether the level is proven now."""
     result: Annotated[str, Field(max_length=1024)]
