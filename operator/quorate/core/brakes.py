@@ -2,6 +2,7 @@
 does.
 
 * `maxConcurrent`: so many devices at a time in the whole Cluster. A level that has more of them by itself goes alone.
+* Another remediator has the machine in hand, or may have: two that switch one machine off and on do not know of each other.
 * A storm: more than a third of the votes, of two nodes at least, vanish together. That is more likely a network than so
   many machines, and shooting them all would make it worse: devices wait for a person.
 * Doubt: with the members that have missed a beat it would be a storm. The first node of one is suspected before the second,
@@ -173,6 +174,9 @@ def _storms(world: World, vanished: Mapping[NodeName, Instant]) -> dict[NodeName
     for name in vanished:
         if said := _together(world, vanished, name):
             found[name] = f"{said[0]} vanished together ({said[1]})"
+    for node in world.nodes:
+        if node.devices and node.kube is not None and node.kube.remediator:
+            found[node.name] = node.kube.remediator
     return found
 
 

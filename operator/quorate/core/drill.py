@@ -95,6 +95,8 @@ def _refusal(switch: "Switch") -> str:
         return f"it is {status.state}"
     if busy:
         return f"{', '.join(busy)}: another sequence is under way"
+    if node.kube is not None and node.kube.remediator:
+        return node.kube.remediator
     return hazard(switch)
 
 

@@ -137,7 +137,7 @@ class Beat:
 @dataclass(frozen=True, slots=True)
 class KubeNode:
     """The core/v1 Node of the same name. `ready` is the kubelet's word, None when it never spoke; `size` is what it can
-    allocate, None when it does not say.
+    allocate, None when it does not say. `remediator`: who else would take a machine that is lost in hand, "" if nobody.
     """
 
     name: NodeName
@@ -147,6 +147,7 @@ class KubeNode:
     unschedulable: bool = False
     ready: bool | None = None
     size: Size | None = None
+    remediator: str = ""
 
     @property
     def control_plane(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from quorate.api import attestation, quantity
 from quorate.core import beats
@@ -22,6 +22,10 @@ from quorate.core.types import (
     Uid,
 )
 from quorate.core.world import Attestation, Beat, ContainerView, KubeNode, PodView
+
+MEDIK8S: Final = ("medik8s.io/", "remediation.medik8s.io/")
+MACHINE_ANNOTATION: Final = "cluster.x-k8s.io/machine"
+SOLE_ANNOTATION: Final = "quorate.dev/sole-remediator"
 
 Raw = Mapping[str, Any]
 
@@ -112,7 +116,24 @@ def kube_node(raw: Raw) -> KubeNode:
         unschedulable=bool(spec.get("unschedulable")),
         ready=None if ready is None else ready == "True",
         size=_allocatable(status),
+        remediator=_remediator(metadata.get("annotations") or {}, taints),
     )
+
+
+def _remediator(annotations: Mapping[str, str], taints: Iterable[Taint]) -> str:
+    """medik8s taints a node while it is at work on it. What Cluster API does with a Machine its Kubernetes node does not
+    say, so it is asked for in words that it is not covered by a MachineHealthCheck.
+    """
+    taint = next((one.key for one in taints if one.key.startswith(MEDIK8S)), "")
+    if taint:
+        return f"medik8s is at work on it (taint {taint})"
+    machine = annotations.get(MACHINE_ANNOTATION, "")
+    if machine and annotations.get(SOLE_ANNOTATION) != "true":
+        return (
+            f"Cluster API has it as Machine {machine}, and a MachineHealthCheck may take it in hand (if none covers it, "
+            f"annotate its Kubernetes node with {SOLE_ANNOTATION}=true)"
+        )
+    return ""
 
 
 def _allocatable(status: Raw) -> Size | None:

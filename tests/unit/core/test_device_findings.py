@@ -6,8 +6,10 @@ import pytest
 
 from quorate.core.conditions import Finding, merge
 from quorate.core.device_findings import device_findings
+from quorate.core.guard import guarded_by_devices
 from quorate.core.sequence import Distrust, FenceDevice, Health, Power, Proven, Said, spec_of
 from quorate.core.types import NodeState
+from quorate.core.world import ClusterSpec
 from tests.unit.core.worlds import NOW, WALL, node
 
 BMC, PDU = FenceDevice("bmc", "a"), FenceDevice("pdu", "b", level=2)
@@ -79,6 +81,14 @@ def test_what_is_not_trusted_any_more_and_what_waits():
     assert found["FencingBlocked"] == (True, "a storm")
     assert "level 1: n2 fell silent when it said off" in found["DevicesTrusted"][1]
     assert not found["DevicesTrusted"][0]
+
+
+def test_beside_another_remediator_they_are_not_used():
+    view = node("n1", devices=(BMC,), health=(health(),), status={"power": DRILLED})
+    view = replace(view, kube=replace(view.kube, remediator="medik8s is at work on it (taint medik8s.io/remediation)"))
+    [found] = device_findings(view, view.status)
+    assert (found.holds, found.reason) == (False, "AnotherRemediator")
+    assert not guarded_by_devices(view, ClusterSpec())
 
 
 def test_without_devices_nothing_is_said():

@@ -605,3 +605,26 @@ class TestBreaches:
         view = lost(power=Power(sequence()))
         made = world(nodes=(replace(view, beat=beat("n1", sequence=51)), node("n2"), node("n3")))
         assert [one.invariant for one in check(made, Plan(actions=tuple(off(view).actions)))] == [9]
+
+
+class TestBesideAnotherRemediator:
+    """medik8s or Cluster API: two that switch one machine off and on do not know of each other."""
+
+    WORDS = "medik8s is at work on it (taint medik8s.io/remediation)"
+
+    def beside(self, view):
+        return replace(view, kube=replace(view.kube, remediator=self.WORDS))
+
+    def test_its_devices_wait_and_say_so(self):
+        view = self.beside(lost())
+        others = (node("n2"), node("n3"))
+        made = world(nodes=(view, *others))
+        pulses = {one.name: read(one, FAST, NOW) for one in made.nodes}
+        outcome = off(view, brakes=judge(made, pulses), others=others)
+        assert asked(outcome) == []
+        assert outcome.status.power.blocked.startswith(self.WORDS)
+
+    def test_so_does_a_drill(self):
+        view = self.beside(node("n1", devices=(IPMI,), drill="d1", beat=beat("n1"), status={"guests": 0}))
+        drilled = off(view).status.power.drilled
+        assert drilled.result == f"refused: {self.WORDS}"

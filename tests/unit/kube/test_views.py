@@ -129,3 +129,21 @@ def test_objects_that_anybody_may_have_written_do_not_raise():
 def test_what_an_agent_says_besides_that_it_is_there_is_worth_a_round(changes, is_news):
     before = beat("n1")
     assert views.material(before, beat("n1", attestation=replace(said("n1"), **changes))) is is_news
+
+
+@pytest.mark.parametrize(
+    ("annotations", "taints", "who"),
+    [
+        ({}, [], ""),
+        ({}, [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}], ""),
+        ({}, [{"key": "medik8s.io/remediation", "effect": "NoExecute"}], "medik8s is at work on it"),
+        ({}, [{"key": "medik8s.io/fence-agents-remediation", "effect": "NoExecute"}], "medik8s is at work on it"),
+        ({"cluster.x-k8s.io/machine": "w-1"}, [], "Cluster API has it as Machine w-1"),
+        ({"cluster.x-k8s.io/machine": "w-1", "quorate.dev/sole-remediator": "true"}, [], ""),
+    ],
+)
+def test_who_else_takes_a_lost_machine_in_hand(annotations, taints, who):
+    raw = {"metadata": {"name": "n1", "annotations": annotations}, "spec": {"taints": taints}}
+    found = views.kube_node(raw).remediator
+    assert found.startswith(who)
+    assert bool(found) == bool(who)
