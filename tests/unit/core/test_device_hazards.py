@@ -65,7 +65,8 @@ class TestSecrets:
     """What a device is, its Secret says as well, and a leader that was just elected has read none."""
 
     UNREAD = replace(IPMI, secret="bmc").with_secret("")
-    PROVEN = Proven(1, "ipmi=a@uid.7", WALL, 1, "n1.0", "n1.1")
+    READ = replace(IPMI, secret="bmc").with_secret("uid.7")
+    PROVEN = Proven(1, spec_of((READ,), 1), WALL, 1, "n1.0", "n1.1")
 
     def test_what_a_drill_has_shown_outlives_the_moment_until_it_is_read(self):
         view = node("n1", devices=(self.UNREAD,), beat=beat("n1"), status={"power": Power(proven=(self.PROVEN,))})
