@@ -169,7 +169,13 @@ def _lose(stage: Stage, loss: str) -> float:
     healed = "the node to be a member again in its new boot"
     stage.until(healed, lambda look: _whole(look) and look.nodes[node].nonce != old_boot, LIMIT_S)
     wait("both managers to watch", _managers_watch)
+    # A node that is lost within a second of the shot at another may be the one that it hit: that is judged first.
+    stage.until("the fence devices to be trusted still", _judged, LIMIT_S)
     return seconds
+
+
+def _judged(look: Look) -> bool:
+    return all(node.power is None or node.power.sequence is None for node in look.nodes.values())
 
 
 def _managers_watch() -> bool:
