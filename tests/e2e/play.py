@@ -80,6 +80,11 @@ def runs_once(cluster: KindCluster, observer: Observer) -> str:
     return node
 
 
+def started_anew(cluster: KindCluster, before: dict[str, Any]) -> bool:
+    """All is whole, and the guest is Ready as another instance than it was."""
+    return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != before["id"]
+
+
 def lose(cluster: KindCluster, node: str, fault: Callable[[str], object], observer: Observer) -> float:
     """Do that to the guest's node, and wait until the guest is Ready on another. Returns the seconds it took."""
     began_s = time.monotonic()

@@ -22,6 +22,7 @@ from tests.e2e.play import (
     lose,
     ready_on,
     runs_once,
+    started_anew,
     status,
     whole,
 )
@@ -116,10 +117,7 @@ def test_a_worker_reboots_at_once(cluster: KindCluster, guest: str, observer: Ob
     cluster.power_off(guest)
     cluster.power_on(guest)
 
-    def anew() -> bool:
-        return ready_on(cluster) is not None and status(cluster)["instance"]["id"] != before["id"]
-
-    cluster.eventually("the guest was started anew and the cluster is whole", lambda: anew() and whole(cluster))
+    cluster.eventually("the guest was started anew and the cluster is whole", lambda: started_anew(cluster, before))
     now = status(cluster)["instance"]
     assert (now["node"], now["nonce"]) != (before["node"], before["nonce"])
     assert runs_once(cluster, observer) == now["node"]

@@ -16,6 +16,7 @@ from tests.e2e.play import (
     lose,
     ready_on,
     runs_once,
+    started_anew,
     status,
     whole,
 )
@@ -68,15 +69,12 @@ def test_one_that_is_away_for_longer_than_w_costs_the_armed_worker(
     cluster: KindCluster, guest: str, observer: Observer
 ) -> None:
     """It cannot renew, so it is reset. Its guest comes back in its new boot or elsewhere, and never twice."""
-    instance = status(cluster)["instance"]
+    before = status(cluster)["instance"]
     cluster.pause_control_plane(15)
     assert guest not in cluster.nodes(), "its watchdog has killed it"
     cluster.power_on(guest)
 
-    def again() -> bool:
-        return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != instance["id"]
-
-    cluster.eventually("all is whole and the guest was started anew", again)
+    cluster.eventually("all is whole and the guest was started anew", lambda: started_anew(cluster, before))
     cluster.rolled_out()
     assert runs_once(cluster, observer) == status(cluster)["node"]
 
@@ -100,10 +98,7 @@ def test_a_worker_whose_agent_hangs_is_reset_and_boots_within_t(
     cluster.eventually("its watchdog kills it", lambda: guest not in cluster.nodes(), limit_s=30)
     cluster.power_on(guest)
 
-    def anew() -> bool:
-        return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != before["id"]
-
-    cluster.eventually("the guest was started anew and all is whole", anew)
+    cluster.eventually("the guest was started anew and all is whole", lambda: started_anew(cluster, before))
     cluster.rolled_out()
     assert status(cluster)["instance"]["nonce"] != before["nonce"]
     assert runs_once(cluster, observer) == status(cluster)["node"]

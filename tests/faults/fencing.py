@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 from quorate.core.sequence import Power
+from quorate.core.status import Incident
 from quorate.core.types import DRILL_ANNOTATION, SYSTEM_NAMESPACE, EvidenceKind
 from quorate.kube.resources import NODES, SECRETS
 from tests.lab.scene import Scene
@@ -56,7 +57,13 @@ async def drill(scene: Scene, node: str = "node1", name: str = "d1") -> Power:
 
 
 async def proven(scene: Scene, node: str = "node1") -> None:
+    """It has a device of the lab's that works, and a drill passes."""
     give_device(scene, node)
+    await passed(scene, node)
+
+
+async def passed(scene: Scene, node: str = "node1") -> None:
+    """A drill of the device that it has passes, and the cluster is whole again."""
     found = await drill(scene, node)
     assert found.drilled is not None
     assert found.drilled.passed, found.drilled.result
@@ -66,3 +73,17 @@ async def proven(scene: Scene, node: str = "node1") -> None:
 def evidence(scene: Scene, node: str = "node1") -> list[EvidenceKind]:
     incident = scene.incident(node)
     return [one.kind for one in incident.evidence] if incident is not None else []
+
+
+async def released_by_power_off(scene: Scene, node: str = "node1") -> Incident:
+    """It loses its power, and what its devices say is the proof."""
+    scene.switch(node, "power-off")
+    await scene.until("it to be released", lambda: evidence(scene, node))
+    incident = scene.incident(node)
+    assert incident is not None
+    assert [one.kind for one in incident.evidence] == [EvidenceKind.POWER_OFF]
+    return incident
+
+
+async def comes_back(scene: Scene, node: str = "node1") -> None:
+    await scene.until("its power to come on, and it to be a member again", lambda: scene.is_online(node))

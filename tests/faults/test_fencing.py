@@ -11,7 +11,18 @@ from quorate.core.types import SYSTEM_NAMESPACE, EvidenceKind, Stage
 from quorate.kube.resources import CLUSTERS, EVENTS, HARESOURCES, LEASES, NODES, PODS, SECRETS
 from quorate.lab import processes
 from quorate.lab.options import Options
-from tests.faults.fencing import break_device, drill, evidence, give_device, keep_secret, password, power, proven, ready
+from tests.faults.fencing import (
+    break_device,
+    comes_back,
+    drill,
+    give_device,
+    keep_secret,
+    password,
+    power,
+    proven,
+    ready,
+    released_by_power_off,
+)
 from tests.lab.scene import Scene, played
 
 Json = dict[str, Any]
@@ -34,15 +45,11 @@ class TestProven:
         await proven(scene)
         assert ready(scene, "node1") == ("Proven", "all answer, and a drill has proven them")
         await scene.start_guest()
-        scene.switch("node1", "power-off")
-        await scene.until("it to be released", lambda: evidence(scene))
-        incident = scene.incident("node1")
-        assert incident is not None
-        assert [one.kind for one in incident.evidence] == [EvidenceKind.POWER_OFF]
+        incident = await released_by_power_off(scene)
         assert incident.release_by is not None
         assert incident.evidence[0].at < incident.release_by
         await scene.until_runs("node2")
-        await scene.until("its power to come on, and it to be a member again", lambda: scene.is_online("node1"))
+        await comes_back(scene)
         assert scene.machine("node1")["boot"] == 3, "the first, the one after the drill, and this one"
 
     async def test_it_stays_off_where_the_cluster_wishes_that(self, scene: Scene) -> None:

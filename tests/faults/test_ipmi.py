@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate.core.types import EvidenceKind
 from quorate.lab.options import Options
 from tests import real
-from tests.faults.fencing import drill, keep_secret, ready
+from tests.faults.fencing import comes_back, keep_secret, passed, ready, released_by_power_off
 from tests.lab.scene import Scene, played
 
 NEEDED = ("fence_ipmilan", "ipmitool", "ipmi_sim")
@@ -92,17 +91,11 @@ def give_controller(scene: Scene, port: int) -> None:
 
 async def test_it_proves_itself_and_releases_the_guests_of_a_dead_node(scene: Scene) -> None:
     await scene.until("the controller to answer", lambda: ready(scene, "node1")[0] == "NotProven")
-    found = await drill(scene)
-    assert found.drilled is not None
-    assert found.drilled.passed, found.drilled.result
-    await scene.until_whole()
+    await passed(scene)
     await scene.start_guest()
-    scene.switch("node1", "power-off")
+    await released_by_power_off(scene)
     await scene.until_runs("node2")
-    incident = scene.incident("node1")
-    assert incident is not None
-    assert [one.kind for one in incident.evidence] == [EvidenceKind.POWER_OFF]
-    await scene.until("its power to come on, and it to be a member again", lambda: scene.is_online("node1"))
+    await comes_back(scene)
 
 
 async def test_a_wrong_password_is_said_before_it_is_needed(scene: Scene) -> None:

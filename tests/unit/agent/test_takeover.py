@@ -156,7 +156,12 @@ def start(tmp_path: Path, server: Server, device: Watchdog) -> Iterator[Any]:
         return started[-1]
 
     yield begin
-    for one in started:
+    end(started)
+
+
+def end(agents: list[Agent]) -> None:
+    """Nothing of them is left."""
+    for one in agents:
         with suppress(ProcessLookupError):
             os.killpg(one.process.pid, signal.SIGKILL)
         one.process.wait()

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from tests import real
 from tests.lab.waiting import eventually
 from tests.unit.agent import test_takeover
 from tests.unit.agent.kernel import ALL, Kernel
-from tests.unit.agent.test_takeover import Agent, Server, renews_armed
+from tests.unit.agent.test_takeover import Agent, Server, end, renews_armed
 
 server, guest = test_takeover.server, test_takeover.guest
 
@@ -96,10 +95,7 @@ def start(tmp_path: Path, server: Server, device: Device) -> Iterator[Any]:
         return started[-1]
 
     yield begin
-    for one in started:
-        with suppress(ProcessLookupError):
-            os.killpg(one.process.pid, signal.SIGKILL)
-        one.process.wait()
+    end(started)
 
 
 async def renews(server: Server, check: Callable[[Any], Any] = bool) -> Any:
