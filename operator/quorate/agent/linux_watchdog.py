@@ -402,9 +402,7 @@ class LinuxWatchdog:
 
     def reset(self) -> None:
         """At once, by the kernel. Where that fails the device's time is cut short, once, and never petted again."""
-        tried = ["this node shares its kernel with others"]
-        if not self.shared_kernel:
-            tried = resetting.reset(self.machine.root / "proc")
+        tried = resetting.reset(self.machine.root / "proc", shared_kernel=self.shared_kernel)
         if not self._starved:
             self._starved = True
             tried.append(self._starve())

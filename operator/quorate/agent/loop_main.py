@@ -165,10 +165,7 @@ def build(arguments: Any) -> tuple[Loop, Lock, ThreadingHTTPServer]:
 
     reader.changed = changed
     loop.going = lambda: host.going(arguments.shutdown_flag)
-    if shared:
-        loop.bare_reset = lambda: ["there is no watchdog, and this node shares its kernel with others"]
-    else:
-        loop.bare_reset = partial(resetting.reset, HOST_PROC)
+    loop.bare_reset = partial(resetting.reset, HOST_PROC, shared_kernel=shared)
 
     def leave(*_: object) -> None:
         if loop.leave is None:

@@ -31,12 +31,16 @@ def reboot() -> None:
         raise OSError(number, os.strerror(number), "reboot(2)")
 
 
-def reset(proc: Path, restart: Callable[[], None] = reboot) -> list[str]:
-    """Reset the machine whose /proc this is. Returns only if that failed: what was tried, and what came of it.
+def reset(proc: Path, restart: Callable[[], None] = reboot, *, shared_kernel: bool = False) -> list[str]:
+    """Reset the machine whose /proc this is, unless others share its kernel.
+
+    Returns only if that failed: what was tried, and what came of it.
 
     The trigger works for root whatever the sysctl kernel.sysrq says. reboot(2) hits the machine that we run on, so it is
     used only where that is the one.
     """
+    if shared_kernel:
+        return ["this node shares its kernel with others"]
     trigger, ours = proc / "sysrq-trigger", _is_ours(proc)
     if ours and never():
         return [f"{NEVER_VARIABLE} is set: this machine is not reset"]

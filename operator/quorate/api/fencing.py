@@ -73,31 +73,37 @@ def _agent(name: str) -> str:
     return name
 
 
-def _names(names: frozenset[str]) -> str:
-    return ", ".join(f"'{name}'" for name in sorted(names))
+def _every_parameter(condition: str, message: str) -> JsonValue:
+    """Every parameter's `name` must be so."""
+    every = f"self.all(device, !has(device.parameters) || device.parameters.all(name, {condition}))"
+    return rule(every, message)
 
 
-_HAVE: Final = "self.all(device, !has(device.parameters) || device.parameters.all(name, {}))"
+def _none_of(names: frozenset[str], what: str = "name") -> str:
+    listed = ", ".join(f"'{name}'" for name in sorted(names))
+    return f"!({what} in [{listed}])"
+
+
+def _all(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+_NO_PROGRAM: Final = " && ".join([*(f"!name.endsWith('{end}')" for end in PROGRAMS), _none_of(RUNS)])
 DEVICE_RULES: Final[list[JsonValue]] = [
-    rule(
-        _HAVE.format(f"name.matches('{_PARAMETER}')"),
-        "a parameter's name has letters, digits, _ and . only: write - as _",
+    _every_parameter(
+        f"name.matches('{_PARAMETER}')", "a parameter's name has letters, digits, _ and . only: write - as _"
+    ),
+    _every_parameter(_none_of(OURS), f"{_all(OURS)} are set by Quorate: remove them from parameters"),
+    _every_parameter(
+        _NO_PROGRAM, "a parameter that names a program for the manager to run is not allowed: remove it from parameters"
+    ),
+    _every_parameter(
+        _none_of(NO_PROOF),
+        f"{_all(NO_PROOF)} make an agent say off of a machine that may run: remove them from parameters",
     ),
     rule(
-        _HAVE.format(f"!(name in [{_names(OURS)}])"),
-        f"{', '.join(sorted(OURS))} are set by Quorate: remove them from parameters",
-    ),
-    rule(
-        _HAVE.format(f"!name.endsWith('_path') && !name.endsWith('_script') && !(name in [{_names(RUNS)}])"),
-        "a parameter that names a program for the manager to run is not allowed: remove it from parameters",
-    ),
-    rule(
-        _HAVE.format(f"!(name in [{_names(NO_PROOF)}])"),
-        f"{', '.join(sorted(NO_PROOF))} make an agent say off of a machine that may run: remove them from parameters",
-    ),
-    rule(
-        f"self.all(device, !(device.agent in [{_names(NO_POWER)}]))",
-        f"{', '.join(sorted(NO_POWER))} cannot switch a machine's power off and tell that it is off",
+        f"self.all(device, {_none_of(NO_POWER, 'device.agent')})",
+        f"{_all(NO_POWER)} cannot switch a machine's power off and tell that it is off",
     ),
 ]
 

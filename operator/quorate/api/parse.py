@@ -162,7 +162,7 @@ def node(raw: Raw) -> NodeView:
         confirm=_annotations(raw).get(CONFIRM_ANNOTATION, ""),
         release=_annotations(raw).get(RELEASE_ANNOTATION, ""),
         drill=_drill(raw),
-        devices=tuple(fence_device(one) for one in spec.fencing.devices),
+        devices=_read_once(raw, _fence_devices),
         held=_holds(raw, MEMBER_FINALIZER),
         status=_status(raw, NodeStatus),
     )
@@ -190,12 +190,16 @@ def fence_devices(raw: Raw) -> dict[str, FenceDeviceModel]:
     return {one.name: one for one in _read_once(raw, _node_spec).fencing.devices}
 
 
+def _fence_devices(raw: Raw) -> tuple[FenceDevice, ...]:
+    return tuple(fence_device(one) for one in fence_devices(raw).values())
+
+
 def fence_device(given: FenceDeviceModel) -> FenceDevice:
     """What a plan knows of a device. What its Secret says, whoever has looked adds (`FenceDevice.with_secret`)."""
     written = given.model_dump(mode="json", include={"agent", "parameters", "secret_ref"})
-    digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:DIGEST]
+    spec = _digest(json.dumps(written, sort_keys=True))
     secret = given.secret_ref.name if given.secret_ref is not None else ""
-    return FenceDevice(given.name, digest, given.level, parse_duration(given.timeout), secret)
+    return FenceDevice(given.name, spec, given.level, parse_duration(given.timeout), secret)
 
 
 def guest(raw: Raw) -> GuestView:
@@ -310,7 +314,7 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     try:
         return Template(
-            hash=hashlib.sha256(text.encode()).hexdigest()[:16],
+            hash=_digest(text),
             node_selector=tuple(sorted((pod.get("nodeSelector") or {}).items())),
             node_terms=_node_terms(pod),
             tolerations=tuple(_toleration(one) for one in pod.get("tolerations") or []),
@@ -319,7 +323,12 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
         )
     except (AttributeError, TypeError, KeyError):
         # Not even the shape of a PodSpec: the API server will say what is wrong with it.
-        return Template(hash=hashlib.sha256(text.encode()).hexdigest()[:16])
+        return Template(hash=_digest(text))
+
+
+def _digest(text: str) -> str:
+    """Another one for another text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
 
 
 def _size(pod: Raw) -> Size:

@@ -175,8 +175,8 @@ def _storms(world: World, vanished: Mapping[NodeName, Instant]) -> dict[NodeName
         if said := _together(world, vanished, name):
             found[name] = f"{said[0]} vanished together ({said[1]})"
     for node in world.nodes:
-        if node.devices and node.kube is not None and node.kube.remediator:
-            found[node.name] = node.kube.remediator
+        if node.devices and node.remediator:
+            found[node.name] = node.remediator
     return found
 
 

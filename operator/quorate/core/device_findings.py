@@ -28,8 +28,8 @@ def device_findings(node: NodeView, status: NodeStatus) -> list[Finding]:
 
 def _ready_finding(node: NodeView, power: Power) -> Finding:
     """Found out before it is needed: each device answers, and a drill has proven its level."""
-    if node.kube is not None and node.kube.remediator:
-        text = f"{node.kube.remediator}: its fence devices are not used beside another remediator"
+    if node.remediator:
+        text = f"{node.remediator}: its fence devices are not used beside another remediator"
         return Finding("DevicesReady", False, "AnotherRemediator", text)
     said = {one.device: one for one in node.health}
     wrong = [text for device in node.devices if (text := _amiss(device, said.get(device.name), node))]

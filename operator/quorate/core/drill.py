@@ -95,9 +95,7 @@ def _refusal(switch: "Switch") -> str:
         return f"it is {status.state}"
     if busy:
         return f"{', '.join(busy)}: another sequence is under way"
-    if node.kube is not None and node.kube.remediator:
-        return node.kube.remediator
-    return hazard(switch)
+    return node.remediator or hazard(switch)
 
 
 def of_another_machine(power: Power) -> Power:
@@ -135,9 +133,8 @@ def hazard(switch: "Switch") -> str:
 
 def _lost(node: NodeView, brakes: Brakes) -> bool:
     """Has it an incident, or one about to be: it has just fallen silent, or is asked to reset itself?"""
-    asked = node.status.reset_request is not None and not node.status.reset_request.failed
     silent = node.name in brakes.silent and node.status.state in HEARD and node.status.sequence is None
-    return node.status.incident is not None or asked or silent
+    return node.status.incident is not None or node.status.resets or silent
 
 
 def step(switch: "Switch", sequence: Sequence) -> None:

@@ -48,7 +48,7 @@ def without_watchdog(view: NodeView, spec: ClusterSpec) -> str:
 
 def guarded_by_devices(view: NodeView, spec: ClusterSpec) -> bool:
     """Would its fence devices prove it by themselves? By the level that is asked first: once that says off, no other is."""
-    if view.kube is not None and view.kube.remediator:
+    if view.remediator:
         return False  # they are not used beside another remediator
     levels = usable(view.devices, view.status.power or Power())
     return EvidenceKind.POWER_OFF in spec.accepted_evidence and bool(levels) and proven(view, levels[0])

@@ -121,8 +121,7 @@ class _Checker:
             return 9, f"{node.name} would be reset for {status.reset_request.guest}, which does not ask for that"
         for other in self.nodes.values():
             after = self._node_status(other)
-            asked = after.reset_request is not None and not after.reset_request.failed
-            if other.name != node.name and (after.incident is not None or asked):
+            if other.name != node.name and (after.incident is not None or after.resets):
                 return 9, f"{node.name} would be reset, and {other.name} is lost"
         return None
 

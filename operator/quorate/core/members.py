@@ -321,13 +321,11 @@ def _watchdog_finding(world: World, node: NodeView, status: NodeStatus) -> Findi
     watchdog = status.watchdog
     said = node.beat.attestation if node.beat is not None else None
     trouble = said.trouble if said is not None else ""
+    if (watchdog is None or watchdog.kind not in accepted) and (found := _unguarded(world, node, status)):
+        return found
     if watchdog is None:
         why = trouble or "its agent attests no watchdog"
-        return _unguarded(world, node, status) or Finding(
-            "WatchdogAccepted", False, "NoWatchdog", f"{why}: no guest starts here"
-        )
-    if watchdog.kind not in accepted and (found := _unguarded(world, node, status)):
-        return found
+        return Finding("WatchdogAccepted", False, "NoWatchdog", f"{why}: no guest starts here")
     if watchdog.kind not in accepted:
         return Finding(
             "WatchdogAccepted",

@@ -187,6 +187,11 @@ class NodeStatus:
         """How its power is being switched; None while it is not."""
         return self.power.sequence if self.power is not None else None
 
+    @property
+    def resets(self) -> bool:
+        """Is it asked to reset itself, and may still obey?"""
+        return self.reset_request is not None and not self.reset_request.failed
+
 
 @quick
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,7 @@ def _boot_at(node: NodeView, moment_s: float) -> Sighting | None:
 
 
 def _explained(node: NodeView) -> bool:
-    asked = node.status.reset_request is not None and not node.status.reset_request.failed
-    return asked or leaves(node) or at_work(node.status.sequence)
+    return node.status.resets or leaves(node) or at_work(node.status.sequence)
 
 
 def _lost_before(node: NodeView, sequence: Sequence) -> bool:

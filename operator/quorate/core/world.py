@@ -195,6 +195,11 @@ class NodeView:
     others: Size | None = None
     usage: Usage | None = None
 
+    @property
+    def remediator(self) -> str:
+        """Who else would take the machine in hand, "" if nobody."""
+        return self.kube.remediator if self.kube is not None else ""
+
 
 @quick
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Manager(Replica):
 
     def __init__(self, api: Api, identity: str, gate: Gate, agents: FenceAgents | None = None) -> None:
         super().__init__(api, identity, gate)
-        self.fencers = Fencers(self.store, api, agents or FenceAgents(), self.host.monotonic)
+        self.fencers = Fencers(self.store, api, agents or FenceAgents())
         self.connection = api
         self.stop = asyncio.Event()
         api.observe = self.metrics.request

@@ -57,8 +57,11 @@ class PowerRoom:
     async def _carry_out(self, node: NodeName, order: Order, timeout_s: float) -> None:
         work, asked_s = asyncio.ensure_future(self.runner(node, order)), self.clock()
         try:
-            said, detail = await self._answer(work, timeout_s)
+            answered = await answer(work, self.clock, self.clock() + timeout_s, self.may_act)
+            if answered is None:
+                raise asyncio.CancelledError
             if self.may_act():
+                said, detail = answered
                 self._report(node, Report(order, said, asked_s, self.clock(), detail))
         except asyncio.CancelledError:
             log.info("%s: %s is not to be asked %s any more", node, order.device, order.verb)
@@ -66,21 +69,23 @@ class PowerRoom:
             work.cancel()
             del self._tasks[order]
 
-    async def _answer(self, work: "asyncio.Future[Said]", timeout_s: float) -> tuple[Said, str]:
-        """Cancelled when this manager may not act any more."""
-        ends_s = self.clock() + timeout_s
-        while not work.done():
-            left_s = ends_s - self.clock()
-            if left_s <= 0:
-                return Said.TIMED_OUT, ""
-            if not self.may_act():
-                raise asyncio.CancelledError
-            await asyncio.wait({work}, timeout=min(LOOKS_EVERY_S, left_s))
-        error = work.exception()
-        return (Said.FAILED, str(error)[:200]) if error is not None else (work.result(), "")
-
     def _report(self, node: NodeName, report: Report) -> None:
         self._reports[report.order] = (node, report)
         while len(self._reports) > KEPT:
             del self._reports[next(iter(self._reports))]
         self.changed()
+
+
+async def answer(
+    work: "asyncio.Future[Said]", clock: Callable[[], float], ends_s: float, goes_on: Callable[[], bool]
+) -> tuple[Said, str] | None:
+    """What a device says, and what it failed with; None as soon as nobody wants to know any more."""
+    while not work.done():
+        left_s = ends_s - clock()
+        if left_s <= 0:
+            return Said.TIMED_OUT, ""
+        if not goes_on():
+            return None
+        await asyncio.wait({work}, timeout=min(LOOKS_EVERY_S, left_s))
+    error = work.exception()
+    return (Said.FAILED, str(error)[:200]) if error is not None else (work.result(), "")

@@ -14,13 +14,13 @@ from quorate.core.types import NodeName
 from quorate.core.world import NodeView
 from quorate.kube.fencers.process import FenceAgentError
 from quorate.kube.fencers.runner import Fencers
+from quorate.kube.power import answer
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
 SECRET_EVERY_S: Final = 30.0
 CHECK_EVERY_S: Final = 300.0
 AT_A_TIME: Final = 4
-INTERRUPTED_S: Final = 0.5
 
 
 class Rounds:
@@ -53,7 +53,7 @@ class Rounds:
         await self._read_secrets()
         due = dict(self._due())
         for key, device in due.items():
-            self._checked[key] = (device.spec, self.fencers.clock())
+            self._checked[key] = (device.spec, self.store.clock())
             self._tasks[key] = asyncio.create_task(self._check(*key, device))
         self.store.fencers.keep({(node.name, device.name) for node, device in self._devices()})
 
@@ -64,7 +64,7 @@ class Rounds:
                     yield node, device
 
     async def _read_secrets(self) -> None:
-        now_s = self.fencers.clock()
+        now_s = self.store.clock()
         for name in sorted({device.secret for _, device in self._devices() if device.secret}):
             if now_s >= self._read_s.get(name, float("-inf")) + SECRET_EVERY_S:
                 self._read_s[name] = now_s
@@ -74,7 +74,7 @@ class Rounds:
                     log.info("%s", error)
 
     def _due(self) -> Iterator[tuple[tuple[NodeName, str], FenceDevice]]:
-        now_s = self.fencers.clock()
+        now_s = self.store.clock()
         for node, device in self._devices():
             key = (node.name, device.name)
             spec, checked_s = self._checked.get(key, ("", float("-inf")))
@@ -92,26 +92,18 @@ class Rounds:
 
     async def _check(self, node: NodeName, name: str, device: FenceDevice) -> None:
         async with self._slots:
+            clock = self.store.clock
             work = asyncio.ensure_future(self.fencers.status(node, name, device.spec))
-            ends_s = self.fencers.clock() + device.timeout_s
             try:
-                while not work.done() and self.fencers.clock() < ends_s:
-                    if self._at_work(node):
-                        self._checked.pop((node, name), None)
-                        return
-                    await asyncio.wait({work}, timeout=INTERRUPTED_S)
-                said, detail = _outcome(work, device.timeout_s)
-                self.store.fencers.checked(node, Health(name, device.spec, said, detail, self.fencers.clock()))
+                found = await answer(work, clock, clock() + device.timeout_s, lambda: not self._at_work(node))
             finally:
                 work.cancel()
-
-
-def _outcome(work: "asyncio.Future[Said]", timeout_s: float) -> tuple[Said, str]:
-    if not work.done():
-        return Said.TIMED_OUT, f"no answer within {timeout_s:g}s"
-    error = work.exception()
-    if error is None:
-        return work.result(), ""
-    if not isinstance(error, FenceAgentError):
-        log.error("a fence device could not be checked", exc_info=error)
-    return Said.FAILED, str(error)[:200]
+            if found is None:
+                self._checked.pop((node, name), None)  # it is asked again when its node is at peace
+                return
+            said, detail = found
+            if said is Said.TIMED_OUT:
+                detail = f"no answer within {device.timeout_s:g}s"
+            elif said is Said.FAILED and not isinstance(error := work.exception(), FenceAgentError):
+                log.error("a fence device could not be checked", exc_info=error)
+            self.store.fencers.checked(node, Health(name, device.spec, said, detail, clock()))

@@ -16,7 +16,7 @@ import shlex
 import signal
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -53,7 +53,6 @@ class FenceAgents:
     """The fence agents that are installed in a directory."""
 
     directory: Path = DIRECTORY
-    environment: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENT)
 
     async def run(
         self, agent: str, action: str, parameters: Mapping[str, str], timeout_s: float, hide: Collection[str] = ()
@@ -72,7 +71,7 @@ class FenceAgents:
                     stderr=output,
                     start_new_session=True,
                     cwd="/",
-                    env=dict(self.environment),
+                    env=ENVIRONMENT,
                 )
             except OSError as error:
                 raise FenceAgentError(

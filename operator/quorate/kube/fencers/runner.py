@@ -3,11 +3,11 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from quorate.api.fencing import FenceDeviceModel, refused
+from quorate.api.fencing import refused
 from quorate.api.parse import UnreadableError, fence_device, fence_devices
 from quorate.core.sequence import Order, Said, Verb
 from quorate.core.timing import parse_duration
@@ -23,6 +23,7 @@ AGAIN_S: Final = 1.0
 """Between two looks at a machine that is still on its way."""
 MARGIN_S: Final = 0.5
 """An answer must come so long before its time is up."""
+Ask: TypeAlias = Callable[[str], Awaitable[Ended]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,46 +33,37 @@ class Fencers:
     store: Store
     api: Calls
     agents: FenceAgents
-    clock: Callable[[], float]
 
     async def run(self, node: NodeName, order: Order) -> Said:
         """Carry out one order. Raises FenceAgentError; cancelled, it leaves nothing running."""
-        device, parameters, hide = await self.prepared(node, order.device, order.spec)
-        timeout_s = parse_duration(device.timeout)
-
-        async def ask(action: str) -> Ended:
-            return await self.agents.run(device.agent, action, parameters, timeout_s, hide)
-
+        ask, timeout_s = await self._prepared(node, order.device, order.spec)
         match order.verb:
             case Verb.OFF:
                 return _done(await ask("off"), Said.OFF)
             case Verb.ON:
                 return _done(await ask("on"), Said.ON)
-        return await self._until_off(ask, self.clock() + timeout_s - MARGIN_S)
+        return await self._until_off(ask, self.store.clock() + timeout_s - MARGIN_S)
 
     async def status(self, node: NodeName, name: str, spec: str) -> Said:
         """Is the machine on, as far as this device knows? Raises FenceAgentError."""
-        device, parameters, hide = await self.prepared(node, name, spec)
-        timeout_s = parse_duration(device.timeout)
-        return _status(await self.agents.run(device.agent, "status", parameters, timeout_s, hide))
+        ask, _ = await self._prepared(node, name, spec)
+        return _status(await ask("status"))
 
-    async def _until_off(self, ask: Callable[[str], Any], ends_s: float) -> Said:
+    async def _until_off(self, ask: Ask, ends_s: float) -> Said:
         """A machine takes a moment to go off, and its controller may not answer while it does."""
         while True:
             try:
                 said = _status(await ask("status"))
             except FenceAgentError:
-                if self.clock() + AGAIN_S >= ends_s:
+                if self.store.clock() + AGAIN_S >= ends_s:
                     raise
                 said = Said.FAILED
-            if said is Said.OFF or (said is Said.ON and self.clock() + AGAIN_S >= ends_s):
+            if said is Said.OFF or (said is Said.ON and self.store.clock() + AGAIN_S >= ends_s):
                 return said
             await asyncio.sleep(AGAIN_S)
 
-    async def prepared(
-        self, node: NodeName, name: str, spec: str
-    ) -> tuple[FenceDeviceModel, Mapping[str, str], tuple[str, ...]]:
-        """The device, its parameters, and those of them that must not be shown, if it is still what was judged."""
+    async def _prepared(self, node: NodeName, name: str, spec: str) -> tuple[Ask, float]:
+        """How to ask the device one thing, if it is still what was judged, and how long it may take at most."""
         raw = self.store.raw[NODES].get(("", node))
         try:
             device = fence_devices(raw).get(name) if raw is not None else None
@@ -86,7 +78,12 @@ class Fencers:
             judged = judged.with_secret(version)
         if judged.spec != spec:
             raise FenceAgentError("the device, or its Secret, was changed meanwhile")
-        return device, {**device.parameters, **secret}, tuple(secret.values())
+        timeout_s, parameters = parse_duration(device.timeout), {**device.parameters, **secret}
+
+        async def ask(action: str) -> Ended:
+            return await self.agents.run(device.agent, action, parameters, timeout_s, hide=tuple(secret.values()))
+
+        return ask, timeout_s
 
     async def secret(self, name: str) -> tuple[str, dict[str, str]]:
         """The version of a Secret, and its parameters. What was found is told to the store. Raises FenceAgentError."""

@@ -41,15 +41,15 @@ class Bench:
         monkeypatch.setattr(runners, "AGAIN_S", 0.01)
         self.api, self.tmp_path = Secrets(), tmp_path
         self.store = Store(lambda: None)
-        self.fencers = Fencers(self.store, self.api, FenceAgents(installed(tmp_path)), self.store.clock)
+        self.fencers = Fencers(self.store, self.api, FenceAgents(installed(tmp_path)))
         parameters = {"journal": str(tmp_path / "journal"), **device.pop("parameters", {})}
         self.node({"name": "bmc", "agent": "fence_test", "parameters": parameters, "timeout": "3s", **device})
 
-    def node(self, *devices, version="1"):
+    def node(self, *devices, version="1", **status):
         metadata = {"name": "n1", "uid": "u1", "generation": int(version), "resourceVersion": version}
         spec = {"clusterName": "prod", "fencing": {"devices": list(devices)}}
         self.given = devices
-        self.store.put(NODES, {"kind": "Node", "metadata": metadata, "spec": spec})
+        self.store.put(NODES, {"kind": "Node", "metadata": metadata, "spec": spec, "status": status})
 
     @property
     def judged(self):
