@@ -112,6 +112,10 @@ def conditions(cluster: KindCluster, node: str) -> dict[str, dict[str, str]]:
     return {one["type"]: one for one in found}
 
 
+def devices_ready(cluster: KindCluster, node: str) -> bool:
+    return conditions(cluster, node).get("DevicesReady", {}).get("status") == "True"
+
+
 def give_device(cluster: KindCluster, node: str) -> None:
     """docker, through the agent that ClusterLabs has for it."""
     host, _, port = cluster.power.rpartition(":")

@@ -16,6 +16,7 @@ from tests.e2e.play import (
     Took,
     bring_back,
     conditions,
+    devices_ready,
     give_device,
     leader,
     leads_on_a_worker,
@@ -93,7 +94,7 @@ def test_a_drill_proves_the_power_switch_of_a_worker(cluster: KindCluster, guest
     assert "off, silent, on, back after" in told
     cluster.eventually("the cluster is whole", lambda: whole(cluster))
     cluster.rolled_out()
-    assert conditions(cluster, node)["DevicesReady"]["status"] == "True"
+    cluster.eventually("it is said to be proven", lambda: devices_ready(cluster, node))
     cluster.quorate("relocate", GUEST, node)
     cluster.eventually(f"the guest is Ready on {node}", lambda: ready_on(cluster) == node)
 
@@ -102,7 +103,7 @@ def test_a_worker_is_switched_off_when_nothing_else_can_tell(
     cluster: KindCluster, guest: str, observer: Observer, took: Took
 ) -> None:
     """Its network is cut, so that it runs on. The proven device ends it, sooner than its watchdog's T would count."""
-    assert conditions(cluster, guest)["DevicesReady"]["status"] == "True", "the drill before this test proved it"
+    assert devices_ready(cluster, guest), "the drill before this test proved it"
     seconds = lose(cluster, guest, cluster.unplug_network, observer)
     took.append(f"network cut, switched off by fence_docker, guest Ready elsewhere: {seconds:.1f} s")
     assert "PowerOff: docker said off twice, as proven by a drill" in cluster.quorate("history", guest)

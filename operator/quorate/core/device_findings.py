@@ -3,7 +3,7 @@
 from typing import Final
 
 from quorate.core.conditions import Finding
-from quorate.core.sequence import FenceDevice, Health, Power, Said
+from quorate.core.sequence import FenceDevice, Health, Power, Said, spec_of
 from quorate.core.status import NodeStatus
 from quorate.core.types import HEARD
 from quorate.core.world import NodeView
@@ -37,16 +37,19 @@ def _ready_finding(node: NodeView, power: Power) -> Finding:
         remedy = "correct spec.fencing.devices, its Secret, or the device"
         return Finding("DevicesReady", False, "DeviceFails", f"{'; '.join(wrong)}: {remedy}")
     unknown = [device.name for device in node.devices if device.name not in said]
-    if unknown:
-        before = next((one for one in node.status.conditions if one.type == "DevicesReady"), None)
-        if before is not None:  # a new leader has not asked yet: what the one before found stands so long
-            return Finding("DevicesReady", before.status == "True", before.reason, before.message)
+    before = next((one for one in node.status.conditions if one.type == "DevicesReady"), None)
+    stood = before.reason if before is not None else "NotAskedYet"
+    if unknown and before is not None and stood == "DeviceFails":  # a new leader has not asked: so long this stands
+        return Finding("DevicesReady", False, before.reason, before.message)
+    proven = {(one.level, one.spec) for one in power.proven}
+    levels = {one.level for one in node.devices}
+    unproven = sorted(level for level in levels if (level, spec_of(node.devices, level)) not in proven)
+    if unproven and unknown and stood not in {"NotProven", "Proven"}:
         return Finding("DevicesReady", False, "NotAskedYet", f"{', '.join(unknown)}: not asked yet")
-    unproven = sorted({one.level for one in node.devices} - {one.level for one in power.proven})
     if unproven:
-        levels = " and ".join(str(level) for level in unproven)
-        text = f"all answer, but no drill has proven level {levels}: it counts only beside the watchdog. Run quorate drill "
-        return Finding("DevicesReady", False, "NotProven", f"{text}{node.name}")
+        named = " and ".join(str(level) for level in unproven)
+        text = f"all answer, but no drill has proven level {named}: it counts only beside the watchdog"
+        return Finding("DevicesReady", False, "NotProven", f"{text}. Run quorate drill {node.name}")
     return Finding("DevicesReady", True, "Proven", "all answer, and a drill has proven them")
 
 

@@ -69,9 +69,19 @@ def test_a_secret_that_cannot_be_read_is_said_once_it_was_tried():
     assert message.startswith("bmc: Secret quorate-system/bmc does not exist: create it: correct")
 
 
-def test_a_new_leader_lets_stand_what_the_one_before_found():
-    before = merge((), [Finding("DevicesReady", True, "Proven", "as it was")], now=WALL, generation=1)
-    assert ready(BMC, conditions=before) == (True, "Proven", "as it was")
+@pytest.mark.parametrize(
+    ("before", "reason"), [("DeviceFails", "DeviceFails"), ("NotProven", "NotProven"), ("NotAskedYet", "NotAskedYet")]
+)
+def test_a_new_leader_lets_stand_what_the_one_before_found(before, reason):
+    found = merge((), [Finding("DevicesReady", False, before, "as it was")], now=WALL, generation=1)
+    assert ready(BMC, conditions=found, power=Power())[:2] == (False, reason)
+
+
+@pytest.mark.parametrize("before", ["NotProven", "NotAskedYet", ""])
+def test_what_a_drill_has_proven_counts_before_the_leader_has_asked(before):
+    """The drill may have ended under another leader, or before the first question."""
+    found = merge((), [Finding("DevicesReady", False, before, "as it was")], now=WALL, generation=1) if before else ()
+    assert ready(BMC, conditions=found)[:2] == (True, "Proven")
 
 
 def test_what_is_not_trusted_any_more_and_what_waits():
