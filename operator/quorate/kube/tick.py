@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from quorate.core import capacity
@@ -19,7 +19,7 @@ from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.quick import replace
 from quorate.core.status import CapacityStatus, NodeStatus
-from quorate.core.types import HEARD, NodeName
+from quorate.core.types import HEARD, NodeName, Stage
 from quorate.core.world import NodeView, World
 from quorate.kube.act import Actor
 from quorate.kube.calls import ApiError, Calls, NotFound
@@ -189,9 +189,8 @@ class ClusterTicker(Ticker):
         if world is None:
             return Plan(sentence=f"Cluster {self.cluster} is gone")
         made = plan(world)
-        self.store.attentive[self.cluster] = frozenset(
-            node.name for node in world.nodes if node.status.state not in HEARD
-        )
+        heard = {name for name, _ in made.silences}
+        self.store.attentive[self.cluster] = frozenset(node.name for node in world.nodes if _awaited(node, heard))
         return self._without_breaches(world, made)
 
     def _without_breaches(self, world: World, made: Plan) -> Plan:
@@ -211,6 +210,16 @@ class ClusterTicker(Ticker):
         # That a node is to reset itself is no action but an order in its status.
         statuses = tuple(write for write in made.statuses if not (write.ref in bad and _orders_reset(write.status)))
         return replace(made, actions=kept, statuses=statuses)
+
+
+def _awaited(node: NodeView, heard: Collection[NodeName]) -> bool:
+    """May its next beat change what is decided, though it says nothing new?
+
+    Not where a new boot of a fenced node is heard and held back: that ends with time, or with its silence.
+    """
+    incident = node.status.incident
+    held_back = incident is not None and incident.stage is Stage.FENCED and node.name in heard
+    return node.status.state not in HEARD and not held_back
 
 
 def _orders_reset(status: object) -> bool:

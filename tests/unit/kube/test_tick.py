@@ -6,9 +6,11 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from quorate.core.actions import Plan, StatusWrite
 from quorate.core.status import ResetRequest
-from quorate.core.types import NodeName, Nonce, Uid, node_ref
+from quorate.core.types import NodeName, NodeState, Nonce, Stage, Uid, node_ref
 from quorate.core.world import Beat
 from quorate.kube.act import Done
 from quorate.kube.health import STUCK_AFTER_S
@@ -17,7 +19,7 @@ from quorate.kube.metrics import Metrics
 from quorate.kube.store import Store
 from quorate.kube.tick import ClusterTicker, Ticker
 from quorate.sim.engine import Engine, Loop
-from tests.unit.core.worlds import WALL, world
+from tests.unit.core.worlds import WALL, beat, incident, node, world
 
 
 class Elected:
@@ -153,3 +155,27 @@ def test_a_reset_that_breaks_an_invariant_is_not_ordered() -> None:
     ticking: Any = SimpleNamespace(actor=SimpleNamespace(tally=SimpleNamespace(breached=breaches.append)), store=store)
     assert ClusterTicker._without_breaches(ticking, seen, made).statuses == ()
     assert breaches == [1]
+
+
+@pytest.mark.parametrize(
+    ("state", "stage", "age_s", "awaited"),
+    [
+        (NodeState.ONLINE, None, 0.5, False),
+        (NodeState.UNKNOWN, None, 0.5, True),
+        (NodeState.FENCE, Stage.SUSPECTED, 9.0, True),
+        (NodeState.FENCE, Stage.FENCED, 0.5, False),
+        (NodeState.FENCE, Stage.FENCED, 60.0, True),
+    ],
+)
+def test_beats_that_may_change_something_are_waited_for(
+    state: NodeState, stage: Stage | None, age_s: float, awaited: bool
+) -> None:
+    """A new boot of a fenced node that is held back is not: what it is held back by is time."""
+    store = Store(lambda: None)
+    lost = incident(stage=stage) if stage is not None else None
+    status = {"state": state, "incident": lost}
+    renews = beat("n1", age_s, holder="n1.2")
+    seen = world(nodes=(node("n1", status=status, beat=renews), node("n2"), node("n3")))
+    ticking: Any = SimpleNamespace(store=store, cluster="prod", _without_breaches=lambda _, made: made)
+    ClusterTicker._plan(ticking, seen)
+    assert ("n1" in store.attentive["prod"]) is awaited
