@@ -91,7 +91,8 @@ def _recognise_end(draft: Draft) -> None:
     fact = proof_of_end(draft)
     if fact is None:
         return
-    counted = bool(instance.failure) or (fact.counted and not instance.stopping)
+    planned = instance.stopping or (draft.pod is not None and draft.pod.deleting)  # by us, or by somebody else
+    counted = bool(instance.failure) or (fact.counted and not planned)
     reason = "StartTimeout" if instance.failure else fact.reason or "Completed"
     message = instance.failure or fact.message
     draft.status = replace(

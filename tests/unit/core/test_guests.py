@@ -212,6 +212,12 @@ class TestEndsAndTries:
         status, _ = run(guest(pod=replace(ENDED, reason="Evicted")))
         assert not status.instance.counted
 
+    def test_an_end_that_somebody_asked_for_is_not_counted_where_it_is_seen_late(self):
+        """A manager that begins to lead may find the Pod both deleted and ended."""
+        status, _ = run(guest(pod=replace(ENDED, deleting=True)))
+        assert not status.instance.counted
+        assert not status.last_termination.counted
+
     def test_a_pod_deleted_by_somebody_else_is_awaited_and_started_again(self):
         status, actions = run(guest(pod=pod(deleting=True)))
         assert status.state is S.RELOCATE
