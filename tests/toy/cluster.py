@@ -11,6 +11,7 @@ from quorate.core.override import ExpectedVotes
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.stopped import GUESSED, LOST
+from quorate.core.storage import Reach
 from quorate.core.timing import PROFILES, Profile, Timing, TimingSpec
 from quorate.core.types import (
     PROTOCOL,
@@ -35,6 +36,7 @@ from quorate.core.world import (
     KubeNode,
     NodeView,
     Scheduling,
+    StorageView,
     Template,
 )
 from tests.toy.manager import Manager
@@ -67,6 +69,8 @@ class Toy:
         self.others: dict[NodeName, Size] = {}
         self.usage: dict[NodeName, Usage] = {}
         self.guest_usage: dict[GuestKey, Usage] = {}
+        self.storages: dict[str, StorageView] = {}
+        self.reach: dict[NodeName, tuple[Reach, ...]] = {}
         spec = ClusterSpec(timing=TimingSpec(profile), accepted_watchdogs=(WatchdogKind.EXTERNAL,))
         self.cluster = ClusterView("prod", Uid("cluster"), spec, resource_version=self.version())
         self.watched: set[GuestKey] = set()

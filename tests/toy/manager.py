@@ -86,6 +86,7 @@ class Manager:
                 missed=self.beats.get(name) if name not in toy.leases else None,
                 others=toy.others.get(name, NOTHING),
                 usage=toy.usage.get(name),
+                reach=toy.reach.get(name, ()),
             )
             for name, view in sorted(toy.nodes.items())
         )
@@ -107,6 +108,7 @@ class Manager:
             cluster=toy.cluster,
             nodes=nodes,
             guests=guests,
+            storages=tuple(toy.storages[name] for name in sorted(toy.storages)),
             kube_nodes=tuple(toy.kube[name] for name in sorted(toy.kube)),
             api_servers=1,
         )

@@ -162,6 +162,25 @@ class OrdersModel(Model):
     """W."""
 
 
+class ProbeModel(Model):
+    """A Storage that the agent is to look at."""
+
+    id: Annotated[str, Field(max_length=64)]
+    """The uid of the Storage."""
+    storage: Annotated[str, Field(max_length=253)]
+    """Its name."""
+    server: Annotated[str, Field(max_length=253)]
+    """Host name or address of the NFS server."""
+    export: Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x20]*$")]
+    """The directory that it is to export."""
+    port: int
+    """Where NFS answers, over TCP."""
+    mount_port: int = 0
+    """Where mountd answers; 0: the portmapper is asked."""
+    versions: Annotated[list[int], Field(max_length=4)] = []
+    """The versions of NFS of which one is enough."""
+
+
 class NodeStatusModel(Model):
     """What was seen and done."""
 
@@ -188,6 +207,8 @@ class NodeStatusModel(Model):
     """The times the agent is to work by."""
     asks: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1024)] = []
     """Pods of which the agent is asked to attest that nothing runs any more."""
+    probes: Annotated[list[ProbeModel], Field(max_length=32)] = []
+    """The Storages that its agent is asked to look at. What it sees is an annotation on the node's Lease."""
     guests: int = 0
     """How many guests are on it or on their way to it."""
     incident: IncidentModel | None = None

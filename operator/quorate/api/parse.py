@@ -28,6 +28,7 @@ from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority
 from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
 from quorate.core.sequence import FenceDevice
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
+from quorate.core.storage import NfsExport, VolumeClass
 from quorate.core.timing import Timing, TimingSpec, parse_duration
 from quorate.core.types import (
     ACCEPT_ANNOTATION,
@@ -264,13 +265,18 @@ def without_spec(before: GuestView | NodeView, raw: Raw) -> GuestView | NodeView
 def storage(raw: Raw) -> StorageView:
     """A Storage, without its users. Raises UnreadableError."""
     spec = _spec(raw, StorageSpec)
+    nfs, of_class = spec.nfs, spec.storage_class
     return StorageView(
         **_identity(raw),
         type=spec.type,
         nodes=selector(spec.nodes) if spec.nodes is not None else None,
         namespaces=tuple(spec.allowed_namespaces),
         claim=(spec.claim.namespace, spec.claim.name) if spec.claim is not None else None,
+        nfs=NfsExport(nfs.server, nfs.export, tuple(nfs.options)) if nfs is not None else None,
+        volume_class=VolumeClass(of_class.name, of_class.size, of_class.access_mode) if of_class is not None else None,
         path=spec.local.path if spec.local is not None else "",
+        content=tuple(sorted(spec.content)),
+        on_loss=spec.on_loss,
         disabled=spec.disabled,
         held=_holds(raw, IN_USE_FINALIZER),
         status=_status(raw, StorageStatus),

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from quorate.core.quick import quick
 from quorate.core.sequence import Order
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, StorageStatus
+from quorate.core.storage import Volume
 from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
 
 
@@ -112,6 +113,33 @@ class SetFinalizer:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageAction:
+    """A deed for a Storage, on the volume and the claim that its status has recorded."""
+
+    subject: Ref
+    volume: Volume
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject,)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvideVolume(StorageAction):
+    """Make what is missing of them. `claim`: the uid of the claim that is there already, for the volume to be held for."""
+
+    claim: Uid | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVolume(StorageAction):
+    """Delete exactly these, where they are given. The data stays on the server: the volume is retained."""
+
+    volume_uid: Uid | None
+    claim_uid: Uid | None
+
+
+@dataclass(frozen=True, slots=True)
 class GuestAction:
     """A deed on a guest."""
 
@@ -175,6 +203,8 @@ Action: TypeAlias = (
     | AskDevice
     | SetTaint
     | SetFinalizer
+    | ProvideVolume
+    | RemoveVolume
     | CheckTemplate
     | CreatePod
     | StopPod

@@ -24,6 +24,7 @@ from quorate.core.status import (
     Termination,
     Timeline,
 )
+from quorate.core.storage import Unreached, Volume
 
 T = TypeVar("T")
 LONGEST: Final[Mapping[type, Mapping[str, int]]] = {
@@ -42,10 +43,15 @@ LONGEST: Final[Mapping[type, Mapping[str, int]]] = {
     Timeline: {"evidence": 4096},
     GuestStatus: {"message": 8192},
     StorageStatus: {"message": 4096},
+    Unreached: {"why": 256},
+    Volume: {"problem": 1024},
 }
 """In characters; of a list of texts each."""
-MOST: Final[Mapping[type, Mapping[str, int]]] = {NodeStatus: {"asks": 1024}}
-"""Pods that a node is asked about at once: the others when one of these is answered."""
+MOST: Final[Mapping[type, Mapping[str, int]]] = {
+    NodeStatus: {"asks": 1024},
+    StorageStatus: {"unreached": 32},
+}
+"""Pods that a node is asked about at once: the others when one of these is answered. Nodes that miss a Storage."""
 
 
 _Fields: TypeAlias = tuple[tuple[str, int | None, int | None], ...]

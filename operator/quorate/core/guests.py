@@ -7,7 +7,7 @@ pass count, so that every deed follows from the status that is written before it
 from collections.abc import Callable
 from typing import Final
 
-from quorate.core import commands, freeze, maintenance, tries
+from quorate.core import commands, freeze, loss, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, IllegalMoveError, Room
@@ -167,7 +167,7 @@ def _started(draft: Draft) -> None:
 
 def _runs(draft: Draft, instance: Instance) -> None:
     """It runs, and nobody asks for its end: does it run where it should, and from the template that it should?"""
-    if maintenance.moves(draft):
+    if maintenance.moves(draft) or loss.leave(draft):
         move(draft, S.RELOCATE)
     elif _update(draft, instance):
         draft.say("its template changed: it is stopped and started with the new one")
@@ -181,7 +181,7 @@ def _runs(draft: Draft, instance: Instance) -> None:
             move(draft, S.RELOCATE)
         elif not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
             ready = "" if draft.status.ready else ", not Ready"
-            draft.say(f"runs on {instance.node}{ready}{maintenance.awaits(draft)}")
+            draft.say(f"runs on {instance.node}{ready}{maintenance.awaits(draft)}{loss.words(draft)}")
 
 
 def _for_the_load(draft: Draft, instance: Instance) -> bool:

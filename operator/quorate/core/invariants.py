@@ -204,6 +204,8 @@ class _Checker:
         cluster = self.world.cluster.spec
         if not ready_for_guests(replace(node, status=self._node_status(node)), cluster):
             return 3, f"nothing would prove the death of {node.name}: its watchdog is not armed"
+        if before is not None and before.id == action.instance.id:
+            node = replace(node, reach=())  # drawn by an earlier plan: the agent may have looked since
         reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, cluster)
         return (8, f"{node.name}: {reason}") if reason is not None else None
 

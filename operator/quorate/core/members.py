@@ -1,6 +1,6 @@
 """The set of nodes that vote together: who joins, what each is asked for, and what its status says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,9 +19,10 @@ from quorate.core.overdue import reset_request
 from quorate.core.quick import quick, replace
 from quorate.core.sequence import Power, Step
 from quorate.core.status import Condition, Incident, NodeStatus, Orders
+from quorate.core.storage import MAX_PROBES, NfsExport, Probe
 from quorate.core.timing import Timing, seconds
 from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
-from quorate.core.world import NodeView, World
+from quorate.core.world import KubeNode, NodeView, StorageView, World
 
 NAMED: Final = 3
 """So many guests are named in a sentence."""
@@ -120,6 +121,7 @@ def finish(
             arming=asked,
             orders=orders,
             asks=tuple(sorted(room.asks.get(node.name, ()))),
+            probes=probes(world.storages, node.kube),
             guests=guests,
             watchdog_text=_watchdog_text(status),
             observed_generation=node.generation,
@@ -128,6 +130,17 @@ def finish(
         after = updated(after, message=_message(node, after, room))
         finished[node.name] = updated(after, conditions=_conditions(world, node, after, room))
     return finished
+
+
+def probes(storages: Sequence[StorageView], kube: KubeNode | None) -> tuple[Probe, ...]:
+    """What its agent is to look at: the NFS Storages that it is to reach."""
+    labels = kube.labels if kube is not None else {}
+    found = [one for one in storages if one.nfs is not None and (one.nodes is None or one.nodes.matches(labels))]
+    return tuple(_probe(one, one.nfs) for one in found[:MAX_PROBES] if one.nfs is not None)
+
+
+def _probe(storage: StorageView, nfs: NfsExport) -> Probe:
+    return Probe(storage.uid, storage.name, nfs.server, nfs.export, nfs.port, nfs.mount_port, nfs.versions)
 
 
 def _watchdog_text(status: NodeStatus) -> str:

@@ -13,11 +13,12 @@ from quorate.core.guard import watchdog_problem, without_watchdog
 from quorate.core.quick import quick
 from quorate.core.rules import LAST
 from quorate.core.selectors import untolerated
-from quorate.core.types import NodeName, NodeState
+from quorate.core.storage import reach_of
+from quorate.core.types import Content, NodeName, NodeState
 from quorate.core.world import ClusterSpec, GuestSpec, KubeNode, NodeView, StorageView
 
 MISSING = "Missing"
-"""State of a Storage whose claim does not exist."""
+"""State of a Storage whose claim or class does not exist."""
 
 
 @quick
@@ -136,7 +137,7 @@ def rejection(
         return "it is asked to reset itself"
     if candidate.slow_to_arm:
         return "it was asked to arm its watchdog and has not"
-    return _kubernetes(spec, view.kube) or _storage(spec, view.kube, storages) or _guard(view, cluster)
+    return _kubernetes(spec, view.kube) or _storage(spec, view, view.kube, storages) or _guard(view, cluster)
 
 
 def _goes_down(view: NodeView) -> bool:
@@ -163,11 +164,17 @@ def _kubernetes(spec: GuestSpec, kube: KubeNode) -> str | None:
     return None
 
 
-def _storage(spec: GuestSpec, kube: KubeNode, storages: Mapping[str, StorageView]) -> str | None:
+def _storage(spec: GuestSpec, view: NodeView, kube: KubeNode, storages: Mapping[str, StorageView]) -> str | None:
+    """What is known of no agent forbids nothing: it may be an older one, or about to look."""
     for mount in spec.mounts:
         storage = storages.get(mount.storage)
-        if storage is not None and storage.nodes is not None and not storage.nodes.matches(kube.labels):
+        if storage is None:
+            continue
+        if storage.nodes is not None and not storage.nodes.matches(kube.labels):
             return f"storage {mount.storage} is not there (nodes: {storage.nodes})"
+        reach = reach_of(view.reach, storage.uid)
+        if reach is not None and not reach.reached:
+            return f"it does not reach storage {mount.storage} ({reach.why or 'no reason given'})"
     return None
 
 
@@ -195,6 +202,11 @@ def storage_problem(spec: GuestSpec, namespace: str, storages: Mapping[str, Stor
             return (
                 f"{field}: Storage {mount.storage} does not allow namespace {namespace}: "
                 "add it to the Storage's spec.allowedNamespaces"
+            )
+        if not {Content.ROOT_DIR, Content.ISO} & set(storage.content):
+            return (
+                f"{field}: Storage {mount.storage} has content {', '.join(storage.content)}, and a container needs RootDir "
+                "(or ISO, read-only): add it to the Storage's spec.content or name another one"
             )
         if storage.claim is not None and storage.claim[0] != namespace:
             return (

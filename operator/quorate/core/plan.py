@@ -6,7 +6,7 @@ is set aside with a condition and the others go on. Time is a field of the World
 
 from dataclasses import dataclass
 
-from quorate.core import brakes, disarm, history, members
+from quorate.core import brakes, disarm, history, loss, members
 from quorate.core import cluster as clusters
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.bounds import bounded
@@ -230,17 +230,17 @@ def _finish_guest(draft: Draft) -> None:
     """The parts of a guest's status that only describe the rest."""
     status, guest, world = draft.status, draft.guest, draft.world
     order = draft.room.order.problem(guest, world.cluster.name)
+    storage = loss.finding(draft)
+    more = [one for one in (order, storage) if one is not None]
     as_it_was = status is guest.status and status.observed_generation == guest.generation
-    if as_it_was and not draft.stalled and not order and status.conditions and not any(map(_stale, status.conditions)):
+    if as_it_was and not draft.stalled and not more and status.conditions and not any(map(_stale, status.conditions)):
         return  # nothing moved, and it was described before: the usual case of a thousand guests
     ready, reason = _as_wished(draft)
     stalled = draft.stalled
     findings: tuple[Finding, ...] = summary(
         ready=ready and not stalled, reason=reason, message=stalled or status.message, stalled=bool(stalled)
     )
-    if order is not None:
-        findings = (*findings, order)
-    conditions = merge(status.conditions, findings, now=world.wall, generation=guest.generation)
+    conditions = merge(status.conditions, (*findings, *more), now=world.wall, generation=guest.generation)
     finished = replace(
         status,
         guest=guest.key.sid,
@@ -255,7 +255,7 @@ def _finish_guest(draft: Draft) -> None:
 
 def _stale(condition: Condition) -> bool:
     """One that holds only as long as something is wrong, which is not so any more."""
-    return condition.type == CONDITION or (condition.type == "Stalled" and condition.status == "True")
+    return condition.type in {CONDITION, loss.CONDITION} or (condition.type == "Stalled" and condition.status == "True")
 
 
 def _as_wished(draft: Draft) -> tuple[bool, str]:

@@ -75,7 +75,7 @@ def _prepare(draft: Draft) -> None:
         draft.actions.append(SetFinalizer(guest.key.ref, INSTANCE_FINALIZER, present=True))
         draft.say("about to start: taking hold of the HAResource")
         return
-    if not _holds_storages(draft):
+    if not _holds_storages(draft) or not _has_claims(draft):
         return
     if target not in draft.room.armed:
         draft.say(f"waiting for {target} to arm its watchdog")
@@ -112,6 +112,21 @@ def _holds_storages(draft: Draft) -> bool:
     elif loose:
         draft.say(f"about to start: taking hold of Storage {', '.join(loose)}")
     return not loose
+
+
+def _has_claims(draft: Draft) -> bool:
+    """Has the housekeeper made what its Pod is to mount of NFS Storages?"""
+    for mount in draft.guest.spec.mounts:
+        storage = draft.room.storages.get(mount.storage)
+        if storage is None or storage.nfs is None:
+            continue
+        namespace = draft.guest.key.namespace
+        made = next((one for one in storage.status.volumes if one.namespace == namespace), None)
+        if made is None or made.problem:
+            why = made.problem if made is not None else "it is being made"
+            draft.say(f"about to start: waits for the claim of Storage {storage.name} in {namespace}: {why}")
+            return False
+    return True
 
 
 def _how(other: GuestView) -> str:

@@ -11,6 +11,7 @@ from quorate.core.override import Override
 from quorate.core.quick import quick
 from quorate.core.quorum import NOBODY, Memory, Rule
 from quorate.core.sequence import Power, Sequence
+from quorate.core.storage import Probe, Unreached, Volume
 from quorate.core.types import (
     DisarmMode,
     EvidenceKind,
@@ -171,6 +172,7 @@ class NodeStatus:
     arming: Arming = field(default_factory=lambda: Arming(0, wanted=False))
     orders: Orders | None = None
     asks: tuple[Uid, ...] = ()
+    probes: tuple[Probe, ...] = ()
     guests: int = 0
     incident: Incident | None = None
     reset_request: ResetRequest | None = None
@@ -460,8 +462,14 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class StorageStatus:
+    """`nodes`: how many reach it / how many should; `content` is printable. `volumes` are recorded before they are made."""
+
     shared: bool = False
+    content: str = ""
     nodes: str = ""
+    unreached: tuple[Unreached, ...] = ()
+    used: str = ""
+    volumes: tuple[Volume, ...] = ()
     used_by: tuple[str, ...] = ()
     state: str = ""
     message: str = ""

@@ -41,6 +41,10 @@ NODE_ANNOTATION: Final = "quorate.dev/node"
 NONCE_ANNOTATION: Final = "quorate.dev/boot-nonce"
 TEMPLATE_ANNOTATION: Final = "quorate.dev/template-hash"
 ATTESTATION_ANNOTATION: Final = "quorate.dev/attestation"
+REACH_ANNOTATION: Final = "quorate.dev/storages"
+"""On a node's Lease, beside the attestation: which Storages its agent reaches."""
+STORAGE_LABEL: Final = "quorate.dev/storage"
+"""On the volumes and claims that are made of a Storage: its name."""
 COMMAND_ANNOTATION: Final = "quorate.dev/command"
 CONFIRM_ANNOTATION: Final = "quorate.dev/fence-confirm"
 RELEASE_ANNOTATION: Final = "quorate.dev/fence-release"
@@ -260,3 +264,20 @@ class UpdatePolicy(StrEnum):
 class StorageType(StrEnum):
     CLAIM = "Claim"
     LOCAL = "Local"
+    NFS = "NFS"
+    STORAGE_CLASS = "StorageClass"
+
+
+class Content(StrEnum):
+    """What a Storage may be used for."""
+
+    IMAGES = "Images"
+    ROOT_DIR = "RootDir"
+    ISO = "ISO"
+
+
+class OnLoss(StrEnum):
+    """What becomes of a guest that runs on a node which does not reach its Storage any more."""
+
+    IGNORE = "Ignore"
+    RELOCATE = "Relocate"

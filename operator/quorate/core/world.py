@@ -16,8 +16,10 @@ from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.sequence import FenceDevice, Health, Report
 from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, Incident, NodeStatus, StorageStatus
+from quorate.core.storage import NfsExport, Reach, VolumeClass
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (
+    Content,
     CpuPolicy,
     DisarmMode,
     EvidenceKind,
@@ -26,6 +28,7 @@ from quorate.core.types import (
     Instant,
     NodeName,
     Nonce,
+    OnLoss,
     RebalanceMethod,
     SchedulingMode,
     ShutdownPolicy,
@@ -167,7 +170,7 @@ class NodeView:
     `drill`: the id of the newest drill that is asked for. `reports`: what became of the orders to its `devices`, as far as
     this manager gave them. `health`: what the devices said when they were last looked after.
     `zone`: as its spec says, "" if not. `others`: what Pods that are no guests request on it, None while nobody has looked;
-    `usage`: what metrics.k8s.io says is used of it.
+    `usage`: what metrics.k8s.io says is used of it. `reach`: what the agent of the boot that renews says of Storages.
     """
 
     name: NodeName
@@ -194,6 +197,7 @@ class NodeView:
     trouble: str = ""
     others: Size | None = None
     usage: Usage | None = None
+    reach: tuple[Reach, ...] = ()
 
     @property
     def remediator(self) -> str:
@@ -338,7 +342,11 @@ class StorageView:
     nodes: Selector | None = None
     namespaces: tuple[str, ...] = ()
     claim: tuple[str, str] | None = None
+    nfs: NfsExport | None = None
+    volume_class: VolumeClass | None = None
     path: str = ""
+    content: tuple[Content, ...] = (Content.IMAGES, Content.ROOT_DIR)
+    on_loss: OnLoss = OnLoss.IGNORE
     disabled: bool = False
     status: StorageStatus = field(default_factory=StorageStatus)
     generation: int = 0

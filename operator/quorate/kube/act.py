@@ -24,7 +24,9 @@ from quorate.core.actions import (
     Note,
     Plan,
     ProbeLease,
+    ProvideVolume,
     RemovePod,
+    RemoveVolume,
     SetFinalizer,
     SetTaint,
     StatusWrite,
@@ -256,6 +258,8 @@ class Actor:
         match action:
             case SetFinalizer():
                 await deeds.set_finalizer(action)
+            case ProvideVolume() | RemoveVolume():
+                await deeds.volume(action)
             case CheckTemplate():
                 await deeds.check_template(action)
             case CreatePod():

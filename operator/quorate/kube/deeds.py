@@ -17,7 +17,9 @@ from quorate.core.actions import (
     GiveLease,
     Note,
     ProbeLease,
+    ProvideVolume,
     RemovePod,
+    RemoveVolume,
     SetFinalizer,
     SetTaint,
     StopPod,
@@ -35,6 +37,7 @@ from quorate.core.types import (
     Uid,
 )
 from quorate.core.world import Refusal, StorageView, Verdict
+from quorate.kube import volumes
 from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
 from quorate.kube.host import THIS_HOST, Host
@@ -250,6 +253,15 @@ class Deeds:
         else:
             self.store.put(resource, raw)
 
+    async def volume(self, action: ProvideVolume | RemoveVolume) -> None:
+        """Make what an NFS Storage needs in a namespace, or take it away."""
+        if isinstance(action, RemoveVolume):
+            await volumes.remove(self.api, action)
+            return
+        storage = self._storages().get(action.subject.name)
+        if storage is not None:
+            await volumes.provide(self.api, storage, action)
+
     # -- guests -----------------------------------------------------------------------------------------------------
 
     async def check_template(self, action: CheckTemplate) -> None:
@@ -277,7 +289,10 @@ class Deeds:
             return
         template = await self.revisions.find(guest, instance.template_hash)
         pod = self._render(guest, template)
-        scheduler = await self._unbound(action.guest.namespace, claims_of(pod))
+        mounted = {mount["name"] for mount in template.get("storage") or []}
+        own = [one for name, one in self._storages().items() if name in mounted]
+        await volumes.own_claims(self.api, action.guest, own, instance.node)
+        scheduler = await self._unbound(action.guest.namespace, claims_of(pod), instance.node)
         pod = bind(pod, instance, shared_kernel=self._shares_kernel(instance.node), scheduler=scheduler)
         try:
             made = await self.api.create(PODS.path(namespace=action.guest.namespace), pod)
@@ -345,14 +360,14 @@ class Deeds:
         beat = self.store.beats.get(node)
         return beat is None or beat.attestation is None or beat.attestation.shared_kernel
 
-    async def _unbound(self, namespace: str, claims: list[str]) -> bool:
-        """Is there a claim that only the scheduler can bind, where the guest goes?"""
+    async def _unbound(self, namespace: str, claims: list[str], node: NodeName) -> bool:
+        """Is there a claim that only the scheduler can bind, where the guest goes? Some provisioners know where that is."""
         for name in claims:
             try:
                 claim = await self.api.get(CLAIMS.path(name, namespace))
             except NotFound:
                 return True
-            if (claim.get("status") or {}).get("phase") != "Bound":
+            if (claim.get("status") or {}).get("phase") != "Bound" and not volumes.planned_for(claim, node):
                 return True
         return False
 

@@ -30,6 +30,7 @@ from quorate.core.world import (
 )
 from quorate.kube import views
 from quorate.kube.fencers.known import Known
+from quorate.kube.reaches import Reaches
 from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
 from quorate.kube.roster import Key, Parts, Roster
 
@@ -95,8 +96,8 @@ class Store:
         self._deleted: dict[str, float] = {}
         """uid -> the version as of which it was gone."""
         self.beats: dict[NodeName, Beat] = {}
-        self.devices: dict[str, DeviceBeat] = {}
-        """Quorum devices by name."""
+        self.reaches = Reaches()
+        self.devices: dict[str, DeviceBeat] = {}  # quorum devices by name
         self.fencers = Known(changed)
         self.missing: dict[NodeName, float] = {}
         self.witnessed: set[NodeName] = set()
@@ -314,7 +315,8 @@ class Store:
         self.beats[name] = after
         was_missing = self.missing.pop(name, None) is not None
         self.witnessed.discard(name)
-        if was_missing or any(name in names for names in self.attentive.values()) or views.material(before, after):
+        news = self.reaches.saw(name, raw, after.holder) or was_missing
+        if news or any(name in names for names in self.attentive.values()) or views.material(before, after):
             self._changed()
 
     def _parse(self, resource: Resource, key: Key, raw: Raw) -> None:
@@ -391,6 +393,7 @@ class Store:
             usage=self.usage[name][1] if name in self.usage else None,
             devices=self.fencers.devices(view),
             health=self.fencers.health(view),
+            reach=self.reaches.of(name) if present else (),
         )
 
     def guests(self) -> tuple[GuestView, ...]:

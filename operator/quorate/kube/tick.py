@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from quorate.core import capacity
-from quorate.core.actions import Plan
+from quorate.core.actions import Plan, ProvideVolume, RemoveVolume
 from quorate.core.housekeeping import Household, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
@@ -27,6 +27,7 @@ from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.leader import Elector
 from quorate.kube.resources import CLAIMS, OURS
 from quorate.kube.store import Store
+from quorate.kube.volumes import Look
 
 log = logging.getLogger(__name__)
 COALESCE_S: Final = 0.01
@@ -36,6 +37,7 @@ SHORTEST_SLEEP_S: Final = 0.01
 JUST_AFTER_S: Final = 0.001
 AGAIN_S: Final = 0.5
 SURVEY_EVERY_S: Final = 60.0
+UNBOUND_AGAIN_S: Final = 1.0
 
 
 class Ticker(ABC):
@@ -234,6 +236,7 @@ class HouseTicker(Ticker):
     def __init__(self, elector: Elector, actor: Actor, store: Store, api: Calls) -> None:
         super().__init__(elector, actor, store)
         self.api = api
+        self.volumes = Look(api, store.clock)
 
     async def decide(self) -> Plan:
         guests = self.store.guests()
@@ -246,8 +249,16 @@ class HouseTicker(Ticker):
             guests=guests,
             kube_nodes=tuple(self.store.kube_nodes()),
             claims=claims,
+            classes=await self.volumes.classes(storages),
+            sight=await self.volumes.sight(storages),
+            reach={node.name: node.reach for node in self.store.nodes() if node.status.state in HEARD},
         )
-        return tidy(house)
+        made = tidy(house)
+        if any(isinstance(one, ProvideVolume | RemoveVolume) for one in made.actions):
+            self.volumes.forget()
+        if any(volume.problem for storage in storages for volume in storage.status.volumes):
+            made = replace(made, wake_at_s=self.store.clock() + UNBOUND_AGAIN_S)  # nobody tells when a claim is bound
+        return made
 
     async def _existing(self, claims: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
         found = set()

@@ -7,7 +7,8 @@ import pytest
 from quorate.core.actions import SetFinalizer
 from quorate.core.housekeeping import Household, resolve_cluster, tidy
 from quorate.core.selectors import Requirement, Selector, Taint
-from quorate.core.types import StorageType, Uid
+from quorate.core.storage import NfsExport, Reach, VolumeClass
+from quorate.core.types import NodeName, StorageType, Uid
 from quorate.core.world import StorageView
 from tests.unit.core.worlds import WALL, guest, node
 
@@ -122,3 +123,58 @@ def test_a_thousand_users_are_counted_not_listed():
     found = written(house(storages=(crowd,)))["shared"]
     assert len(found.used_by) == 51
     assert found.used_by[-1] == "and 950 more"
+
+
+NFS = StorageView("media", Uid("m"), StorageType.NFS, nfs=NfsExport("nas", "/guests"), resource_version="1")
+
+
+def reached(**nodes):
+    """What the agents say: whether it is reached, or how full it is in percent of 1 TiB."""
+    made = {}
+    for name, said in nodes.items():
+        used, size = (said, 1024**4) if said not in (True, False) else (0, 0)
+        made[NodeName(name)] = (Reach(NFS.uid, bool(said), "" if said else "no answer", used, size),)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "nodes", "state", "words"),
+    [
+        ({}, "?/3", "Available", "used by 0 guests"),
+        ({"n1": True, "n2": True, "n3": True}, "3/3", "Available", "used by 0 guests"),
+        ({"n1": True}, "1/3", "Available", "used by 0 guests"),
+        ({"n1": True, "n2": False}, "1/3", "Degraded", "used by 0 guests; n2 does not reach it (no answer)"),
+        ({"n1": False, "n2": False}, "0/3", "Unreachable", "no node that has looked reaches it: n1 does not"),
+    ],
+)
+def test_who_reaches_an_nfs_storage(said, nodes, state, words):
+    found = written(house(storages=(NFS,), reach=reached(**said)))["media"]
+    assert (found.nodes, found.state) == (nodes, state)
+    assert found.message.startswith(words)
+    assert [one.node for one in found.unreached] == [name for name, good in said.items() if not good]
+
+
+def test_how_full_it_is_follows_in_steps():
+    first = written(house(storages=(NFS,), reach=reached(n1=41, n2=40)))["media"]
+    assert first.used == "41% of 1 TiB"
+    settled = replace(NFS, status=first)
+    assert "media" not in written(house(storages=(settled,), reach=reached(n1=45, n2=45)))
+    assert written(house(storages=(settled,), reach=reached(n1=46, n2=45)))["media"].used == "46% of 1 TiB"
+
+
+def test_many_nodes_that_miss_it_are_counted():
+    names = [f"n{number:02}" for number in range(1, 20)]
+    kubes = tuple(node(name).kube for name in names)
+    said = reached(**dict.fromkeys(names, False))
+    found = written(house(storages=(NFS,), kube_nodes=kubes, reach=said))["media"]
+    assert "n03 does not reach it (no answer); nor do 16 more: see to the server nas" in found.message
+
+
+def test_a_missing_class_is_named():
+    fast = StorageView(
+        "fast", Uid("f"), StorageType.STORAGE_CLASS, volume_class=VolumeClass("ssd", "8Gi", "ReadWriteOnce")
+    )
+    found = written(house(storages=(fast,)))["fast"]
+    assert (found.state, found.shared) == ("Missing", True)
+    assert "StorageClass ssd (spec.storageClass.name) does not exist: create it" in found.message
+    assert written(house(storages=(fast,), classes=frozenset({"ssd"})))["fast"].state == "Available"

@@ -6,7 +6,8 @@ import pytest
 
 from quorate.core.selectors import Selector
 from quorate.core.status import Instance
-from quorate.core.types import InstanceId, Instant, NodeName, Nonce, StorageType, Uid
+from quorate.core.storage import NfsExport, VolumeClass
+from quorate.core.types import Content, InstanceId, Instant, NodeName, Nonce, StorageType, Uid
 from quorate.core.world import StorageView
 from quorate.kube.guests.pod import Gate, bind, claims_of, render, template_of
 
@@ -120,3 +121,29 @@ def test_the_users_object_is_not_changed():
     before = copy.deepcopy(one)
     made(one)
     assert one == before
+
+
+def mounting(storage):
+    one = guest()
+    one["spec"]["storage"] = [{"name": storage.name, "path": "/data"}]
+    spec = render(one, template_of(one), {storage.name: storage}, GATE, "prod")["spec"]
+    (volume,) = spec["volumes"]
+    return volume, [mount for container in spec["containers"] for mount in container["volumeMounts"]]
+
+
+def test_an_nfs_storage_is_its_claim_in_the_namespace():
+    volume, mounts = mounting(StorageView("media", Uid("m"), StorageType.NFS, nfs=NfsExport("nas", "/x")))
+    assert volume["persistentVolumeClaim"] == {"claimName": "quorate-media"}
+    assert [("readOnly" in one, one["mountPath"]) for one in mounts] == [(False, "/data")] * 2
+
+
+def test_a_class_is_a_claim_of_the_guests_own():
+    of_class = VolumeClass("ssd", "8Gi", "ReadWriteOnce")
+    volume, _ = mounting(StorageView("fast", Uid("f"), StorageType.STORAGE_CLASS, volume_class=of_class))
+    assert volume["persistentVolumeClaim"]["claimName"].startswith("web-fast-")
+
+
+def test_images_of_disks_to_install_from_are_mounted_read_only():
+    content = (Content.IMAGES, Content.ISO)
+    iso = StorageView("iso", Uid("i"), StorageType.NFS, nfs=NfsExport("nas", "/iso"), content=content)
+    assert [one["readOnly"] for one in mounting(iso)[1]] == [True, True]

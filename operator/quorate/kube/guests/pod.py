@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quorate.core.status import Instance
+from quorate.core.storage import nfs_claim, own_claim
 from quorate.core.types import (
     CLUSTER_LABEL,
     GUEST_LABEL,
@@ -20,7 +21,8 @@ from quorate.core.types import (
     NODE_ANNOTATION,
     NONCE_ANNOTATION,
     TEMPLATE_ANNOTATION,
-    StorageType,
+    Content,
+    GuestKey,
 )
 from quorate.core.world import StorageView
 from quorate.kube.resources import HARESOURCES
@@ -79,7 +81,7 @@ def _render(
     spec["restartPolicy"] = "Never"
     spec["tolerations"] = [*(spec.get("tolerations") or []), *_TOLERATIONS]
     spec["initContainers"] = [_gate_container(gate), *(spec.get("initContainers") or [])]
-    _mount(spec, template.get("storage") or [], storages)
+    _mount(spec, GuestKey(namespace, name), template.get("storage") or [], storages)
     for one in (*spec["initContainers"], *(spec.get("containers") or [])):
         if isinstance(one, dict):
             one.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
@@ -161,7 +163,7 @@ def _gate_container(gate: Gate) -> Json:
     }
 
 
-def _mount(spec: Json, mounts: list[Json], storages: Mapping[str, StorageView]) -> None:
+def _mount(spec: Json, guest: GuestKey, mounts: list[Json], storages: Mapping[str, StorageView]) -> None:
     """Every Storage is a volume of the Pod, mounted into every container of the user's."""
     if not mounts:
         return
@@ -174,13 +176,26 @@ def _mount(spec: Json, mounts: list[Json], storages: Mapping[str, StorageView]) 
                 "create it again, or correct the template"
             )
         volume: Json = {"name": f"quorate-storage-{index}"}
-        if storage.type is StorageType.CLAIM and storage.claim is not None:
-            volume["persistentVolumeClaim"] = {"claimName": storage.claim[1]}
+        claim = _claim(guest, storage)
+        if claim:
+            volume["persistentVolumeClaim"] = {"claimName": claim}
         else:
             volume["hostPath"] = {"path": storage.path, "type": "Directory"}
         volumes.append(volume)
+        mounted: Json = {"name": volume["name"], "mountPath": mount["path"]}
+        if Content.ROOT_DIR not in storage.content:
+            mounted["readOnly"] = True
         for one in (*spec["initContainers"][1:], *(spec.get("containers") or [])):
-            one.setdefault("volumeMounts", []).append({"name": volume["name"], "mountPath": mount["path"]})
+            one.setdefault("volumeMounts", []).append(dict(mounted))
+
+
+def _claim(guest: GuestKey, storage: StorageView) -> str:
+    """The name of the claim that it is to this guest; "" for a directory of the node."""
+    if storage.nfs is not None:
+        return nfs_claim(storage.name)
+    if storage.volume_class is not None:
+        return own_claim(guest, storage.name)
+    return storage.claim[1] if storage.claim is not None else ""
 
 
 def _pin(spec: Json, node: str) -> None:
