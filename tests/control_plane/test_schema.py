@@ -401,3 +401,53 @@ def test_rebalancing_needs_a_mode_that_knows_loads(api, unique):
     asked = {"threshold": 30, "margin": 10, "hold": "30s", "method": "BruteForce", "maxMoves": 1}
     made = api.post(CLUSTERS, wish).ok()["spec"]
     assert (made["scheduling"]["autoRebalance"], made["tolerateNodeFailures"]) == (asked, 0)
+
+
+NFS = {"type": "NFS", "nfs": {"server": "nas.example.org", "export": "/export/guests"}}
+CLASS = {"type": "StorageClass", "storageClass": {"name": "ssd"}}
+
+
+def test_the_defaults_of_a_storage(api, unique):
+    spec = api.post(STORAGES, custom("Storage", unique, CLASS)).ok()["spec"]
+    assert spec["storageClass"] == {"name": "ssd", "size": "8Gi", "accessMode": "ReadWriteOnce"}
+    assert (spec["content"], spec["onLoss"]) == (["Images", "RootDir"], "Ignore")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"local": {"path": "/srv"}}, "local belongs to type Local, and only to it"),
+        ({"nfs": None}, "nfs belongs to type NFS, and only to it"),
+        ({"nfs": {"server": "nas", "export": "guests"}}, "spec.nfs.export in body should match"),
+        ({"nfs": {"server": "nas; reboot", "export": "/x"}}, "spec.nfs.server in body should match"),
+        (
+            {"nfs": {"server": "nas", "export": "/x", "options": ["ro,suid"]}},
+            "spec.nfs.options[0] in body should match",
+        ),
+        ({"content": []}, "should have at least 1 items"),
+        ({"content": ["Backup"]}, "Unsupported value"),
+        ({"onLoss": "Fence"}, "Unsupported value"),
+        (
+            {"type": "StorageClass", "nfs": None, "storageClass": {"name": "a", "size": "big"}},
+            "size in body should match",
+        ),
+        ({"type": "StorageClass", "nfs": None}, "storageClass belongs to type StorageClass, and only to it"),
+    ],
+)
+def test_a_storage_that_cannot_be_one_is_refused_with_the_reason(api, unique, change, words):
+    spec = {key: one for key, one in (NFS | change).items() if one is not None}
+    assert words in api.post(STORAGES, custom("Storage", unique, spec)).refused(422, "Invalid")
+
+
+def test_an_nfs_storage_stays_where_it_is(api, unique):
+    options = {"nfs": NFS["nfs"] | {"options": ["nfsvers=4.2"] * 32}}
+    api.post(STORAGES, custom("Storage", unique, NFS | options)).ok()
+    patch = {"nfs": {"server": "other"}}
+    words = api.merge(f"{STORAGES}/{unique}", {"spec": patch}).refused(422, "Invalid")
+    assert "nfs is immutable, as the volumes made of it are: add another Storage" in words
+    api.merge(f"{STORAGES}/{unique}", {"spec": {"onLoss": "Relocate", "allowedNamespaces": ["shop"]}}).ok()
+
+
+def test_the_name_of_a_storage_becomes_part_of_others(api):
+    words = api.post(STORAGES, custom("Storage", "s" * 64, NFS)).refused(422, "Invalid")
+    assert "the name becomes part of others and a label: at most 63 characters" in words

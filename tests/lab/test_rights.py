@@ -14,7 +14,7 @@ import pytest
 
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey
-from quorate.kube.resources import HARESOURCES, KUBE_NODES, NAMESPACES, PODS
+from quorate.kube.resources import HARESOURCES, KUBE_NODES, NAMESPACES, PODS, STORAGE_CLASSES, STORAGES, VOLUMES
 from quorate.lab import commands, processes
 from quorate.lab.apiclient import read_kubeconfig, write_kubeconfig
 from quorate.lab.child import environment
@@ -26,7 +26,7 @@ from tests.control_plane.manifests import token
 from tests.faults.fencing import give_device, keep_secret, password
 from tests.lab import audit
 from tests.lab.audit import audited
-from tests.lab.scene import WEB, Scene, own_cache, played, writer
+from tests.lab.scene import WEB, Scene, container, own_cache, played, writer
 from tests.scrape import Scrape, scrape
 
 pytestmark = [pytest.mark.lab, pytest.mark.real]
@@ -40,6 +40,7 @@ NOT_IN_THE_STORY = {
     "quorate-system:quorate-manager: get controllerrevisions.apps": "a start while a changed template is refused",
     "quorate-system:quorate-manager: list pods.metrics.k8s.io": "where there is a metrics-server",
     "quorate-system:quorate-manager: update haresources/finalizers.quorate.dev": "where an admission plugin asks for it",
+    "quorate-system:quorate-manager: patch persistentvolumeclaims": "a start elsewhere while its own claim is not bound",
     "quorate-system:quorate-manager: patch clusters/status.quorate.dev": CONTENDED,
     "quorate-system:quorate-manager: patch nodes/status.quorate.dev": CONTENDED,
     "quorate-system:quorate-manager: patch haresources/status.quorate.dev": CONTENDED,
@@ -119,7 +120,9 @@ def refusals(scene: Scene) -> list[str]:
         found += [line for line in scene.log(f"manager-{number}").splitlines() if "orbidden" in line]
     for name in NODES:
         for log in scene.files.node(name).log.glob("*.log"):
-            found += [f"{name}: {line}" for line in log.read_text().splitlines() if "orbidden" in line or "403" in line]
+            found += [
+                f"{name}: {line}" for line in log.read_text().splitlines() if "orbidden" in line or " 403" in line
+            ]
     return found
 
 
@@ -148,6 +151,8 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
     scene.api.delete(HARESOURCES.path("bad", "default")).ok()
     await scene.until("it to go", lambda: not scene.raw(HARESOURCES, "bad", "default"))
 
+    await a_guest_has_its_storages(scene)
+
     await scene.clear_away()
     assert refusals(scene) == []
     await a_tenant_reaches_for_the_node(scene)
@@ -161,6 +166,22 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
     left = {str(one) for one in audit.unused(rights, log)} - set(NOT_IN_THE_STORY)
     assert left == set(), "granted, and used by nothing"
     assert any(metrics(scene, number).value("quorate_leader", cluster=scene.name) for number in MANAGERS)
+
+
+async def a_guest_has_its_storages(scene: Scene) -> None:
+    late = {"provisioner": "example.org/csi", "volumeBindingMode": "WaitForFirstConsumer"}
+    body = {"apiVersion": STORAGE_CLASSES.api_version, "kind": "StorageClass", "metadata": {"name": "ssd"}, **late}
+    scene.api.post(STORAGE_CLASSES.path(), body).ok()
+    everywhere = {"allowedNamespaces": ["default"]}
+    scene.create(STORAGES, "media", {"type": "NFS", "nfs": {"server": "nas", "export": "/x"}, **everywhere})
+    scene.create(STORAGES, "fast", {"type": "StorageClass", "storageClass": {"name": "ssd"}, **everywhere})
+    mounts = [{"name": "media", "path": "/media"}, {"name": "fast", "path": "/fast"}]
+    scene.create(HARESOURCES, "stored", {"guest": container("sleep", "1000"), "storage": mounts}, "default")
+    stored = GuestKey("default", "stored")
+    await scene.until("it to run", lambda: scene.guest(stored).ready)
+    assert len(scene.api.get(VOLUMES.path()).ok()["items"]) == 1
+    scene.api.delete(HARESOURCES.path("stored", "default")).ok()
+    await scene.until("its volume to go", lambda: not scene.api.get(VOLUMES.path()).ok()["items"])
 
 
 async def a_new_template_runs(scene: Scene, tier: str) -> None:

@@ -82,12 +82,14 @@ def _problem(volume: Volume, seen: Seen | None) -> str:
         ("PersistentVolumeClaim", f"{volume.namespace}/{volume.claim}", seen.claim),
     ):
         if thing is None:
-            return AWAITED
+            continue
         if not thing.ours:
             return f"there is a {kind} {name} that is not this Storage's, and it is left alone: rename or delete it"
         if thing.deleting:
             return f"{kind} {name} is being deleted, and made anew once it is gone: no Pod may use it meanwhile"
-    if seen.claim is None or not seen.claim.bound:
+    if seen.volume is None or seen.claim is None:
+        return AWAITED
+    if not seen.claim.bound:
         return f"PersistentVolumeClaim {volume.namespace}/{volume.claim} is not bound yet"
     return ""
 

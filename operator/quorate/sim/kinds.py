@@ -32,6 +32,8 @@ KINDS: Final = (
     Kind("", "v1", "nodes", "Node", namespaced=False, status=True),
     Kind("", "v1", "pods", "Pod", namespaced=True, status=True),
     Kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, status=True),
+    Kind("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False, status=True),
+    Kind("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False, status=False),
     Kind("apps", "v1", "controllerrevisions", "ControllerRevision", namespaced=True, status=False),
     Kind("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True, status=False),
     Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True, status=False),

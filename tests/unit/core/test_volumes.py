@@ -79,6 +79,7 @@ def test_a_volume_that_is_held_for_a_claim_that_is_gone_is_made_anew(claim):
     ("what", "words"),
     [
         (Seen(replace(VOLUME, ours=False), None), "there is a PersistentVolume quorate-media-default-"),
+        (Seen(None, replace(CLAIM, ours=False)), "there is a PersistentVolumeClaim default/quorate-media that is not"),
         (Seen(replace(VOLUME, ours=False), CLAIM), "that is not this Storage's, and it is left alone"),
         (
             Seen(VOLUME, replace(CLAIM, ours=False)),

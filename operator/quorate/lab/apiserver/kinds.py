@@ -20,6 +20,7 @@ v1 serviceaccounts ServiceAccount Namespaced sa - -
 v1 services Service Namespaced svc - Type:spec.type
 v1 persistentvolumeclaims PersistentVolumeClaim Namespaced/status pvc - Status:status.phase,Volume:spec.volumeName
 v1 persistentvolumes PersistentVolume Cluster/status pv - Status:status.phase
+storage.k8s.io/v1 storageclasses StorageClass Cluster sc - Provisioner:provisioner
 apps/v1 controllerrevisions ControllerRevision Namespaced - - Revision:revision
 coordination.k8s.io/v1 leases Lease Namespaced - - Holder:spec.holderIdentity
 discovery.k8s.io/v1 endpointslices EndpointSlice Namespaced - - AddressType:addressType

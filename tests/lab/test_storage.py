@@ -1,0 +1,110 @@
+"""Storages of type NFS and StorageClass in a lab on both API servers: what is made of them, and what becomes of it."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from quorate.core.storage import nfs_volume, own_claim
+from quorate.core.types import GuestKey
+from quorate.kube.resources import CLAIMS, HARESOURCES, STORAGE_CLASSES, STORAGES, VOLUMES
+from quorate.lab.options import Options
+from tests import real
+from tests.lab.conftest import KINDS
+from tests.lab.scene import STORAGE, WEB, Scene, judged, own_cache, running, writer
+
+pytestmark = pytest.mark.lab
+MEDIA, CLAIM = nfs_volume("media", "default"), "quorate-media"
+NAS = {"server": "nas.example.org", "export": "/export/guests", "options": ["nfsvers=4.2", "hard"]}
+MOUNTS = {"storage": [{"name": STORAGE, "path": "/data"}, {"name": "media", "path": "/media"}]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache() -> Iterator[None]:
+    with own_cache():
+        yield
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def lab(request: pytest.FixtureRequest, cache: None) -> Iterator[object]:
+    if request.param == "real":
+        real.programs()
+    with running(Options("storage", control_plane=request.param, profile="Fast")) as lab:
+        yield lab
+
+
+@pytest.fixture
+async def scene(lab: object) -> AsyncIterator[Scene]:
+    with judged(lab) as scene:  # type: ignore[arg-type]
+        await scene.until_whole()
+        scene.share_storage()
+        yield scene
+        await scene.heal()
+        for name in ("media", "fast"):
+            scene.api.delete(STORAGES.path(name))
+            await scene.until(f"Storage {name} to go", lambda name=name: not scene.raw(STORAGES, name))
+
+
+def nfs(scene: Scene, **spec: Any) -> None:
+    scene.create(STORAGES, "media", {"type": "NFS", "nfs": NAS, "allowedNamespaces": ["default"], **spec})
+
+
+async def test_a_volume_and_a_claim_come_and_go_with_the_guests_that_use_them(scene: Scene) -> None:
+    nfs(scene)
+    await scene.until("it to be looked at", lambda: scene.storage("media").state)
+    assert not scene.raw(VOLUMES, MEDIA)
+    await scene.start_guest(**MOUNTS)
+    volume, claim = scene.raw(VOLUMES, MEDIA), scene.raw(CLAIMS, CLAIM, "default")
+    assert volume["spec"]["nfs"] == {"server": "nas.example.org", "path": "/export/guests"}
+    assert volume["spec"]["mountOptions"] == ["nfsvers=4.2", "hard"]
+    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    assert claim["spec"]["volumeName"] == MEDIA
+    mounted = {one["name"]: one.get("persistentVolumeClaim") for one in scene.pod()["spec"]["volumes"]}
+    assert {"claimName": CLAIM} in mounted.values()
+    scene.switch("node1", "power-off")
+    await scene.until_runs("node2")
+    assert scene.raw(VOLUMES, MEDIA)["metadata"]["uid"] == volume["metadata"]["uid"]
+    scene.switch("node1", "power-on")
+    scene.api.delete(STORAGES.path("media")).ok()
+    words = "waits to be deleted: in use by ct:default/web"
+    await scene.until("its deletion to wait", lambda: scene.storage("media").message == words)
+    await scene.clear_away()
+    await scene.until("the Storage to go", lambda: not scene.raw(STORAGES, "media"))
+    assert not scene.raw(CLAIMS, CLAIM, "default")
+    assert not scene.raw(VOLUMES, MEDIA)
+
+
+async def test_a_claim_of_that_name_that_is_somebody_elses_is_left_alone(scene: Scene) -> None:
+    size = {"requests": {"storage": "1Gi"}}
+    scene.create(CLAIMS, CLAIM, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
+    nfs(scene)
+    scene.create(HARESOURCES, "web", {**writer("web"), **MOUNTS}, "default")
+    scene.judged.append(WEB)
+    words = f"there is a PersistentVolumeClaim default/{CLAIM} that is not this Storage's, and it is left alone"
+    await scene.until("it to be said on the guest", lambda: words in scene.guest().message)
+    assert (scene.storage("media").state, words in scene.storage("media").message) == ("Degraded", True)
+    scene.api.delete(CLAIMS.path(CLAIM, "default")).ok()
+    await scene.until_runs("node1")
+    assert scene.raw(CLAIMS, CLAIM, "default")["spec"]["volumeName"] == MEDIA
+
+
+async def test_a_guest_has_a_claim_of_its_own_which_stays(scene: Scene) -> None:
+    fast = {"type": "StorageClass", "storageClass": {"name": "ssd", "size": "20Gi"}, "allowedNamespaces": ["default"]}
+    scene.create(STORAGES, "fast", fast)
+    words = "StorageClass ssd (spec.storageClass.name) does not exist: create it or name another one"
+    await scene.until("it to be missed", lambda: words in scene.storage("fast").message)
+    late = {"provisioner": "example.org/csi", "volumeBindingMode": "WaitForFirstConsumer"}
+    body = {"apiVersion": STORAGE_CLASSES.api_version, "kind": "StorageClass", "metadata": {"name": "ssd"}, **late}
+    scene.api.post(STORAGE_CLASSES.path(), body).ok()
+    await scene.until("it to be available", lambda: scene.storage("fast").state == "Available")
+    mounts = [{"name": STORAGE, "path": "/data"}, {"name": "fast", "path": "/fast"}]
+    await scene.start_guest(storage=mounts)
+    name = own_claim(GuestKey("default", "web"), "fast")
+    claim = scene.raw(CLAIMS, name, "default")
+    assert claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "node1"
+    assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
+    assert scene.pod()["spec"]["nodeName"] == "node1"
+    await scene.clear_away()
+    assert scene.raw(CLAIMS, name, "default")["metadata"]["uid"] == claim["metadata"]["uid"]
+    scene.api.delete(CLAIMS.path(name, "default")).ok()
+    scene.api.delete(STORAGE_CLASSES.path("ssd")).ok()
