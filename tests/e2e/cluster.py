@@ -2,20 +2,21 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
 from tests.e2e import stand_in
-from tests.e2e.machine import ROOT, KindError, LackingError, Machine, run
+from tests.e2e.machine import ROOT, KindError, LackingError, Machine, prepare, run
 
 IMAGE: Final = "quorate/operator:dev"
 CONFIG: Final = ROOT / "kind-config.yaml"
@@ -25,7 +26,20 @@ GATEWAY: Final = "{{(index .IPAM.Config 0).Gateway}}"
 """This machine, as nodes and their Pods reach it."""
 ROLLOUT_S: Final = 180
 POLL_S: Final = 0.25
+LIMIT_S: Final = 180.0
+"""How long something is waited for. Kubernetes alone takes 70 s to replace a manager on a node that is lost."""
+RETRY_S: Final = 20.0
+UNANSWERED: Final = (
+    "connection refused",
+    "connection reset",
+    "TLS handshake timeout",
+    "unexpected EOF",
+    "etcdserver: ",
+    "the server is currently unable to handle the request",
+)
+"""What kubectl says when an API server that was away or stood still is not quite back."""
 Json = dict[str, Any]
+Found = TypeVar("Found")
 
 
 def watchdog_directory(config: Path = CONFIG) -> Path:
@@ -40,6 +54,25 @@ def free_port(host: str) -> str:
     with socket.socket() as probe:
         probe.bind((host, 0))
         return f"{host}:{probe.getsockname()[1]}"
+
+
+@contextmanager
+def played(name: str, made: Callable[["KindCluster"], object] = lambda _: None) -> Iterator["KindCluster"]:
+    """A cluster of one's own in which Quorate runs, for as long as this lasts; removed whatever happens.
+
+    `made` is told of it before it is up. Raises LackingError, KindError.
+    """
+    machine = prepare()
+    directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    cluster = KindCluster(machine, name, directory / "watchdog", directory / "kubeconfig")
+    made(cluster)
+    try:
+        cluster.down()  # what a run that was killed has left
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()
+        shutil.rmtree(directory)
 
 
 class KindCluster:
@@ -82,6 +115,8 @@ class KindCluster:
 
     def _create(self) -> None:
         if self.name in run(self.machine.kind, "get", "clusters").split():
+            self.all_on()
+            run(self.machine.kind, "export", "kubeconfig", "--name", self.name, environ=self._environ)
             return
         config = CONFIG.read_text().replace(str(watchdog_directory()), str(self.sockets))
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
@@ -163,8 +198,15 @@ class KindCluster:
     # -- used -------------------------------------------------------------------------------------------------------
 
     def kubectl(self, *arguments: str, limit_s: float = 90.0) -> str:
-        """What it printed. Raises KindError."""
-        return run(self.machine.kubectl, f"--kubeconfig={self.kubeconfig}", *arguments, limit_s=limit_s)
+        """What it printed; asked again where nobody answered. Raises KindError."""
+        deadline = time.monotonic() + RETRY_S
+        while True:
+            try:
+                return run(self.machine.kubectl, f"--kubeconfig={self.kubeconfig}", *arguments, limit_s=limit_s)
+            except KindError as error:
+                if time.monotonic() > deadline or not any(words in str(error) for words in UNANSWERED):
+                    raise
+            time.sleep(POLL_S)
 
     def apply(self, manifest: Json, *options: str) -> None:
         """Raises KindError."""
@@ -180,24 +222,29 @@ class KindCluster:
 
     def quorate(self, *arguments: str, codes: tuple[int, ...] = (0,), limit_s: float = 60) -> str:
         """Quorate's own command line, as a person runs it here. Raises KindError for any other exit code."""
-        ended = subprocess.run(
-            [sys.executable, "-m", "quorate.cli.main", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=limit_s,
-            check=False,
-            env={**os.environ, **self._environ, "COLUMNS": "160"},
+        return run(
+            *(sys.executable, "-m", "quorate.cli.main", *arguments),
+            codes=codes,
+            limit_s=limit_s,
+            environ={**self._environ, "COLUMNS": "160"},
         )
-        if ended.returncode not in codes:
-            raise KindError(f"quorate {' '.join(arguments)}: {ended.returncode}: {ended.stdout}{ended.stderr}")
-        return ended.stdout
 
-    def nodes(self) -> dict[str, str]:
-        """The nodes that are on, and the ids of their containers."""
+    def nodes(self, state: str = "running") -> dict[str, str]:
+        """The nodes that are on (or `exited`, `paused`), and the ids of their containers."""
         form = '{{.Label "io.x-k8s.kind.role"}} {{.Names}} {{.ID}}'
-        named = ("--filter", f"label=io.x-k8s.kind.cluster={self.name}", "--filter", "status=running")
+        named = ("--filter", f"label=io.x-k8s.kind.cluster={self.name}", "--filter", f"status={state}")
         rows = run("docker", "ps", "--no-trunc", "--format", form, *named).splitlines()
         return {name: container for _, name, container in (row.split() for row in rows)}
+
+    def workers(self) -> list[str]:
+        """Those that are on."""
+        return sorted(node for node in self.nodes() if not node.endswith("-control-plane"))
+
+    def all_on(self) -> None:
+        """No node is off or frozen any more."""
+        for verb, state in (("unpause", "paused"), ("start", "exited")):
+            if found := self.nodes(state):
+                run("docker", verb, *found)
 
     def power_off(self, node: str) -> None:
         """The machine loses power, and its watchdog with it.
@@ -208,8 +255,9 @@ class KindCluster:
         run("docker", "kill", node)
         stand_in.unplug(self.socket, node)
 
-    def power_on(self, node: str) -> None:
-        run("docker", "start", node)
+    def power_on(self, *nodes: str) -> None:
+        """Those that are on stay on."""
+        run("docker", "start", *nodes)
 
     def unplug_network(self, node: str) -> None:
         """It runs on, and nobody hears of it, nor it of anybody. The next boot has its network again."""
@@ -242,14 +290,15 @@ class KindCluster:
         """The machine stands still, as a VM on a stuck hypervisor; only the watchdog outside of it goes on."""
         run("docker", "pause", node)
 
-    def eventually(self, what: str, true: Callable[[], object], limit_s: float = 120.0) -> None:
-        """Wait until it is true; a command that fails meanwhile counts as not yet. Raises KindError."""
+    def eventually(self, what: str, true: Callable[[], Found], limit_s: float = LIMIT_S) -> Found:
+        """Wait until it is true, and return that. A command that fails meanwhile counts as not yet. Raises KindError."""
         deadline = time.monotonic() + limit_s
         last = ""
         while time.monotonic() < deadline:
             try:
-                if true():
-                    return
+                if found := true():
+                    return found
+                last = ""
             except KindError as error:
                 last = f" (last: {error})"
             time.sleep(POLL_S)

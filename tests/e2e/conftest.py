@@ -1,6 +1,5 @@
 """One kind cluster for all tests here. It is removed whatever happens; when something failed, its logs are kept."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,9 @@ import pytest
 from quorate.lab.observer import Observer
 from tests import real
 from tests.e2e import eyes
-from tests.e2e.cluster import KindCluster
-from tests.e2e.machine import KindError, LackingError, prepare
-from tests.e2e.play import GUEST, SAMPLES, ready_on, runs_once, whole
+from tests.e2e.cluster import KindCluster, played
+from tests.e2e.machine import KindError, LackingError
+from tests.e2e.play import GUEST, SAMPLES, at_rest, runs_once
 
 NAME: Final = "quorate-e2e"
 CLUSTER: Final = pytest.StashKey[KindCluster]()
@@ -24,21 +23,10 @@ TIMES: Final = pytest.StashKey[list[str]]()
 def cluster(pytestconfig: pytest.Config) -> Iterator[KindCluster]:
     """Quorate runs in it: managers and agents are ready, no Cluster has been made."""
     try:
-        machine = prepare()
+        with played(NAME, lambda made: pytestconfig.stash.__setitem__(CLUSTER, made)) as found:
+            yield found
     except LackingError as lacking:
         real.cannot(str(lacking))
-    directory = Path(tempfile.mkdtemp(prefix="quorate-e2e-"))
-    made = KindCluster(machine, NAME, directory / "watchdog", directory / "kubeconfig")
-    pytestconfig.stash[CLUSTER] = made
-    try:
-        made.down()  # what a run that was killed has left
-        made.up()
-        yield made
-    except LackingError as lacking:
-        real.cannot(str(lacking))
-    finally:
-        made.down()
-        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +40,9 @@ def observer(cluster: KindCluster) -> Iterator[Observer]:
 @pytest.fixture
 def guest(cluster: KindCluster, observer: Observer) -> str:
     """The sample of kind.yaml, Ready in a cluster that is whole; the node it runs on."""
+    cluster.all_on()  # where the test before has failed
     cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
-    cluster.eventually("the guest is Ready and the cluster is whole", lambda: ready_on(cluster) and whole(cluster))
-    cluster.rolled_out()
+    at_rest(cluster)
     return runs_once(cluster, observer)
 
 

@@ -5,7 +5,7 @@ The rig is a directory in $QUORATE_KIND_RIG with the commands docker-up, python-
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,8 +27,13 @@ class LackingError(Exception):
     """This machine lacks something; the message says what, and how to get it."""
 
 
-def run(*command: str | Path, limit_s: float = 120.0, environ: Mapping[str, str] | None = None) -> str:
-    """What it printed. Raises KindError with what it said when it fails or takes too long."""
+def run(
+    *command: str | Path,
+    codes: Collection[int] = (0,),
+    limit_s: float = 120.0,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """What it printed. Raises KindError with what it said when it ends with another exit code, or takes too long."""
     line = " ".join(str(part) for part in command)
     try:
         ended = subprocess.run(
@@ -45,7 +50,7 @@ def run(*command: str | Path, limit_s: float = 120.0, environ: Mapping[str, str]
         raise KindError(f"{line}: no end after {limit_s:g}s") from error
     except OSError as error:
         raise KindError(f"{line}: {error}") from error
-    if ended.returncode != 0:
+    if ended.returncode not in codes:
         raise KindError(f"{line}: exit code {ended.returncode}: {(ended.stderr + ended.stdout).strip()[-2000:]}")
     return ended.stdout
 

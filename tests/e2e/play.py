@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import pytest
+
+from quorate.core.timing import PROFILES, Profile
 from quorate.lab.observer import Observer
 from tests.e2e import eyes
 from tests.e2e.cluster import KindCluster
-from tests.e2e.machine import ROOT
+from tests.e2e.machine import ROOT, KindError
 
 SAMPLES: Final = ROOT / "manifests/samples"
 GUEST: Final = "web"
@@ -28,61 +31,120 @@ def ready_on(cluster: KindCluster) -> str | None:
     told = status(cluster)
     if told.get("state") != "Started" or not told.get("ready"):
         return None
-    pod = cluster.get("pod", GUEST)
-    conditions = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
-    node: str = told["node"]
-    return node if conditions["Ready"] == "True" and pod["spec"]["nodeName"] == node else None
+    pod = cluster.get("pod", GUEST)  # perhaps a newer one already, of which nothing is known yet
+    node: str | None = told.get("node")
+    return node if _is(pod, "Ready") and pod["spec"].get("nodeName") == node else None
+
+
+def _is(one: dict[str, Any], condition: str) -> bool:
+    """Does an object say so in its conditions?"""
+    found = one.get("status", {}).get("conditions") or []
+    return any(each["type"] == condition and each["status"] == "True" for each in found)
 
 
 def whole(cluster: KindCluster) -> bool:
-    """Every member is Online, for Quorate and for Kubernetes."""
-    members = cluster.get(NODES)["items"]
+    """Every member is Online without an incident, for Kubernetes every node is Ready."""
+    members = [one.get("status") or {} for one in cluster.get(NODES)["items"]]
     kubernetes = cluster.get("nodes")["items"]
-    ready = [one for node in kubernetes for one in node["status"]["conditions"] if one["type"] == "Ready"]
     return (
         len(members) == WORKERS
-        and all(node.get("status", {}).get("state") == "Online" for node in members)
-        and all(one["status"] == "True" for one in ready)
+        and all(one.get("state") == "Online" and not one.get("incident") for one in members)
+        and len(kubernetes) == WORKERS + 1
+        and all(_is(node, "Ready") for node in kubernetes)
     )
+
+
+def at_rest(cluster: KindCluster) -> None:
+    """Wait until all is whole, managers and agents are ready, and the guest is as wished."""
+    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    cluster.rolled_out()
+    # Ready managers do not lead yet, and the leader writes one status after the other.
+    cluster.eventually("all is as wished", lambda: "all as wished" in cluster.quorate("status"))
 
 
 def leader(cluster: KindCluster) -> str:
-    """The Pod that leads the Cluster."""
+    """The Pod that leads the Cluster, "" while none does."""
     lease = cluster.get("lease", "manager-prod", "-n", "quorate-system")
-    return str(lease["spec"].get("holderIdentity", ""))
+    return str(lease["spec"].get("holderIdentity") or "")
 
 
-def node_of(cluster: KindCluster, manager: str) -> str:
-    return str(cluster.get("pod", manager, "-n", "quorate-system")["spec"]["nodeName"])
+def leads_on_a_worker(cluster: KindCluster) -> tuple[str, str]:
+    """The leader and its node. The control plane may not be killed here: a leader that is there is made to step down."""
+
+    def found() -> tuple[str, str] | None:
+        name = leader(cluster)
+        if not name:
+            return None
+        pod = cluster.get("pod", name, "-n", "quorate-system")
+        node = str(pod["spec"]["nodeName"])
+        if node in cluster.workers():
+            return name, node
+        if "deletionTimestamp" not in pod["metadata"]:
+            cluster.kubectl("delete", "pod", name, "-n", "quorate-system", "--wait=false")
+        return None
+
+    cluster.eventually("a manager leads on a worker", found)
+    cluster.rolled_out()  # one that was replaced is the standby now
+    return cluster.eventually("a manager leads on a worker still", found)
 
 
-def leads_on_a_worker(cluster: KindCluster) -> str:
-    """The node of the leader; one on the control plane, which may not be killed here, is made to step down."""
-    before = leader(cluster)
-    if node_of(cluster, before).endswith("-control-plane"):
-        cluster.kubectl("delete", "pod", before, "-n", "quorate-system")
-        cluster.eventually("another replica leads", lambda: leader(cluster) not in {"", before})
-        cluster.rolled_out()
-    return node_of(cluster, leader(cluster))
+def relocate(cluster: KindCluster, node: str) -> None:
+    """The guest is there when this returns."""
+    if ready_on(cluster) != node:
+        cluster.quorate("relocate", GUEST, node)
+    cluster.eventually(f"the guest is Ready on {node}", lambda: ready_on(cluster) == node)
 
 
 def runs_once(cluster: KindCluster, observer: Observer) -> str:
-    """Where the guest runs, once, by the word of the runtimes and by its processes; and no two were ever seen."""
-    node, container = eyes.only(cluster, GUEST)
+    """Where the guest runs, once, by its status, by the word of the runtimes and by its processes.
 
-    def seen() -> list[tuple[str, str]]:
-        return [(instance.node, instance.id) for instance in observer.running().get(GUEST, [])]
+    These are told one after the other, and are waited for. That two are seen at one time is never forgiven.
+    """
 
-    cluster.eventually(
-        f"the observer sees container {container} of {node} alone", lambda: seen() == [(node, container)]
-    )
+    def agreed() -> str | None:
+        node, container = eyes.only(cluster, GUEST)
+        seen = [(instance.node, instance.id) for instance in observer.running().get(GUEST, [])]
+        return node if seen == [(node, container)] and ready_on(cluster) == node else None
+
+    node = cluster.eventually("status, runtimes and observer know one and the same container of the guest", agreed)
     assert observer.violations == []
-    return node
+    return str(node)
 
 
 def started_anew(cluster: KindCluster, before: dict[str, Any]) -> bool:
     """All is whole, and the guest is Ready as another instance than it was."""
-    return whole(cluster) and ready_on(cluster) is not None and status(cluster)["instance"]["id"] != before["id"]
+    instance = status(cluster).get("instance") or before
+    return instance["id"] != before["id"] and ready_on(cluster) is not None and whole(cluster)
+
+
+def set_profile(cluster: KindCluster, profile: Profile) -> None:
+    """Every armed agent works by its times when this returns."""
+    patch = json.dumps({"spec": {"timing": {"profile": str(profile)}}})
+    cluster.kubectl("patch", "qc", "prod", "--type=merge", "-p", patch)
+    wished = f"{PROFILES[profile].watchdog_s:g}s"
+
+    def taken() -> bool:
+        dogs = [(one.get("status") or {}).get("watchdog") or {} for one in cluster.get(NODES)["items"]]
+        return all(not dog.get("armed") or dog.get("timeout") == wished for dog in dogs)
+
+    cluster.eventually(f"every armed agent works by the times of {profile}", taken)
+
+
+def beats(cluster: KindCluster) -> set[str]:
+    """The versions of all Leases of agents and managers."""
+    found = (one for namespace in ("quorate-agents", "quorate-system") for one in leases(cluster, namespace))
+    return {f"{one['metadata']['name']}/{one['metadata']['resourceVersion']}" for one in found}
+
+
+def leases(cluster: KindCluster, namespace: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cluster.get("leases", "-n", namespace)["items"]
+    return found
+
+
+def all_beat(cluster: KindCluster) -> None:
+    """Wait until everybody has renewed: what a status says from now on is no old news."""
+    before = cluster.eventually("the API server answers", lambda: beats(cluster))
+    cluster.eventually("every Lease is renewed", lambda: not before & beats(cluster))
 
 
 def lose(cluster: KindCluster, node: str, fault: Callable[[str], object], observer: Observer) -> float:
@@ -91,24 +153,29 @@ def lose(cluster: KindCluster, node: str, fault: Callable[[str], object], observ
     fault(node)
     cluster.eventually(f"the guest of {node} is Ready elsewhere", lambda: ready_on(cluster) not in {None, node})
     took_s = time.monotonic() - began_s
-    assert runs_once(cluster, observer) == status(cluster)["node"]
-    assert "fence" in cluster.quorate("status", codes=(1,))
+    assert runs_once(cluster, observer) != node
     return took_s
 
 
 def bring_back(cluster: KindCluster, node: str, observer: Observer) -> None:
     """Power on: the cluster is whole again, and the guest stays where it is, as the instance that it is."""
     stays = status(cluster)["instance"]
+    cluster.eventually("the status shows what is fenced", lambda: "fence" in cluster.quorate("status", codes=(1, 2)))
     cluster.power_on(node)
-    cluster.eventually(f"the cluster is whole again after the start of {node}", lambda: whole(cluster))
-    cluster.rolled_out()
+    at_rest(cluster)
     assert status(cluster)["instance"] == stays
     assert runs_once(cluster, observer) == stays["node"]
-    assert "all as wished" in cluster.quorate("status")
+
+
+def refused(deed: Callable[[], object]) -> str:
+    """The API server's words."""
+    with pytest.raises(KindError) as caught:
+        deed()
+    return str(caught.value)
 
 
 def conditions(cluster: KindCluster, node: str) -> dict[str, dict[str, str]]:
-    found = cluster.get(NODES, node).get("status", {}).get("conditions", [])
+    found = cluster.get(NODES, node).get("status", {}).get("conditions") or []
     return {one["type"]: one for one in found}
 
 
@@ -123,3 +190,9 @@ def give_device(cluster: KindCluster, node: str) -> None:
     device = {"name": "docker", "agent": "fence_docker", "parameters": parameters}
     patch = json.dumps({"spec": {"fencing": {"devices": [device]}}})
     cluster.kubectl("patch", NODES, node, "--type=merge", "-p", patch)
+
+
+def take_device(cluster: KindCluster, node: str) -> None:
+    """It has none any more, and nothing is said of any."""
+    cluster.kubectl("patch", NODES, node, "--type=merge", "-p", '{"spec": {"fencing": null}}')
+    cluster.eventually("its devices are forgotten", lambda: "DevicesReady" not in conditions(cluster, node))

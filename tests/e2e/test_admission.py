@@ -1,12 +1,12 @@
 """What may be written, as the API server judges it: one's own Lease, one's own word, guests where Pods are allowed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
 from tests.e2e.cluster import KindCluster
-from tests.e2e.machine import KindError
+from tests.e2e.play import refused
 
 pytestmark = pytest.mark.kind
 
@@ -30,16 +30,11 @@ GUEST: Final[dict[str, Any]] = {
 }
 
 
-def refused(deed: Callable[[], object]) -> str:
-    """The API server's words."""
-    with pytest.raises(KindError) as caught:
-        deed()
-    return str(caught.value)
-
-
 def role(cluster: KindCluster, user: str, *resources: str) -> None:
     """That user may do everything with these resources."""
-    rules = [{"apiGroups": ["", "quorate.dev"], "resources": list(resources), "verbs": ["get", "create", "patch"]}]
+    rules = [
+        {"apiGroups": ["", "quorate.dev"], "resources": list(resources), "verbs": ["get", "list", "create", "patch"]}
+    ]
     kind, name = {"apiVersion": "rbac.authorization.k8s.io/v1"}, f"e2e-{user}"
     cluster.apply({**kind, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
     subjects = [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]
@@ -73,17 +68,20 @@ def test_a_person_vouches_under_their_own_name(cluster: KindCluster, member: str
 
 
 def test_to_vouch_takes_the_right_to_fence(cluster: KindCluster, member: str) -> None:
+    annotate = ("annotate", "nodes.quorate.dev", member, "--as", "operator", "--overwrite")
     role(cluster, "operator", "nodes")
-    value = "quorate.dev/fence-confirm=incident/nonce/operator"
-    words = refused(lambda: cluster.kubectl("annotate", "nodes.quorate.dev", member, value, "--as", "operator"))
+    # A role counts a moment after it was written.
+    assert "annotated" in cluster.eventually("the role counts", lambda: cluster.kubectl(*annotate, "note=seen"))
+    words = refused(lambda: cluster.kubectl(*annotate, "quorate.dev/fence-confirm=incident/nonce/operator"))
     assert "needs the verb fence" in words
-    assert "annotated" in cluster.kubectl("annotate", "nodes.quorate.dev", member, "note=seen", "--as", "operator")
 
 
 def test_who_wants_a_guest_must_be_allowed_to_create_pods(cluster: KindCluster) -> None:
+    get = ("get", "haresources", "-n", "default", "--as", "guest-writer")
     role(cluster, "guest-writer", "haresources")
+    cluster.eventually("the role counts", lambda: cluster.kubectl(*get, "-o", "json"))
     words = refused(lambda: cluster.apply(GUEST, "--as", "guest-writer"))
     assert "may not create pods in namespace default" in words
     role(cluster, "guest-writer", "haresources", "pods")
-    cluster.apply(GUEST, "--as", "guest-writer")
+    cluster.eventually("the larger role counts", lambda: cluster.apply(GUEST, "--as", "guest-writer") or True)
     cluster.kubectl("delete", "haresource", GUEST["metadata"]["name"], "-n", "default")

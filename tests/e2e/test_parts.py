@@ -1,21 +1,28 @@
 """What else happens to real nodes: of the control plane, of a part of a node, by people, and on purpose."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
+from quorate.core.timing import Profile
 from quorate.lab.observer import Observer
-from tests.e2e.cluster import KindCluster
+from tests.e2e import eyes
+from tests.e2e.cluster import LIMIT_S, KindCluster
 from tests.e2e.machine import run
 from tests.e2e.play import (
+    GUEST,
     NODES,
     Took,
+    all_beat,
+    at_rest,
     bring_back,
     leader,
+    leads_on_a_worker,
     lose,
     ready_on,
+    relocate,
     runs_once,
+    set_profile,
     started_anew,
     status,
     whole,
@@ -27,21 +34,9 @@ pytestmark = pytest.mark.kind
 @pytest.fixture
 def slow(cluster: KindCluster, guest: str) -> Iterator[None]:
     """The profile Relaxed: every agent works by its times."""
-    set_profile(cluster, "Relaxed")
+    set_profile(cluster, Profile.RELAXED)
     yield
-    set_profile(cluster, "Fast")
-
-
-def set_profile(cluster: KindCluster, profile: str) -> None:
-    patch = json.dumps({"spec": {"timing": {"profile": profile}}})
-    cluster.kubectl("patch", "qc", "prod", "--type=merge", "-p", patch)
-    wished = {"Fast": "5s", "Relaxed": "30s"}[profile]
-
-    def taken() -> bool:
-        dogs = [one["status"].get("watchdog") or {} for one in cluster.get(NODES)["items"]]
-        return all(not dog.get("armed") or dog.get("timeout") == wished for dog in dogs)
-
-    cluster.eventually(f"every armed agent works by the times of {profile}", taken)
+    set_profile(cluster, Profile.FAST)
 
 
 def boots(cluster: KindCluster) -> dict[str, str]:
@@ -60,7 +55,8 @@ def test_a_control_plane_that_is_away_for_five_seconds_costs_nothing(
 ) -> None:
     instance, before = status(cluster)["instance"], boots(cluster)
     cluster.pause_control_plane(5)
-    cluster.eventually("it answers, and all is whole", lambda: whole(cluster))
+    all_beat(cluster)
+    at_rest(cluster)
     assert is_unchanged(cluster, instance, before)
     assert runs_once(cluster, observer) == guest
 
@@ -71,12 +67,14 @@ def test_one_that_is_away_for_longer_than_w_costs_the_armed_worker(
     """It cannot renew, so it is reset. Its guest comes back in its new boot or elsewhere, and never twice."""
     before = status(cluster)["instance"]
     cluster.pause_control_plane(15)
-    assert guest not in cluster.nodes(), "its watchdog has killed it"
-    cluster.power_on(guest)
+    cluster.eventually("its watchdog has killed it", lambda: guest not in cluster.nodes())
 
-    cluster.eventually("all is whole and the guest was started anew", lambda: started_anew(cluster, before))
-    cluster.rolled_out()
-    assert runs_once(cluster, observer) == status(cluster)["node"]
+    def healed() -> bool:
+        cluster.all_on()  # also one that was armed still, where the guest had been before
+        return started_anew(cluster, before)
+
+    cluster.eventually("all is whole and the guest was started anew", healed)
+    runs_once(cluster, observer)
 
 
 def test_a_worker_that_is_cut_from_the_api_is_reset(
@@ -95,13 +93,12 @@ def test_a_worker_whose_agent_hangs_is_reset_and_boots_within_t(
     """Its kubelet starts what is bound to it: the start gate holds, because the boot is another one."""
     before = status(cluster)["instance"]
     cluster.stop_process(guest, "quorate.agent.loop_main")
-    cluster.eventually("its watchdog kills it", lambda: guest not in cluster.nodes(), limit_s=30)
+    cluster.eventually("its watchdog kills it", lambda: guest not in cluster.nodes())
     cluster.power_on(guest)
 
     cluster.eventually("the guest was started anew and all is whole", lambda: started_anew(cluster, before))
-    cluster.rolled_out()
+    runs_once(cluster, observer)
     assert status(cluster)["instance"]["nonce"] != before["nonce"]
-    assert runs_once(cluster, observer) == status(cluster)["node"]
 
 
 def test_a_worker_without_its_kubelet_keeps_its_guest(cluster: KindCluster, guest: str, observer: Observer) -> None:
@@ -110,63 +107,64 @@ def test_a_worker_without_its_kubelet_keeps_its_guest(cluster: KindCluster, gues
     run("docker", "exec", guest, "systemctl", "stop", "kubelet")
     try:
         cluster.eventually("Kubernetes to miss it", lambda: not whole(cluster))
+        all_beat(cluster)
         assert is_unchanged(cluster, instance, before)
-        assert runs_once(cluster, observer) == guest
+        assert eyes.only(cluster, GUEST)[0] == guest
     finally:
         run("docker", "exec", guest, "systemctl", "start", "kubelet")
-    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    at_rest(cluster)
     assert is_unchanged(cluster, instance, before)
+    assert runs_once(cluster, observer) == guest
 
 
 def test_two_workers_are_lost_and_a_person_says_expected_1(
     cluster: KindCluster, guest: str, observer: Observer
 ) -> None:
     """Without a majority nothing is recovered, until somebody who knows says how many votes there are."""
-    lost = [guest, next(one for one in sorted(cluster.nodes()) if one != guest and "control-plane" not in one)]
-    (left,) = {one for one in cluster.nodes() if "control-plane" not in one} - set(lost)
+    lost = [guest, next(one for one in cluster.workers() if one != guest)]
+    (left,) = set(cluster.workers()) - set(lost)
     for node in lost:
         cluster.power_off(node)
-
-    def stuck() -> bool:
-        return not cluster.get("qc", "prod")["status"]["quorate"]
-
-    cluster.eventually("quorum is lost", stuck)
-    assert ready_on(cluster) in {None, guest}
+    cluster.eventually("quorum is lost", lambda: cluster.get("qc", "prod")["status"].get("quorate") is False)
+    assert eyes.running(cluster, GUEST) == []
     cluster.eventually(
         "expected 1 is accepted",
         lambda: cluster.quorate("cluster", "expected", "1", "--reason", "two racks have burnt", "-y"),
     )
     cluster.eventually(f"the guest is Ready on {left}", lambda: ready_on(cluster) == left)
-    for node in lost:
-        cluster.power_on(node)
-    cluster.eventually("the cluster is whole again", lambda: whole(cluster))
-    cluster.rolled_out()
+    cluster.power_on(*lost)
+    at_rest(cluster)
     assert runs_once(cluster, observer) == left
 
 
-def test_a_worker_is_drained(cluster: KindCluster, guest: str, observer: Observer) -> None:
-    """kubectl drain evicts the guest's Pod: a planned move, that counts as no failure."""
-    drain = ("drain", guest, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s")
-    cluster.kubectl(*drain, limit_s=90)
+@pytest.mark.usefixtures("guest")
+def test_a_worker_is_drained_with_the_leader_on_it(cluster: KindCluster, observer: Observer) -> None:
+    """kubectl drain evicts the guest's Pod: a planned move, that counts as no failure. The next leader knows it, too."""
+    _, node = leads_on_a_worker(cluster)
+    relocate(cluster, node)
+    drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=150s")
+    cluster.kubectl(*drain, limit_s=LIMIT_S)
     try:
-        cluster.eventually("the guest is Ready elsewhere", lambda: ready_on(cluster) not in {None, guest})
-        assert status(cluster).get("restarts", 0) == 0
-        assert runs_once(cluster, observer) == status(cluster)["node"]
+        cluster.eventually("the guest is Ready elsewhere", lambda: ready_on(cluster) not in {None, node})
+        assert runs_once(cluster, observer) != node
+        now = status(cluster)
+        assert (now.get("restarts", 0), now.get("failedNodes", [])) == (0, [])
+        assert now["lastTermination"].get("counted", False) is False
     finally:
-        cluster.kubectl("uncordon", guest)
-    cluster.rolled_out()
+        cluster.kubectl("uncordon", node)
 
 
 def test_the_kubernetes_node_is_deleted_under_its_guest(cluster: KindCluster, guest: str, observer: Observer) -> None:
     """The guest stays; the node registers itself anew when its kubelet starts."""
     instance = status(cluster)["instance"]
     cluster.kubectl("delete", "node", guest)
-    assert runs_once(cluster, observer) == guest
-    assert status(cluster)["instance"]["id"] == instance["id"]
-    run("docker", "exec", guest, "systemctl", "restart", "kubelet")
-    cluster.eventually("the cluster is whole", lambda: whole(cluster))
-    cluster.rolled_out()
-    cluster.eventually("the guest is Ready", lambda: ready_on(cluster))
+    try:
+        all_beat(cluster)
+        assert eyes.only(cluster, GUEST)[0] == guest
+        assert status(cluster)["instance"]["id"] == instance["id"]
+    finally:
+        run("docker", "exec", guest, "systemctl", "restart", "kubelet")
+    at_rest(cluster)
     runs_once(cluster, observer)
 
 
@@ -177,6 +175,7 @@ def test_agents_and_managers_are_upgraded_under_a_guest(cluster: KindCluster, gu
     cluster.kubectl("rollout", "restart", "-n", "quorate-system", "deployment/quorate-manager")
     cluster.rolled_out()
     cluster.eventually("another manager leads", lambda: leader(cluster) not in {"", led})
-    cluster.eventually("the cluster is whole", lambda: whole(cluster))
+    all_beat(cluster)
+    at_rest(cluster)
     assert is_unchanged(cluster, instance, before)
     assert runs_once(cluster, observer) == guest

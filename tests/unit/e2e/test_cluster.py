@@ -35,6 +35,40 @@ def test_a_cluster_that_cannot_be_removed_is_tried_again_and_then_named(
     assert len(tries) > 1
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"), [("dial tcp: connect: connection refused", 2), ("pods is forbidden: User cannot get", 1)]
+)
+def test_what_nobody_has_answered_is_asked_again_and_a_refusal_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, asked: int
+) -> None:
+    answers = [KindError(words), "yes"]
+    said = []
+
+    def run(*_: str | Path, **__: object) -> str:
+        said.append(answers.pop(0))
+        if isinstance(said[-1], KindError):
+            raise said[-1]
+        return str(said[-1])
+
+    monkeypatch.setattr(cluster, "run", run)
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: None)
+    if asked == 1:
+        with pytest.raises(KindError, match="forbidden"):
+            made(tmp_path).kubectl("get", "pods")
+    else:
+        assert made(tmp_path).kubectl("get", "pods") == "yes"
+    assert len(said) == asked
+
+
+def test_what_is_waited_for_is_returned_and_the_last_error_is_told(tmp_path: Path) -> None:
+    def fail() -> str:
+        raise KindError("no such Pod")
+
+    assert made(tmp_path).eventually("it answers", lambda: "pod-1", limit_s=1) == "pod-1"
+    with pytest.raises(KindError, match=r"not within 0.01s: it answers \(last: no such Pod\)"):
+        made(tmp_path).eventually("it answers", fail, limit_s=0.01)
+
+
 def test_a_stand_in_is_ended_only_if_it_is_one(tmp_path: Path) -> None:
     """The number in its file may long be another process's."""
     with subprocess.Popen(["sleep", "60"]) as another:
