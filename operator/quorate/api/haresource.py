@@ -1,6 +1,6 @@
 """HAResource (`har`): one guest under HA."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.config import JsonDict
@@ -9,6 +9,7 @@ from quorate.api.common import (
     Column,
     Conditions,
     Duration,
+    LabelSelector,
     Model,
     ObjectName,
     Resource,
@@ -18,6 +19,7 @@ from quorate.api.common import (
     schema_extra,
 )
 from quorate.core.types import GuestState, StopTimeoutPolicy, UpdatePolicy, Wanted
+from quorate.core.workloads import MAX_PODS, WorkloadKind
 
 
 class TemplateMetadata(Model):
@@ -40,11 +42,41 @@ class Container(Model):
     of its node."""
 
 
-class Guest(Model):
-    """What runs."""
+class Workload(Model):
+    """What its own controller runs: one by name, or every StatefulSet of this namespace that has these labels."""
 
-    container: Container
+    api_version: Literal["apps/v1"] = "apps/v1"
+    """The API it belongs to."""
+    kind: WorkloadKind = WorkloadKind.STATEFUL_SET
+    """StatefulSet, or Deployment: one whose Pods tolerate not-ready and unreachable nodes without a limit, or Kubernetes
+    starts replacements before the node is proven dead."""
+    name: ObjectName | None = None
+    """Its name."""
+    selector: LabelSelector | None = None
+    """Labels of StatefulSets."""
+
+
+class Guest(Model):
+    """What runs: exactly one of its fields. It does not turn into another."""
+
+    container: Container | None = None
     """A Pod, which Quorate makes and keeps running exactly once."""
+    workload: Annotated[
+        Workload | None,
+        schema_extra(
+            **{
+                "x-kubernetes-validations": [
+                    rule("has(self.name) != has(self.selector)", "exactly one of name and selector"),
+                    rule(
+                        "!has(self.selector) || self.kind == 'StatefulSet'",
+                        "selector protects StatefulSets: name a Deployment",
+                    ),
+                ]
+            }
+        ),
+    ] = None
+    """What runs already, protected where it is: its own controller makes and places the Pods. When a node is lost and
+    proven dead, Quorate removes the Pods that are stuck there."""
 
 
 class StorageMount(Model):
@@ -66,7 +98,20 @@ class HAResourceSpec(Model):
 
     cluster_name: Annotated[str, Field(max_length=63)] = ""
     """The Cluster that looks after it. May be empty while there is only one; once resolved it stays."""
-    guest: Guest
+    guest: Annotated[
+        Guest,
+        schema_extra(
+            **{
+                "x-kubernetes-validations": [
+                    rule("has(self.container) != has(self.workload)", "exactly one of container and workload"),
+                    rule(
+                        "has(self.container) == has(oldSelf.container)",
+                        "a guest does not turn into another kind: delete the HAResource and make another",
+                    ),
+                ]
+            }
+        ),
+    ]
     """What runs."""
     state: Wanted = Wanted.STARTED
     """Started: keep it running. Stopped: keep it stopped. Disabled: the same, and the way out of Error. Ignored: hands
@@ -113,6 +158,40 @@ class HAResourceSpec(Model):
     """Storages to mount. A node without one of them is no candidate."""
     comment: Text = ""
     """Free text."""
+
+
+_WORKLOAD_RULES: tuple[JsonDict, ...] = (
+    rule(
+        "!has(self.guest.workload) || self.state == 'Started' || self.state == 'Ignored'",
+        "a workload is Started (protected) or Ignored: its own controller stops it, when it is scaled to zero",
+        path=".state",
+    ),
+    *(
+        rule(
+            f"!has(self.guest.workload) || self.{name} == {default}",
+            f"{name} means nothing for a workload, which its own controller runs: leave it out",
+            path=f".{name}",
+        )
+        for name, default in (
+            ("maxRestart", "1"),
+            ("maxRelocate", "1"),
+            ("priority", "0"),
+            ("failback", "true"),
+            ("startTimeout", "'5m'"),
+            ("stopTimeout", "'1m'"),
+            ("stopTimeoutPolicy", "'Wait'"),
+            ("updatePolicy", "'Recreate'"),
+        )
+    ),
+    *(
+        rule(
+            f"!has(self.guest.workload) || !has(self.{name}) || self.{name}.size() == 0",
+            f"{name} means nothing for a workload, which its own controller runs: leave it out",
+            path=f".{name}",
+        )
+        for name in ("startAfter", "storage")
+    ),
+)
 
 
 class FrozenModel(Model):
@@ -210,13 +289,40 @@ class RecoveryModel(Model):
     """When it was Ready."""
     duration: str | None = None
     """From suspected to ready."""
+    removed: Timestamp | None = None
+    """Of a workload: when none of its Pods was stuck on that node any more."""
+    volumes: Annotated[list[str], Field(max_length=64)] = []
+    """Of a workload: the claims that were attached to that node."""
+    detached: Timestamp | None = None
+    """When they were detached from it."""
+    attached: Timestamp | None = None
+    """When they were attached elsewhere."""
+
+
+class PodModel(Model):
+    """A Pod of a protected workload."""
+
+    name: str
+    """Its name."""
+    uid: str
+    """Its uid."""
+    node: str
+    """Where it is."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """The boot of that node which it belongs to; empty while that is not known."""
+    ready: bool = False
+    """Whether it is Ready."""
+    boot_id: Annotated[str, Field(max_length=128)] = ""
+    """The kernel's boot, as that node's kubelet told of it."""
+    marks: Annotated[str, Field(max_length=64)] = ""
+    """A digest of its containers and their restarts. Another one after the node was lost shows that its kubelet lives."""
 
 
 class HAResourceStatusModel(Model):
     """What was seen and done."""
 
     guest: str = ""
-    """Its sid, as Proxmox writes it: ct:namespace/name."""
+    """Its sid, as Proxmox writes it: ct:namespace/name; wl:namespace/name of a workload."""
     state: GuestState = GuestState.QUEUED
     """Queued, Starting, Started, RequestStop, Stopped, Relocate, Fence (its node is lost, waiting for proof), Recovery,
     Freeze (its node went down cleanly, waiting for it), Ignored or Error."""
@@ -258,6 +364,8 @@ class HAResourceStatusModel(Model):
     """Why the last instance ended."""
     recovery: RecoveryModel | None = None
     """The last recovery."""
+    pods: Annotated[list[PodModel], Field(max_length=MAX_PODS)] = []
+    """Of a workload: its Pods that have a node. Those beyond 256 are not protected."""
     message: Annotated[str, Field(max_length=8192)] = ""
     """One sentence: what is done or awaited."""
     term: int = 0
@@ -265,7 +373,8 @@ class HAResourceStatusModel(Model):
     observed_generation: int = 0
     """The generation of the spec that this status answers."""
     conditions: Conditions = []
-    """Ready (as wished: a guest that is stopped on request is Ready), Reconciling, Stalled."""
+    """Ready (as wished: a guest that is stopped on request is Ready), Reconciling, Stalled. Of a workload also Protected:
+    whether all of its Pods are on nodes whose death can be proven."""
 
 
 class HAResource(Resource):
@@ -291,7 +400,7 @@ class HAResource(Resource):
         rule("self.metadata.name.size() <= 63", "the name becomes the Pod's name and a label: at most 63 characters"),
     )
 
-    spec: HAResourceSpec
+    spec: Annotated[HAResourceSpec, schema_extra(**{"x-kubernetes-validations": list(_WORKLOAD_RULES)})]
     """What is wished."""
     status: HAResourceStatusModel | None = None
     """What was seen and done."""

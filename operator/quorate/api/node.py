@@ -59,6 +59,17 @@ class AttemptModel(Model):
     """What it waits for, or why it does not count."""
 
 
+class KubeletModel(Model):
+    """What the node's kubelet was last known to do."""
+
+    lease: Annotated[str, Field(max_length=128)]
+    """Uid and version of its own Lease."""
+    boot_id: Annotated[str, Field(max_length=128)] = ""
+    """The kernel's boot, where it was looked at again."""
+    again: bool = False
+    """It was alive after the node was lost, and has been silent since, while other proof says that the node is off."""
+
+
 class IncidentModel(Model):
     """One loss of one boot of the node."""
 
@@ -85,6 +96,8 @@ class IncidentModel(Model):
     """What was found so far."""
     tried: Annotated[list[AttemptModel], Field(max_length=16)] = []
     """What else was tried, as of the last look before it was proven."""
+    kubelet: KubeletModel | None = None
+    """As of when the node was lost; only where Pods of protected workloads are."""
 
 
 class ReturnsModel(Model):

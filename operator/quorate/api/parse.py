@@ -14,7 +14,7 @@ from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.cluster import SchedulingSpec
 from quorate.api.common import LabelSelector, Model
 from quorate.api.fencing import FenceDeviceModel
-from quorate.api.haresource import HAResourceSpec
+from quorate.api.haresource import HAResourceSpec, Workload
 from quorate.api.node import NodeSpec
 from quorate.api.quorum import QuorumSpec
 from quorate.api.rules import RuleModel
@@ -40,9 +40,11 @@ from quorate.core.types import (
     MEMBER_FINALIZER,
     RELEASE_ANNOTATION,
     GuestKey,
+    Instant,
     NodeName,
     Uid,
 )
+from quorate.core.workloads import WorkloadTarget
 from quorate.core.world import (
     AutoRebalance,
     ClusterSpec,
@@ -212,6 +214,7 @@ def guest(raw: Raw) -> GuestView:
         key=key,
         command=_annotations(raw).get(COMMAND_ANNOTATION, "")[:LONGEST_COMMAND],
         labels=raw["metadata"].get("labels") or {},
+        created=_created(raw),
         held=_holds(raw, INSTANCE_FINALIZER),
         status=_status(raw, GuestStatus),
         spec=spec,
@@ -220,6 +223,8 @@ def guest(raw: Raw) -> GuestView:
 
 def _guest_spec(raw: Raw) -> GuestSpec:
     spec, namespace = _spec(raw, HAResourceSpec), raw["metadata"].get("namespace", "")
+    if (spec.guest.container is None) == (spec.guest.workload is None):
+        raise UnreadableError(f"{_name(raw)}: spec.guest: name exactly one of container and workload")
     mounts = tuple(Mount(one.name, one.path) for one in spec.storage)
     return GuestSpec(
         template=template(spec, mounts),
@@ -235,7 +240,13 @@ def _guest_spec(raw: Raw) -> GuestSpec:
         priority=spec.priority,
         start_after=tuple(_named(text, namespace) for text in spec.start_after),
         failback=spec.failback,
+        workload=_workload(spec.guest.workload) if spec.guest.workload is not None else None,
     )
+
+
+def _workload(model: Workload) -> WorkloadTarget:
+    chosen = selector(model.selector) if model.selector is not None else None
+    return WorkloadTarget(model.kind, model.name or "", chosen)
 
 
 def _named(text: str, namespace: str) -> GuestKey:
@@ -309,8 +320,13 @@ def _rule(model: RuleModel) -> Rule:
 
 
 def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
-    """What placement must know of a pod template; the hash covers all that makes the Pod another one."""
+    """What placement must know of a pod template; the hash covers all that makes the Pod another one.
+
+    A workload has one of its own, which is no business of ours.
+    """
     container = spec.guest.container
+    if container is None:
+        return Template(hash="")
     pod = container.spec
     content = [
         container.metadata.model_dump(mode="json"),
@@ -415,6 +431,14 @@ def _identity(raw: Raw) -> dict[str, Any]:
 
 def _annotations(raw: Raw) -> Mapping[str, str]:
     return raw["metadata"].get("annotations") or {}
+
+
+def _created(raw: Raw) -> Instant | None:
+    """When the API server made it; None where that cannot be told."""
+    try:
+        return parse_instant(str(raw["metadata"].get("creationTimestamp") or ""))
+    except ValueError:
+        return None
 
 
 def _holds(raw: Raw, finalizer: str) -> bool:

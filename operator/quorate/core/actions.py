@@ -94,9 +94,22 @@ class AskDevice(NodeAction):
 
 @dataclass(frozen=True, slots=True)
 class SetTaint(NodeAction):
-    """Keep the scheduler away from a node in an incident (NoSchedule), or (incident None) let it come back."""
+    """Keep the scheduler away from a node in an incident (NoSchedule), or (incident None) let it come back.
+
+    `evict`: also whatever runs there (NoExecute), so that a kubelet that comes back starts none of it. `out_of_service`:
+    and say in Kubernetes' own word that the node is off, so that its volumes are detached.
+    """
 
     incident: IncidentId | None
+    evict: bool = False
+    out_of_service: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeKubelet(NodeAction):
+    """Read the kubelet's own Lease from the API server itself, for this incident."""
+
+    incident: IncidentId
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +207,50 @@ class RemovePod(GuestAction):
         return (self.subject, *self.proof)
 
 
+@dataclass(frozen=True, slots=True)
+class EvictPod(GuestAction):
+    """Delete a protected workload's Pod gracefully: a kubelet that lists it after that does not start it."""
+
+    pod: str
+    uid: Uid
+    resource_version: str
+    node: NodeName
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject, node_ref(self.node))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveStuckPod(GuestAction):
+    """Delete it with grace 0, unless its kubelet has given any sign of life since its node was lost.
+
+    The kubelet's Lease, its boot and the Pod's containers are compared just before, and the kubelet's just after.
+    """
+
+    pod: str
+    uid: Uid
+    resource_version: str
+    node: NodeName
+    incident: IncidentId
+    lease: str
+    boot_id: str
+    marks: str
+
+    @property
+    def after(self) -> tuple[Ref, ...]:
+        return (self.subject, node_ref(self.node))
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtVolumes(GuestAction):
+    """Read where these claims are attached."""
+
+    node: NodeName
+    incident: IncidentId
+    claims: tuple[str, ...]
+
+
 Action: TypeAlias = (
     Enroll
     | CreateLease
@@ -202,6 +259,7 @@ Action: TypeAlias = (
     | GiveLease
     | AskDevice
     | SetTaint
+    | ProbeKubelet
     | SetFinalizer
     | ProvideVolume
     | RemoveVolume
@@ -209,6 +267,9 @@ Action: TypeAlias = (
     | CreatePod
     | StopPod
     | RemovePod
+    | EvictPod
+    | RemoveStuckPod
+    | LookAtVolumes
 )
 
 

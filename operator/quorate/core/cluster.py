@@ -253,7 +253,7 @@ def _leaving(outlook: Outlook) -> str:
     """What a Cluster that is being deleted waits for, and what a person can do about it."""
     waits = []
     if outlook.guests:
-        names = sorted(key.sid for key in outlook.guests)
+        names = sorted(status.guest or key.sid for key, status in outlook.guests.items())
         waits.append(f"{some(names, NAMED)} to be taken out of HA (quorate remove GUEST)")
     lost = [name for name, status in outlook.nodes.items() if status.incident is not None]
     if lost:

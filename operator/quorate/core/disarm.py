@@ -85,7 +85,8 @@ def judge(world: World, *, quorate: bool) -> Brake:
         return FREE
     if before is not None and before.hands_off:
         return Brake(wish, Hold.ALL, release=True)
-    busy = sorted(f"{one.key.sid} ({_word(one.status)})" for one in world.guests if in_flight(one.status))
+    guests = (*world.guests, *(view.guest for view in world.workloads))
+    busy = sorted(f"{one.status.guest or one.key.sid} ({_word(one.status)})" for one in guests if in_flight(one.status))
     if busy:
         more = f" and {len(busy) - NAMED} more" if len(busy) > NAMED else ""
         return Brake(wish, Hold.NEW, f"{', '.join(busy[:NAMED])}{more}, which must not be left half-way")

@@ -14,6 +14,7 @@ from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
+from quorate.core.workloads import PodRecord
 from quorate.core.world import GuestView, NodeView, PodView, StorageView, World
 
 
@@ -134,6 +135,14 @@ class Room:
         self._recount(before, -1)
         self._recount(status, 1)
         self.ledger.move(guest, before, status)
+
+    def recount(self, before: tuple[PodRecord, ...], after: tuple[PodRecord, ...]) -> None:
+        """Count the Pods of a protected workload where they are by now."""
+        if after is not before:
+            for records, by in ((before, -1), (after, 1)):
+                for record in records:
+                    self.counts[record.node] = self.counts.get(record.node, 0) + by
+                    self._candidates.pop(record.node, None)
 
     def _recount(self, status: GuestStatus, by: int) -> None:
         for node in places(status):

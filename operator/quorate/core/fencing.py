@@ -22,6 +22,7 @@ from quorate.core.liveness import Pulse, valid
 from quorate.core.quick import quick, replace
 from quorate.core.sequence import Purpose
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
+from quorate.core.stuck import NOBODY, Stuck, see_kubelet, showed_life, taint
 from quorate.core.types import (
     FENCE_TAINT,
     HEARD,
@@ -77,12 +78,14 @@ def node_round(
     quorate: bool,
     hands_off: bool = False,
     brakes: Brakes = NO_BRAKES,
+    stuck: Stuck = NOBODY,
 ) -> Outcome:
     """Judge one node. `instances` are all recorded on it, of any boot. Without quorum nothing but records changes.
+    `stuck`: those of protected workloads, which have Pods there.
 
     `hands_off`: HA is disarmed. What proves a boot dead is recorded, because its signs may fade, and nothing is done.
     """
-    return _Round(world, node, pulse, tuple(instances), quorate, hands_off, brakes).outcome()
+    return _Round(world, node, pulse, (*instances, *stuck.instances), quorate, hands_off, brakes, stuck).outcome()
 
 
 class _Round:
@@ -97,6 +100,7 @@ class _Round:
         quorate: bool,
         hands_off: bool,
         brakes: Brakes,
+        stuck: Stuck,
     ) -> None:
         self.world = world
         self.node = node
@@ -105,6 +109,7 @@ class _Round:
         self.quorate = quorate
         self.acts = quorate and not hands_off
         self.brakes = brakes
+        self.stuck = stuck
         self.status = node.status
         self.actions: list[Action] = []
         self.asks: list[AskDevice] = []
@@ -264,6 +269,9 @@ class _Round:
             self.status = replace(self.status, incident=None)
             self._note("NodeBack", f"it renews again in the same boot: incident {incident.id} is over")
             return
+        if self._old_pods():
+            self._see_kubelet(incident)
+            incident = self.status.incident or incident
         if incident.stage not in TAKEN:
             if not incident.in_service and self.node.kube is not None and proofs.out_of_service(self.node) is None:
                 self.status = replace(self.status, incident=replace(incident, in_service=True))
@@ -276,6 +284,19 @@ class _Round:
         self._let_back()
         self._count_return()
         self._return()
+
+    def _old_pods(self) -> list[Instance]:
+        """Pods of protected workloads that belong to the boot that the incident is about."""
+        incident = self.status.incident
+        return [one for one in self.stuck.instances if incident is not None and one.nonce == incident.nonce]
+
+    def _see_kubelet(self, incident: Incident) -> None:
+        incident, asked, again_s = see_kubelet(self.node, incident, self.stuck, self.world.now_s)
+        self.status = updated(self.status, incident=incident)
+        if asked is not None:
+            self.actions.append(asked)
+        if again_s is not None:
+            self.wakes.append(again_s)
 
     def _prove(self) -> None:
         incident = self.status.incident
@@ -292,11 +313,15 @@ class _Round:
             self._note("NodeProvenDead", f"{one.kind}: {one.detail}", warning=True)
 
     def _gather_more(self) -> None:
-        """After the Lease is taken on Drained, a stronger proof may still be needed for what never started."""
+        """After the Lease is taken on Drained, a stronger proof may still be needed for what never started.
+
+        And beside any other where a kubelet that has Pods of workloads in hand gave signs of life after it was lost.
+        """
         incident = self.status.incident
         if incident is None or incident.stage is not Stage.FENCED or not self.quorate:
             return
-        if any(instance.nonce == incident.nonce and covers(incident, instance) is None for instance in self.instances):
+        left = any(one.nonce == incident.nonce and covers(incident, one) is None for one in self.instances)
+        if left or (self._old_pods() and (self.stuck.changed or showed_life(self.node, incident))):
             found = proofs.gather(self.world, self.node, self.pulse, incident).found
             if found:
                 self.status = replace(self.status, incident=replace(incident, evidence=(*incident.evidence, *found)))
@@ -360,9 +385,14 @@ class _Round:
             )
 
     def _held_until(self) -> Instant | None:
-        """Until when a boot that is back is held back; None: it is not, or a person lets it go."""
+        """Until when a boot that is back is held back; None: it is not, or a person lets it go.
+
+        One whose kubelet goes on with Pods of protected workloads is not: they are protected only on a member.
+        """
         incident, beat = self.status.incident, self.node.beat
         if incident is None or beat is None or beat.nonce is None:
+            return None
+        if any(one.nonce == beat.nonce for one in self.stuck.instances):
             return None
         if proofs.confirmed_by(self.node.release, incident.id, beat.nonce) is not None:
             return None
@@ -416,8 +446,13 @@ class _Round:
         if incident is None or self._returning() or self._leaving():
             if self._tainted():
                 self.actions.append(SetTaint(self.node.name, None))
-        elif not self._tainted():
-            self.actions.append(SetTaint(self.node.name, incident.id))
+        else:
+            beat, pods = self.node.beat, self._old_pods()
+            another = beat is not None and beat.held_by_another(incident.nonce)
+            released = not another and any(covers(incident, one) is not None for one in pods)
+            missing = taint(self.node, incident, self.stuck, released=released)
+            if missing is not None:
+                self.actions.append(missing)
 
     def _settle_state(self) -> None:
         status = self.status

@@ -12,9 +12,12 @@ from quorate.core.actions import (
     Action,
     AskDevice,
     CreatePod,
+    EvictPod,
     GiveLease,
     Plan,
     RemovePod,
+    RemoveStuckPod,
+    SetTaint,
     StatusWrite,
     StopPod,
     TakeLease,
@@ -31,6 +34,7 @@ from quorate.core.rulebook import Rulebook
 from quorate.core.sequence import Purpose, Verb
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
+from quorate.core.stuck import evicts
 from quorate.core.timing import Timing
 from quorate.core.types import (
     HEARD,
@@ -47,6 +51,7 @@ from quorate.core.types import (
     Wanted,
     node_ref,
 )
+from quorate.core.workload_pods import instance_of, taken_over
 from quorate.core.world import GuestView, NodeView, World
 
 
@@ -100,6 +105,10 @@ class _Checker:
                 return self._no_power(action) or self._ask(action)
             case GiveLease():
                 return self._no_majority(action) or self._give(action)
+            case SetTaint():
+                return self._taint(action)
+            case EvictPod() | RemoveStuckPod():
+                return self._no_majority(action) or self._stuck(action)
         return None
 
     def _reset(self, write: StatusWrite) -> tuple[int, str] | None:
@@ -290,6 +299,36 @@ class _Checker:
             return None if instance.ended else (3, "removed without a fact")
         started = any(container.started for container in pod.containers)
         return None if from_pod(pod, began=False, started=started) is not None else (3, "removed without a fact")
+
+    def _stuck(self, action: EvictPod | RemoveStuckPod) -> tuple[int, str] | None:
+        """3 and 4. A workload's Pod is deleted on evidence for its boot alone, after that has lost its Lease."""
+        view = next((one for one in self.world.workloads if one.guest.key == action.guest), None)
+        pods = view.matched.pods if view is not None and view.matched is not None else ()
+        pod = next((one for one in pods if one.uid == action.uid), None)
+        if view is None or pod is None or pod.node != action.node:
+            return 3, f"Pod {action.pod} would be removed, and it was not judged"
+        if view.guest.spec.wanted is not Wanted.STARTED or view.guest.deleting:
+            return 4, f"Pod {action.pod} would be removed, and its workload is none of ours"
+        records = self._guest_status(view.guest).pods
+        record = next((one for one in records if one.uid == action.uid), None)
+        node = self.nodes.get(action.node)
+        incident = self._node_status(node).incident if node is not None else None
+        if record is None or incident is None or covers(incident, instance_of(self.world, record)) is None:
+            return 3, f"Pod {action.pod} would be removed, and nothing proves that {action.node} does not run it"
+        if node is not None and taken_over(node, incident):
+            return 3, f"Pod {action.pod} would be removed, and another boot of {action.node} has it in hand"
+        if isinstance(action, RemoveStuckPod) and not (pod.deleting and node is not None and evicts(node)):
+            return 3, f"Pod {action.pod} would be removed by force, and nothing keeps its kubelet from starting it"
+        return None
+
+    def _taint(self, action: SetTaint) -> tuple[int, str] | None:
+        """9. What runs on a node is evicted only after the node has lost its Lease."""
+        node = self.nodes.get(action.node)
+        incident = self._node_status(node).incident if node is not None else None
+        if not action.evict and not action.out_of_service:
+            return None
+        fenced = incident is not None and incident.stage in TAKEN
+        return None if fenced else (9, f"{action.node} would be emptied, and it has not lost its Lease")
 
     def _take(self, action: TakeLease) -> tuple[int, str] | None:
         """3 and 9. Only on stored evidence, and never from a node that renews in time."""

@@ -22,6 +22,7 @@ from quorate.core.status import Condition, Incident, NodeStatus, Orders
 from quorate.core.storage import MAX_PROBES, NfsExport, Probe
 from quorate.core.timing import Timing, seconds
 from quorate.core.types import MAX_NODES, PROTOCOL, TAKEN, EvidenceKind, NodeName, NodeState, Stage, clock
+from quorate.core.workload_pods import instance_of
 from quorate.core.world import KubeNode, NodeView, StorageView, World
 
 NAMED: Final = 3
@@ -91,6 +92,7 @@ def newest_term(world: World) -> int:
         world.cluster.status.term,
         max((node.status.term for node in world.nodes), default=0),
         max((guest.status.term for guest in world.guests), default=0),
+        max((view.guest.status.term for view in world.workloads), default=0),
     )
 
 
@@ -186,7 +188,7 @@ def _not_spoken_of(room: Room, incident: Incident) -> list[str]:
     """The guests of the lost boot that no evidence releases: Drained names those that it speaks of."""
     if incident.stage is not Stage.FENCED:
         return []
-    return [
+    guests = [
         guest.key.sid
         for guest in room.world.guests
         if (instance := guest.status.instance) is not None
@@ -194,6 +196,13 @@ def _not_spoken_of(room: Room, incident: Incident) -> list[str]:
         and not instance.ended
         and covers(incident, instance) is None
     ]
+    pods = [
+        f"Pod {view.guest.key.namespace}/{record.name}"
+        for view in room.world.workloads
+        for record in view.guest.status.pods
+        if record.nonce == incident.nonce and covers(incident, instance_of(room.world, record)) is None
+    ]
+    return guests + pods
 
 
 def _fenced_message(node: NodeView, status: NodeStatus, incident: Incident, room: Room) -> str:

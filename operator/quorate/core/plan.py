@@ -28,6 +28,7 @@ from quorate.core.rulewords import rules_in_words
 from quorate.core.scheduling import in_force
 from quorate.core.settled import settled
 from quorate.core.status import ClusterStatus, Condition, GuestStatus, Instance, NodeStatus, Rewind
+from quorate.core.stuck import NOBODY
 from quorate.core.tries import text as tries_text
 from quorate.core.types import (
     INSTANCE_FINALIZER,
@@ -41,6 +42,9 @@ from quorate.core.types import (
     Wanted,
     node_ref,
 )
+from quorate.core.workload_pods import stuck
+from quorate.core.workload_round import workload_round
+from quorate.core.workload_words import finish
 from quorate.core.world import GuestView, World
 
 
@@ -90,7 +94,7 @@ def plan(world: World) -> Plan:
     room.moves = balance.moves
     if balance.wake is not None:
         making.wake(world.after(balance.wake))
-    guests = _guests(making, room)
+    guests = {**_guests(making, room), **_workloads(making, room)}
     nodes = members.finish(world, nodes, room, timing.timing)
     for view in world.nodes:
         _write(making, node_ref(view.name), view.resource_version, view.status, nodes[view.name])
@@ -140,7 +144,7 @@ def _hands_off(making: Making, outlook: clusters.Outlook) -> Plan:
     """History runs backwards: nothing is done but to say so, on the Cluster."""
     world = making.world
     nodes = {node.name: node.status for node in world.nodes}
-    guests = {guest.key: guest.status for guest in world.guests}
+    guests = {guest.key: guest.status for guest in (*world.guests, *(one.guest for one in world.workloads))}
     status = clusters.cluster_status(world, replace(outlook, nodes=nodes, guests=guests))
     ref = Ref(Kind.CLUSTER, world.cluster.name)
     _write(making, ref, world.cluster.resource_version, world.cluster.status, status)
@@ -175,10 +179,19 @@ def _nodes(
         instance = guest.status.instance
         if instance is not None and not (instance.ended and _untouched(guest)):
             instances.setdefault(instance.node, []).append(instance)
-    statuses = {}
+    statuses, pods = {}, stuck(world)
     for node in world.nodes:
         here = instances.get(node.name, ())
-        outcome = node_round(world, node, pulses[node.name], here, quorate=quorate, hands_off=hands_off, brakes=braked)
+        outcome = node_round(
+            world,
+            node,
+            pulses[node.name],
+            here,
+            quorate=quorate,
+            hands_off=hands_off,
+            brakes=braked,
+            stuck=pods.get(node.name, NOBODY),
+        )
         statuses[node.name] = outcome.status
         making.actions.extend(outcome.actions)
         making.notes.extend(outcome.notes)
@@ -206,6 +219,24 @@ def _guests(making: Making, room: Room) -> dict[GuestKey, GuestStatus]:
         for moment_s in draft.wakes:
             making.wake(moment_s)
         _write(making, guest.key.ref, guest.resource_version, guest.status, draft.status)
+    return statuses
+
+
+def _workloads(making: Making, room: Room) -> dict[GuestKey, GuestStatus]:
+    """Every protected workload's round."""
+    statuses = {}
+    for view in making.world.workloads:
+        draft = workload_round(room, view)
+        if view.guest.trouble:
+            draft.stall(view.guest.trouble)
+        finish(draft, view)
+        statuses[view.guest.key] = draft.status
+        room.recount(view.guest.status.pods, draft.status.pods)
+        making.actions.extend(draft.actions)
+        making.notes.extend(draft.notes)
+        for moment_s in draft.wakes:
+            making.wake(moment_s)
+        _write(making, view.guest.key.ref, view.guest.resource_version, view.guest.status, draft.status)
     return statuses
 
 
@@ -270,7 +301,7 @@ def _as_wished(draft: Draft) -> tuple[bool, str]:
 def _hold_members(making: Making, nodes: dict[NodeName, NodeStatus]) -> None:
     """Our finalizer on Nodes and the Cluster while guests or an incident exist; off again when they do not."""
     world = making.world
-    busy_cluster = bool(world.guests)
+    busy_cluster = bool(world.guests or world.workloads)
     for node in world.nodes:
         status = nodes[node.name]
         busy = status.guests > 0 or status.incident is not None

@@ -38,6 +38,8 @@ def room_of(
     )
     for guest in world.guests:
         room.occupy(guest)
+    for view in world.workloads:
+        room.recount((), view.guest.status.pods)
     return room
 
 

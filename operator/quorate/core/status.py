@@ -26,6 +26,7 @@ from quorate.core.types import (
     Stage,
     Uid,
 )
+from quorate.core.workloads import KubeletSeen, PodRecord
 
 
 @quick
@@ -71,7 +72,7 @@ class Incident:
 
     `sequence` is the last one heard from that boot: a larger one is a sign of life. `in_service`: since then its Kubernetes
     node has been seen without the taint out-of-service. `tried`: what has not proven its end, as of the last look before it
-    was proven.
+    was proven. `kubelet`: only where Pods of protected workloads are.
     """
 
     id: IncidentId
@@ -85,6 +86,7 @@ class Incident:
     in_service: bool = False
     evidence: tuple[Evidence, ...] = ()
     tried: tuple[Attempt, ...] = ()
+    kubelet: KubeletSeen | None = None
 
 
 @quick
@@ -247,7 +249,11 @@ class CommandResult:
 @quick
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The last recovery, step by step. `duration_s` counts from the suspicion to ready."""
+    """The last recovery, step by step. `duration_s` counts from the suspicion to ready.
+
+    Of a workload alone: when no Pod was stuck any more, the claims that were attached to the lost node, and when they were
+    detached from it and attached elsewhere.
+    """
 
     incident: IncidentId
     node: NodeName
@@ -258,6 +264,10 @@ class Timeline:
     created: Instant | None = None
     ready: Instant | None = None
     duration_s: float | None = None
+    removed: Instant | None = None
+    volumes: tuple[str, ...] = ()
+    detached: Instant | None = None
+    attached: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +306,7 @@ class GuestStatus:
     last_command: CommandResult | None = None
     last_termination: Termination | None = None
     recovery: Timeline | None = None
+    pods: tuple[PodRecord, ...] = ()
     message: str = ""
     term: int = 0
     observed_generation: int = 0

@@ -39,6 +39,7 @@ from quorate.core.types import (
     Wanted,
     WatchdogKind,
 )
+from quorate.core.workloads import KubeletLook, Matched, VolumesLook, WorkloadTarget
 
 
 @quick
@@ -141,6 +142,7 @@ class Beat:
 class KubeNode:
     """The core/v1 Node of the same name. `ready` is the kubelet's word, None when it never spoke; `size` is what it can
     allocate, None when it does not say. `remediator`: who else would take a machine that is lost in hand, "" if nobody.
+    `boot_id`: the kernel's boot that the kubelet told of last.
     """
 
     name: NodeName
@@ -151,6 +153,7 @@ class KubeNode:
     ready: bool | None = None
     size: Size | None = None
     remediator: str = ""
+    boot_id: str = ""
 
     @property
     def control_plane(self) -> bool:
@@ -171,6 +174,7 @@ class NodeView:
     this manager gave them. `health`: what the devices said when they were last looked after.
     `zone`: as its spec says, "" if not. `others`: what Pods that are no guests request on it, None while nobody has looked;
     `usage`: what metrics.k8s.io says is used of it. `reach`: what the agent of the boot that renews says of Storages.
+    `kubelet`: its kubelet's own Lease when it was last looked at.
     """
 
     name: NodeName
@@ -198,6 +202,7 @@ class NodeView:
     others: Size | None = None
     usage: Usage | None = None
     reach: tuple[Reach, ...] = ()
+    kubelet: KubeletLook | None = None
 
     @property
     def remediator(self) -> str:
@@ -273,6 +278,8 @@ class Mount:
 @quick
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
+    """`workload`: it protects what others run, and has no template."""
+
     template: Template
     cluster_name: str = ""
     wanted: Wanted = Wanted.STARTED
@@ -286,6 +293,7 @@ class GuestSpec:
     priority: int = 0
     start_after: tuple[GuestKey, ...] = ()
     failback: bool = True
+    workload: WorkloadTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +334,20 @@ class GuestView:
     labels: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
     usage: Usage | None = None
+    created: Instant | None = None
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """A protected workload: its HAResource, and what belongs to that.
+
+    `matched`: None while its namespace has not been listed yet. `volumes`: what was last found of its claims.
+    """
+
+    guest: GuestView
+    matched: Matched | None = None
+    volumes: VolumesLook | None = None
 
 
 @quick
@@ -444,6 +466,7 @@ class World:
     cluster: ClusterView
     nodes: tuple[NodeView, ...] = ()
     guests: tuple[GuestView, ...] = ()
+    workloads: tuple[WorkloadView, ...] = ()
     storages: tuple[StorageView, ...] = ()
     kube_nodes: tuple[KubeNode, ...] = ()
     claimed: tuple[tuple[NodeName, str], ...] = ()

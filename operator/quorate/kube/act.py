@@ -20,12 +20,16 @@ from quorate.core.actions import (
     CreateLease,
     CreatePod,
     Enroll,
+    EvictPod,
     GiveLease,
+    LookAtVolumes,
     Note,
     Plan,
+    ProbeKubelet,
     ProbeLease,
     ProvideVolume,
     RemovePod,
+    RemoveStuckPod,
     RemoveVolume,
     SetFinalizer,
     SetTaint,
@@ -268,11 +272,17 @@ class Actor:
                 await deeds.stop_pod(action)
             case RemovePod():
                 await deeds.remove_pod(action)
+            case EvictPod():
+                await deeds.workloads.evict(action)
+            case RemoveStuckPod():
+                await deeds.workloads.remove(action)
+            case LookAtVolumes():
+                await deeds.workloads.look_at_volumes(action)
             case _:
                 await self._do_on_node(action)
 
     async def _do_on_node(
-        self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint
+        self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint | ProbeKubelet
     ) -> None:
         deeds = self.deeds
         match action:
@@ -290,6 +300,8 @@ class Actor:
                 await deeds.ask_device(action)
             case SetTaint():
                 await deeds.set_taint(action)
+            case ProbeKubelet():
+                await deeds.workloads.probe_kubelet(action)
 
     def _trouble(self, ref: Ref, text: str) -> None:
         """It will not work as it is: said on the object itself, in the API server's own words."""

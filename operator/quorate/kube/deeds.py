@@ -32,6 +32,7 @@ from quorate.core.types import (
     ATTESTATION_ANNOTATION,
     FENCE_TAINT,
     INSTANCE_FINALIZER,
+    OUT_OF_SERVICE_TAINT,
     SYSTEM_NAMESPACE,
     NodeName,
     Uid,
@@ -40,6 +41,7 @@ from quorate.core.world import Refusal, StorageView, Verdict
 from quorate.kube import volumes
 from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
+from quorate.kube.guests.workload import WorkloadDeeds
 from quorate.kube.host import THIS_HOST, Host
 from quorate.kube.power import PowerRoom
 from quorate.kube.resources import (
@@ -74,6 +76,7 @@ class Deeds:
         self.identity = identity
         self.host = host
         self.revisions = Revisions(api)
+        self.workloads = WorkloadDeeds(api, store)
         self.power: PowerRoom | None = None
         """Carries out what fence devices are asked, where there are any."""
 
@@ -215,13 +218,16 @@ class Deeds:
             raise
 
     async def set_taint(self, action: SetTaint) -> None:
-        """Our NoSchedule taint on or off. Taints are one list: replaced only if it is still the one that was read."""
+        """Our taints on or off. Taints are one list: replaced only if it is still the one that was read.
+
+        Kubernetes' own out-of-service is ours only where it names the incident that our other taints name.
+        """
         path = KUBE_NODES.path(action.node)
         node = await self.api.get(path)
         taints = (node.get("spec") or {}).get("taints")
-        wanted = [taint for taint in taints or [] if taint.get("key") != FENCE_TAINT]
+        wanted = foreign_taints(taints or [])
         if action.incident is not None:
-            wanted.append({"key": FENCE_TAINT, "value": action.incident, "effect": "NoSchedule"})
+            wanted.extend(_our_taints(action, wanted))
         if wanted != (taints or []):
             test: list[Json] = [{"op": "test", "path": "/spec/taints", "value": taints}] if taints else []
             version = node["metadata"]["resourceVersion"]
@@ -397,6 +403,27 @@ class Deeds:
             "regarding": regarding,
         }
         await self.api.create(EVENTS.path(namespace=namespace), body)
+
+
+def foreign_taints(taints: list[Json]) -> list[Json]:
+    """Those that are not ours."""
+    incidents = {taint.get("value") for taint in taints if taint.get("key") == FENCE_TAINT} - {None, ""}
+    return [
+        taint
+        for taint in taints
+        if taint.get("key") != FENCE_TAINT
+        and not (taint.get("key") == OUT_OF_SERVICE_TAINT and taint.get("value") in incidents)
+    ]
+
+
+def _our_taints(action: SetTaint, others: list[Json]) -> list[Json]:
+    keys = [(FENCE_TAINT, "NoSchedule")]
+    if action.evict:
+        keys.append((FENCE_TAINT, "NoExecute"))
+    taken = {(taint.get("key"), taint.get("effect")) for taint in others}
+    if action.out_of_service and (OUT_OF_SERVICE_TAINT, "NoExecute") not in taken:
+        keys.append((OUT_OF_SERVICE_TAINT, "NoExecute"))
+    return [{"key": key, "value": action.incident, "effect": effect} for key, effect in keys]
 
 
 def _micro_time(wall_ns: int) -> str:

@@ -21,6 +21,7 @@ from quorate.kube.fencers.process import DIRECTORY, FenceAgents
 from quorate.kube.fencers.runner import Fencers
 from quorate.kube.guests.pod import Gate
 from quorate.kube.observe import watch
+from quorate.kube.observe_workloads import watch_workloads
 from quorate.kube.replica import Replica
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,13 @@ class Manager(Replica):
         for task in ends:
             task.cancel()
         settle_down()
-        await watch(self.store, self.connection, self.stop, self._claim_signals)
+        beside = asyncio.create_task(watch_workloads(self.store, self.connection, self.stop, self._claim_signals))
+        try:
+            await watch(self.store, self.connection, self.stop, self._claim_signals)
+        finally:
+            beside.cancel()
+            with suppress(asyncio.CancelledError):
+                await beside
 
     def _claim_signals(self) -> None:
         """Told to end, we first give the Leases back; kopf, which takes the signals as well, would just end itself."""

@@ -22,6 +22,7 @@ from quorate.kube.store import PARSERS, Parsers, Store
 from quorate.kube.sweep import keep_sweeping
 from quorate.kube.tick import ClusterTicker, HouseTicker, Ticker, highest_term
 from quorate.kube.weights import keep_weighing
+from quorate.kube.workloads import keep_listing
 
 HOUSE: Final = "manager"
 """The Lease of whoever tidies what belongs to no Cluster; a Cluster's own is `manager-<cluster>`."""
@@ -58,6 +59,7 @@ class Replica:
             asyncio.create_task(keep_sweeping(self.store, self.api)),
             asyncio.create_task(keep_weighing(self.store, self.api, self.host)),
             asyncio.create_task(keep_looking(self.store, self.api)),
+            asyncio.create_task(keep_listing(self.store.workloads, self.api)),
             asyncio.create_task(self._keep_tickers()),
         ]
         if self.fencers is not None:

@@ -46,6 +46,11 @@ VOLUMES: Final = Resource("", "v1", "persistentvolumes", namespaced=False, kind=
 STORAGE_CLASSES: Final = Resource("storage.k8s.io", "v1", "storageclasses", namespaced=False, kind="StorageClass")
 NAMESPACES: Final = Resource("", "v1", "namespaces", namespaced=False, kind="Namespace")
 ENDPOINT_SLICES: Final = Resource("discovery.k8s.io", "v1", "endpointslices", namespaced=True, kind="EndpointSlice")
+STATEFUL_SETS: Final = Resource("apps", "v1", "statefulsets", namespaced=True, kind="StatefulSet")
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", namespaced=True, kind="Deployment")
+VOLUME_ATTACHMENTS: Final = Resource(
+    "storage.k8s.io", "v1", "volumeattachments", namespaced=False, kind="VolumeAttachment"
+)
 REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", namespaced=True, kind="ControllerRevision")
 NODE_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "nodes", namespaced=False, kind="NodeMetrics")
 POD_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "pods", namespaced=True, kind="PodMetrics")

@@ -33,6 +33,7 @@ from quorate.kube.fencers.known import Known
 from quorate.kube.reaches import Reaches
 from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
 from quorate.kube.roster import Key, Parts, Roster
+from quorate.kube.workloads import Workloads
 
 Raw = dict[str, Any]
 WATCHED: Final = (CLUSTERS, NODES, HARESOURCES, STORAGES, LEASES, PODS, KUBE_NODES)
@@ -99,6 +100,7 @@ class Store:
         self.reaches = Reaches()
         self.devices: dict[str, DeviceBeat] = {}  # quorum devices by name
         self.fencers = Known(changed)
+        self.workloads = Workloads(changed, clock)
         self.missing: dict[NodeName, float] = {}
         self.witnessed: set[NodeName] = set()
         """Nodes whose Lease was seen to be deleted, with its last version."""
@@ -291,6 +293,7 @@ class Store:
         self.missing.clear()
         self.verdicts.clear()
         self.refusals.clear()
+        self.workloads.forget_all()
         self.troubles.clear()
         self._obstacles.clear()
         self._roster.touch_all()
@@ -333,6 +336,8 @@ class Store:
             return
         self.troubles.pop((resource, key), None)
         self._views[resource][key] = view
+        if isinstance(view, GuestView):
+            self.workloads.mind(view.key, view)
         if isinstance(view, ClusterView):
             self._recorded(view)
 
@@ -358,6 +363,7 @@ class Store:
             self._ending.pop(Uid(raw["metadata"].get("uid", "")), None)
         elif resource is HARESOURCES:
             self.verdicts.pop(Uid(raw["metadata"].get("uid", "")), None)
+            self.workloads.mind(GuestKey(*key), None)
         elif resource is NODES:
             self.missing.pop(NodeName(key[1]), None)
 
@@ -394,6 +400,7 @@ class Store:
             devices=self.fencers.devices(view),
             health=self.fencers.health(view),
             reach=self.reaches.of(name) if present else (),
+            kubelet=self.workloads.kubelets.get(name),
         )
 
     def guests(self) -> tuple[GuestView, ...]:

@@ -15,6 +15,7 @@ from quorate.kube.calls import ApiError, Calls
 from quorate.kube.resources import CLUSTERS, ENDPOINT_SLICES, LEASES, PODS, Resource
 from quorate.kube.roster import Key
 from quorate.kube.store import WATCHED, Raw, Store, key_of, version_of
+from quorate.kube.workloads import list_all
 
 log = logging.getLogger(__name__)
 SWEEP_EVERY_S: Final = 60.0
@@ -36,6 +37,7 @@ async def sweep(store: Store, api: Calls) -> None:
     """List everything once: what is missing is gone."""
     for resource in WATCHED:
         await _sweep(store, api, resource)
+    await list_all(store.workloads, api)
     await _count_api_servers(store, api)
 
 

@@ -280,6 +280,7 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
     if view is None:
         return None
     everyone = store.guests()
+    guests, workloads = store.workloads.split(cluster, store.guests_of(cluster), everyone)
     nodes = store.nodes()
     return World(
         now_s=store.clock(),
@@ -289,7 +290,8 @@ def build_world(store: Store, cluster: str, term: int, manager: str, host: Host 
         manager=manager,
         cluster=view,
         nodes=tuple(node for node in nodes if node.cluster_name == cluster),
-        guests=store.guests_of(cluster),
+        guests=guests,
+        workloads=workloads,
         storages=tuple(store.storages(everyone)),
         kube_nodes=tuple(store.kube_nodes()),
         claimed=tuple((node.name, node.cluster_name) for node in nodes if node.cluster_name != cluster),

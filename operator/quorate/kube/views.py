@@ -117,6 +117,7 @@ def kube_node(raw: Raw) -> KubeNode:
         ready=None if ready is None else ready == "True",
         size=_allocatable(status),
         remediator=_remediator(metadata.get("annotations") or {}, taints),
+        boot_id=(status.get("nodeInfo") or {}).get("bootID") or "",
     )
 
 

@@ -267,3 +267,28 @@ class TestDrill:
     def test_under_way_and_over_it_stays_what_it_was(self):
         judged = {"id": self.ASKED, "passed": True, "result": "", "at": "2026-01-01T00:00:00Z"}
         assert self.drill(nonce="another", power={"drilled": judged}) == self.ASKED
+
+
+def protects(**workload):
+    raw = haresource()
+    raw["spec"] = {"guest": {"workload": workload}}
+    return raw
+
+
+def test_a_workload():
+    view = parse.guest(protects(name="db") | {})
+    assert (str(view.spec.workload), view.spec.template.hash, view.created) == ("StatefulSet db", "", None)
+    labelled = protects(selector={"matchLabels": {"tier": "gold"}})
+    labelled["metadata"]["creationTimestamp"] = "2027-01-15T08:00:00Z"
+    view = parse.guest(labelled)
+    assert (str(view.spec.workload), view.created) == ("every StatefulSet with tier=gold", 1_800_000_000_000)
+
+
+@pytest.mark.parametrize("guest", [{}, {"container": {"spec": {}}, "workload": {"name": "db"}}])
+def test_a_guest_is_exactly_one_of_its_kinds(guest):
+    raw = haresource()
+    raw["spec"] = {"guest": guest}
+    with pytest.raises(
+        parse.UnreadableError, match=r"HAResource shop/web: spec.guest: name exactly one of container and"
+    ):
+        parse.guest(raw)

@@ -1,0 +1,106 @@
+"""Pods of protected workloads on a lost node: what its kubelet was last known to do, and the taints that keep it from more.
+
+Such a Pod has no start gate: a kubelet that comes back starts it, unless it is refused (our NoExecute taint) or is being
+deleted when the kubelet lists it first. So a Pod is removed by force only if the kubelet has given no sign of life at all
+since its node was lost: its own Lease, the kernel's boot and the Pod's containers are as they were (never times). One that
+has shown any is alive, and only what it confirms itself counts. Should it have died after that, more is needed than the
+evidence for the boot: the word of a device or a person that the node is off, and a kubelet that stays silent for as long as
+its own Lease lasts.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from quorate.core.actions import ProbeKubelet, SetTaint
+from quorate.core.changes import updated
+from quorate.core.quick import replace
+from quorate.core.selectors import Taint
+from quorate.core.status import Incident, Instance
+from quorate.core.types import FENCE_TAINT, OUT_OF_SERVICE_TAINT, EvidenceKind, Stage
+from quorate.core.workloads import KubeletLook, KubeletSeen
+from quorate.core.world import NodeView
+
+SILENT_S: Final = 40.0
+"""How long a kubelet's Lease lasts: after that Kubernetes itself calls the node lost."""
+LOOK_EVERY_S: Final = 5.0
+OFF: Final = frozenset({EvidenceKind.POWER_OFF, EvidenceKind.HUMAN_ACK, EvidenceKind.OUT_OF_SERVICE})
+"""Evidence that says that the machine is off, not only that one boot of it has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """What is on a node: Pods of protected workloads, of any boot.
+
+    `volumes`: some have claims. `changed`: the kubelet has another boot, or restarted containers, than was recorded.
+    """
+
+    instances: tuple[Instance, ...] = ()
+    volumes: bool = False
+    changed: bool = False
+
+
+NOBODY: Final = Stuck()
+
+
+def look_at(node: NodeView, incident: Incident) -> KubeletLook | None:
+    """What was found of its kubelet's Lease for this incident."""
+    look = node.kubelet
+    return look if look is not None and look.incident == incident.id else None
+
+
+def showed_life(node: NodeView, incident: Incident) -> bool:
+    """Has its kubelet renewed its Lease since the node was lost, as far as anybody has looked? Not knowing is a yes."""
+    seen, look = incident.kubelet, look_at(node, incident)
+    return seen is None or (look is not None and look.lease != seen.lease)
+
+
+def see_kubelet(
+    node: NodeView, incident: Incident, stuck: Stuck, now_s: float
+) -> tuple[Incident, ProbeKubelet | None, float | None]:
+    """Record what the kubelet was last known to do; the incident, what to ask, and when to look again."""
+    look = look_at(node, incident)
+    if incident.kubelet is None and incident.stage is Stage.SUSPECTED:
+        if look is None:
+            return incident, ProbeKubelet(node.name, incident.id), None
+        return updated(incident, kubelet=KubeletSeen(look.lease)), None, None
+    again = incident.kubelet is not None and incident.kubelet.again
+    doubted = showed_life(node, incident) or (stuck.changed and not again)
+    off = any(one.kind in OFF for one in incident.evidence)
+    if incident.stage is not Stage.FENCED or not doubted or not off:
+        return incident, None, None
+    if look is not None and look.at_s - look.since_s >= SILENT_S:
+        boot_id = node.kube.boot_id if node.kube is not None else ""
+        return updated(incident, kubelet=KubeletSeen(look.lease, boot_id, again=True)), None, None
+    due = look is None or now_s - look.at_s >= LOOK_EVERY_S
+    return incident, ProbeKubelet(node.name, incident.id) if due else None, now_s + LOOK_EVERY_S
+
+
+def fence_value(taints: tuple[Taint, ...]) -> str:
+    """The incident that our own taint names; "" without one."""
+    return next((one.value for one in taints if one.key == FENCE_TAINT), "")
+
+
+def evicts(node: NodeView) -> bool:
+    """Is our NoExecute taint on it?"""
+    taints = node.kube.taints if node.kube is not None else ()
+    return any(one.key == FENCE_TAINT and one.effect == "NoExecute" for one in taints)
+
+
+def out_of_service(node: NodeView) -> bool:
+    """Does Kubernetes' own taint say that it is off, whoever set it?"""
+    taints = node.kube.taints if node.kube is not None else ()
+    return any(one.key == OUT_OF_SERVICE_TAINT and one.effect == "NoExecute" for one in taints)
+
+
+def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool) -> SetTaint | None:
+    """What is missing of our taints; None: nothing. Those that are there stay until the node comes back.
+
+    `released`: evidence releases Pods that are stuck there, and no other boot has them in hand.
+    """
+    taints = node.kube.taints if node.kube is not None else ()
+    ours = fence_value(taints)
+    evict, off = evicts(node), any(one.key == OUT_OF_SERVICE_TAINT and one.value == ours for one in taints if ours)
+    wanted = SetTaint(node.name, incident.id, evict or released, off or (released and stuck.volumes))
+    if wanted.out_of_service and not off and out_of_service(node):
+        wanted = replace(wanted, out_of_service=False)  # somebody else has said so already
+    return None if ours and (evict, off) == (wanted.evict, wanted.out_of_service) else wanted

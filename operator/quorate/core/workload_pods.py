@@ -1,0 +1,145 @@
+"""The Pods of protected workloads: which boot of which node each belongs to, and whether its end can be proven.
+
+A Pod is bound to a node by the scheduler and started by that node's kubelet, so it belongs to the boot that its node is in
+when it is first seen there. When another boot renews, that kubelet has the Pod in hand: one that it may start is adopted as
+an instance of the new boot, and evidence of the old one says nothing of it any more.
+"""
+
+from dataclasses import dataclass
+
+from quorate.core.changes import updated
+from quorate.core.draft import Room
+from quorate.core.fencing import covers
+from quorate.core.guard import guarded_by_devices, watchdog_problem
+from quorate.core.liveness import armed_now, valid
+from quorate.core.quick import replace
+from quorate.core.status import Incident, Instance
+from quorate.core.stuck import NOBODY, Stuck
+from quorate.core.types import HEARD, TAKEN, InstanceId, NodeName, Nonce, Wanted
+from quorate.core.workloads import MAX_PODS, PodRecord, WorkloadPod
+from quorate.core.world import NodeView, WorkloadView, World
+
+
+def instance_of(world: World, record: PodRecord) -> Instance:
+    """A Pod as an instance, so that evidence is held against it as against any other."""
+    return Instance(InstanceId(record.name), record.node, record.nonce, "", world.wall, uid=record.uid, started=True)
+
+
+def stuck(world: World) -> dict[NodeName, Stuck]:
+    """Every node's Pods of protected workloads that still exist, by what the statuses record."""
+    found: dict[NodeName, Stuck] = {}
+    boots = {node.name: node.kube.boot_id for node in world.nodes if node.kube is not None}
+    for view in world.workloads:
+        if not protects(view) or view.matched is None:
+            continue
+        pods = {pod.uid: pod for pod in view.matched.pods}
+        for record in view.guest.status.pods:
+            pod = pods.get(record.uid)
+            if pod is not None:
+                before = found.get(record.node, NOBODY)
+                instances = (*before.instances, instance_of(world, record))
+                changed = before.changed or (pod.marks, boots.get(record.node)) != (record.marks, record.boot_id)
+                found[record.node] = Stuck(instances, before.volumes or bool(pod.claims), changed)
+    return found
+
+
+def protects(view: WorkloadView) -> bool:
+    """Is it to be protected at all?"""
+    return view.guest.spec.wanted is Wanted.STARTED and not view.guest.deleting
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The Pods as they are to be recorded. `beyond`: how many more there are; `adopted`: by another boot of their node."""
+
+    records: tuple[PodRecord, ...]
+    beyond: int = 0
+    adopted: tuple[PodRecord, ...] = ()
+
+
+def follow(room: Room, view: WorkloadView) -> Followed:
+    """Bring the recorded Pods up to date. Status only: this is right in every state, with and without quorum."""
+    before = {record.uid: record for record in view.guest.status.pods}
+    nodes = {node.name: node for node in room.world.nodes}
+    records, adopted = [], []
+    for pod in view.matched.pods if view.matched is not None else ():
+        if pod.node is None:
+            continue
+        known = before.get(pod.uid)
+        record = _record(room, nodes.get(pod.node), pod, known)
+        if record is None:
+            continue
+        if known is not None and known.nonce and record.nonce != known.nonce:
+            adopted.append(record)
+        records.append(record)
+    records.sort(key=lambda one: (one.uid not in before, one.name, one.uid))
+    kept = sorted(records[:MAX_PODS], key=lambda one: (one.name, one.uid))
+    return Followed(tuple(kept), max(0, len(records) - MAX_PODS), tuple(adopted))
+
+
+def _record(room: Room, node: NodeView | None, pod: WorkloadPod, known: PodRecord | None) -> PodRecord | None:
+    """None: nothing of it runs any more, and nothing more will."""
+    status = room.statuses.get(node.name) if node is not None else None
+    incident = status.incident if status is not None else None
+    if known is None or not known.nonce or node is None or status is None:
+        return _first(room, node, pod)
+    if incident is not None and incident.nonce == known.nonce:
+        if not taken_over(node, incident):
+            return updated(known, ready=False)
+        if pod.over or (pod.deleting and not pod.running):
+            return None
+        if pod.deleting or covers(incident, instance_of(room.world, known)) is None:
+            return updated(known, ready=False)  # its kubelet is to confirm the end
+        beat = node.beat
+        return _first(room, node, pod, beat.nonce if beat is not None else None)
+    ready = pod.ready and not pod.deleting
+    if status.nonce != known.nonce:  # no evidence will ever speak of that boot: its Node was made anew, say
+        return _first(room, node, pod) if status.state in HEARD else updated(known, ready=ready)
+    if _confirmed(node, pod, known.nonce):
+        boot_id = node.kube.boot_id if node.kube is not None else ""
+        return updated(known, ready=ready, boot_id=boot_id, marks=pod.marks)
+    return updated(known, ready=ready)
+
+
+def _first(room: Room, node: NodeView | None, pod: WorkloadPod, nonce: Nonce | None = None) -> PodRecord:
+    """As of now: of the boot that its node is known to be in."""
+    status = room.statuses.get(node.name) if node is not None else None
+    if nonce is None and status is not None:
+        nonce = status.nonce
+    lost = status is not None and status.incident is not None and status.incident.nonce == nonce
+    boot_id = node.kube.boot_id if node is not None and node.kube is not None else ""
+    ready = pod.ready and not pod.deleting and not lost
+    return PodRecord(pod.name, pod.uid, pod.node or NodeName(""), nonce or Nonce(""), ready, boot_id, pod.marks)
+
+
+def _confirmed(node: NodeView, pod: WorkloadPod, nonce: Nonce) -> bool:
+    """Has that boot renewed after this version of the Pod was seen? Then it was that boot's kubelet that reported it."""
+    beat = node.beat
+    return beat is not None and beat.nonce == nonce and valid(beat) and beat.moved and beat.seen_s >= pod.seen_s
+
+
+def taken_over(node: NodeView, incident: Incident) -> bool:
+    """Does another boot of the node renew, now that the lost one has lost its Lease? Its kubelet has the Pods in hand."""
+    beat = node.beat
+    return incident.stage in TAKEN and beat is not None and beat.held_by_another(incident.nonce) and beat.moved
+
+
+def incident_of(room: Room, record: PodRecord) -> Incident | None:
+    """The open incident of the boot that the Pod belongs to."""
+    status = room.statuses.get(record.node)
+    incident = status.incident if status is not None else None
+    return incident if incident is not None and record.nonce and incident.nonce == record.nonce else None
+
+
+def unproven(room: Room, node: NodeView | None, record: PodRecord) -> str:
+    """Why nothing would prove its end if its node were lost; empty: something would."""
+    if node is None:
+        return f"{record.node} is no node of Cluster {room.world.cluster.name}"
+    status = room.statuses[node.name]
+    if not record.nonce or status.nonce is None:
+        return f"no agent of {node.name} has been heard yet"
+    spec, view = room.world.cluster.spec, replace(node, status=status)
+    if armed_now(view, spec.accepted_watchdogs) or guarded_by_devices(view, spec):
+        return ""
+    problem = watchdog_problem(view, spec.accepted_watchdogs)
+    return f"{node.name}: {problem}" if problem else f"{node.name} has not armed its watchdog yet"

@@ -1,0 +1,113 @@
+"""Observe protected workloads: kopf watches StatefulSets, Deployments and Pods of exactly the namespaces that have some.
+
+Beside the watch of our own kinds, begun anew whenever the namespaces are others. What it misses meanwhile the lists tell.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import kopf
+
+from quorate.kube.client import Api
+from quorate.kube.observe import connection, settings
+from quorate.kube.resources import Resource
+from quorate.kube.store import Store, key_of, version_of
+from quorate.kube.workloads import FOLLOWED, SELECT
+
+log = logging.getLogger(__name__)
+AGAIN_S: Final = 1.0
+
+
+def registry(store: Store, api: Api) -> kopf.OperatorRegistry:
+    """One handler for each kind that is followed."""
+    made = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=made)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await connection(api)
+
+    for resource in FOLLOWED:
+        _handle(made, store, resource)
+    return made
+
+
+def _handle(made: kopf.OperatorRegistry, store: Store, resource: Resource) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=made)
+    async def seen(*, event: Any, **_: Any) -> None:
+        raw = dict(event["object"])
+        if event["type"] == "DELETED":
+            store.workloads.gone(resource, key_of(raw), raw["metadata"].get("uid", ""), version_of(raw))
+        else:
+            store.workloads.put(resource, raw)
+
+
+def selective() -> kopf.OperatorSettings:
+    """As an observer of everything else; the Pods of container guests are left to that."""
+    made = settings()
+    made.watching.label_selectors.clear()
+    made.watching.field_selectors.clear()
+    for resource, selector in SELECT.items():
+        made.watching.label_selectors[resource.group, resource.version, resource.plural] = selector
+    return made
+
+
+async def watch_workloads(
+    store: Store, api: Api, stop: asyncio.Event, began: Callable[[], None] = lambda: None
+) -> None:
+    """Watch as long as not told to stop. `began` is called whenever kopf has taken the signals for itself."""
+    while not stop.is_set():
+        store.workloads.moved.clear()
+        namespaces = sorted(store.workloads.namespaces())
+        if not namespaces:
+            await _either(store.workloads.moved, stop)
+            continue
+        try:
+            await _watch(store, api, namespaces, stop, began)
+        except Exception:  # whatever ends it, the manager must go on watching
+            log.exception("watching workloads ended: it begins anew")
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Event, began: Callable[[], None]) -> None:
+    """Until the namespaces are others, or we are to stop."""
+    ends, ready = asyncio.Event(), asyncio.Event()
+    operator = asyncio.create_task(
+        kopf.operator(
+            registry=registry(store, api),
+            settings=selective(),
+            namespaces=namespaces,
+            standalone=True,
+            identity="quorate-manager",  # type: ignore[arg-type] # as in observe.watch
+            stop_flag=ends,
+            ready_flag=ready,
+        )
+    )
+    telling = asyncio.create_task(_tell(ready, began))
+    asked = asyncio.create_task(_either(store.workloads.moved, stop))
+    try:
+        await asyncio.wait((operator, asked), return_when=asyncio.FIRST_COMPLETED)
+        if operator.done() and operator.exception() is None:
+            stop.set()  # it ends without an error only when it is told to: a signal came while it had them
+    finally:
+        ends.set()
+        telling.cancel()
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await operator
+
+
+async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
+    await ready.wait()
+    began()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
