@@ -182,8 +182,14 @@ class Bargain:
         pod = self.simulation.find(PODS, namespace, name)
         if pod is None or pod["metadata"]["uid"] != uid:
             return
-        node, nonce = pod["spec"].get("nodeName", ""), pod["metadata"]["annotations"].get(NONCE_ANNOTATION)
-        if _holder(self.simulation.find(LEASES, AGENT_NAMESPACE, node)) == nonce:
+        node, nonce = pod["spec"].get("nodeName", ""), (pod["metadata"].get("annotations") or {}).get(NONCE_ANNOTATION)
+        holder = _holder(self.simulation.find(LEASES, AGENT_NAMESPACE, node))
+        if GUEST_LABEL not in (pod["metadata"].get("labels") or {}):
+            if not holder.startswith("fenced/"):
+                self._broken(
+                    f"{who} deletes Pod {name} by force, and the Lease of {node} is held by {holder or 'nobody'}"
+                )
+        elif holder == nonce:
             self._broken(f"{who} deletes Pod {name} by force, and {nonce} still holds the Lease of {node}")
 
     def _broken(self, text: str) -> None:

@@ -18,7 +18,7 @@ from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
 from quorate.sim.words import QUORUM_OPTIONS, Names, quorum_with, understand
-from quorate.sim.world import NAMESPACE, GuestSetting, Setting
+from quorate.sim.world import NAMESPACE, GuestSetting, Setting, WorkloadSetting
 
 BEGINS_S: Final = 20.0
 LASTS_S: Final = 180.0
@@ -34,6 +34,22 @@ _BESIDES: Final = {
 }
 """Drawn beside the others, by a lot of its own, as are stops that hang: what the others mean stays what it was."""
 _STOPPED_BY: Final = ("relocate GUEST to NODE", "delete pod of GUEST", "set GUEST Stopped", "give GUEST version NUMBER")
+_WORKLOADS_EVERY: Final = 3
+"""Every third seed has StatefulSets, for the same reason."""
+_WITH_WORKLOADS: Final = {
+    "scale WORKLOAD to NUMBER": 2,
+    "scale WORKLOAD to zero": 1,
+    "delete pod POD": 3,
+    "power off NODE for TIME": 2,
+    "reset NODE": 2,
+    "freeze NODE for TIME": 2,
+    "hang agent of NODE for TIME": 2,
+    "stop kubelet of NODE for TIME": 1,
+    "kill MANAGER for SHORT": 3,
+    "take agent of NODE away for TIME": 1,
+}
+_NOT_WITH_WORKLOADS: Final = frozenset({"put the copy back"})
+"""An old copy of a StatefulSet's Pod is started again beside the new one, by Kubernetes itself."""
 _WITH_DEVICES: Final = {
     "drill NODE": 6,
     "device DEVICE of NODE hangs for TIME": 2,
@@ -145,7 +161,8 @@ class Ruin:
 def names_of(setting: Setting) -> Names:
     devices = sorted({name for named in setting.devices.values() for name in named})
     managers = [f"m{number}" for number in range(1, setting.managers + 1)]
-    return Names(setting.nodes, managers, list(setting.guests), devices)
+    pods = [f"{name}-{number}" for name, one in setting.workloads.items() for number in range(one.replicas)]
+    return Names(setting.nodes, managers, list(setting.guests), devices, list(setting.workloads), pods)
 
 
 def scenario(seed: int, nodes: int, guests: int) -> Scenario:
@@ -177,8 +194,21 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         if setting.devices:
             moments.extend(_moments(lots, names_of(setting), _WITH_DEVICES, 2 * PAUSE_S))
             moments.extend(_called_off(lots, names_of(setting)))
+    if seed % _WORKLOADS_EVERY == _WORKLOADS_EVERY - 2:
+        lots = Random(f"{seed}/{nodes}/{guests}/workloads")  # noqa: S311 - the same for each replay
+        setting = replace(setting, workloads=_some_workloads(lots), boot_ids=lots.random() < 0.5)
+        moments = [one for one in moments if not _NOT_WITH_WORKLOADS & {deed.word.pattern for deed in one.deeds}]
+        moments.extend(_moments(lots, names_of(setting), _WITH_WORKLOADS, 2 * PAUSE_S))
     moments.sort(key=lambda one: one.at_s)
     return Scenario(setting, tuple(moments), mend=True)
+
+
+def _some_workloads(random: Random) -> dict[str, WorkloadSetting]:
+    """One or two, with and without volumes."""
+    return {
+        f"s{number}": WorkloadSetting(random.randint(1, 3), claims=random.random() < 0.5)
+        for number in range(1, random.randint(1, 2) + 1)
+    }
 
 
 def _some_devices(random: Random) -> dict[str, DeviceSetting]:
@@ -296,6 +326,8 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
         "MANAGER": [*names.managers, "leader", "leader"],
         "GUEST": list(names.guests),
         "DEVICE": list(names.devices),
+        "WORKLOAD": list(names.workloads),
+        "POD": list(names.pods),
         "CLIENT": [*names.nodes, *names.managers, "leader"],
         "PROFILE": _PROFILES,
         "POLICY": list(ShutdownPolicy),

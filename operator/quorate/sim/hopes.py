@@ -8,6 +8,7 @@ from quorate.core import capacity
 from quorate.core.board import Board
 from quorate.core.status import DisarmState
 from quorate.core.types import FENCE_TAINT, GuestKey, NodeName, NodeState, Wanted
+from quorate.sim import standins
 from quorate.sim.people import NAMESPACE, OTHERS_TAINT
 from quorate.sim.store import status_of
 from quorate.sim.words import Word
@@ -146,6 +147,14 @@ def _device(simulation: "Simulation") -> bool:
     return condition(simulation.cluster(), "QuorumDeviceHeard") == "True"
 
 
+def _protected(simulation: "Simulation", guest: str) -> bool:
+    return condition(simulation.guest(guest), "Protected") == "True"
+
+
+def _whole(simulation: "Simulation", guest: str) -> bool:
+    return condition(simulation.guest(guest), "Ready") == "True"
+
+
 def condition(found: Json | None, kind: str) -> str:
     """The status of one of an object's conditions; empty where it has none of that type."""
     conditions = status_of(found).get("conditions") or []
@@ -199,6 +208,20 @@ HOPES: Final = (
     Word("NUMBER nodes can be lost", _survivable),
     Word("the device is heard", _device),
     Word("the device is not heard", _not(_device)),
+    Word("GUEST is protected", _protected),
+    Word("GUEST is not protected", _not(_protected)),
+    Word("GUEST is whole", _whole),
+    Word("GUEST is not whole", _not(_whole)),
+    Word("pod POD on NODE", standins.pod_on),
+    Word("pod POD not on NODE", _not(standins.pod_on)),
+    Word("pod POD runs", standins.pod_runs),
+    Word("pod POD nowhere", standins.pod_nowhere),
+    Word("pod POD was made NUMBER times", standins.pod_made),
+    Word("pod POD is ending", standins.pod_ending),
+    Word("volume of POD is on NODE", standins.attached_to),
+    Word("second of WORKLOAD says WORD", standins.twice),
+    Word("NODE is out of service", standins.is_out_of_service),
+    Word("NODE is not out of service", _not(standins.is_out_of_service)),
     Word("history is questioned", _rewind),
     Word("history is in order", _not(_rewind)),
 )
@@ -229,6 +252,8 @@ def down(simulation: "Simulation") -> list[str]:
 def amiss(simulation: "Simulation") -> list[str]:
     """What is not as it is wished once all is well: guests that are down, nodes that are not back, rules not followed."""
     found = down(simulation)
+    if simulation.standins is not None:
+        found.extend(simulation.standins.down())
     for name in simulation.machines:
         status = status_of(simulation.node(name))
         if status.get("state") != NodeState.ONLINE or _tainted(simulation, name):

@@ -10,6 +10,7 @@ from typing import Any, Final
 from quorate.core.stopped import GUESSED, LOST
 from quorate.core.types import NONCE_ANNOTATION, WRONG_BOOT_EXIT, GuestKey, Uid
 from quorate.kube.guests.pod import GATE
+from quorate.sim import always
 from quorate.sim.engine import Process
 from quorate.sim.machine import Container, Machine, Phase
 from quorate.sim.server import PODS
@@ -35,7 +36,7 @@ class Kubelet:
         self._told: dict[Uid, Json] = {}
         self._telling: set[Uid] = set()
         self.shutting_down = False
-        machine.changed = self._look
+        machine.changed = self.look
 
     def begin(self) -> None:
         self._watch.begin()
@@ -53,7 +54,7 @@ class Kubelet:
         path = f"/api/v1/nodes/{self.machine.name}/status"
         self.machine.link.send(self.process, "PATCH", path, body, None, REPORT_TIMEOUT_S, lambda *_: None, _MERGE)
         for uid in list(self.pods):
-            self._look(uid)
+            self.look(uid)
 
     # -- what the API server says -----------------------------------------------------------------------------------
 
@@ -68,30 +69,32 @@ class Kubelet:
             self.pods.pop(uid, None)
         else:
             self.pods[uid] = event.new
-        self._look(uid)
+        self.look(uid)
 
     def _listed(self) -> None:
         store = self.machine.link.server.store
         found = [pod for pod in store.listed(PODS) if pod["spec"].get("nodeName") == self.machine.name]
         self.pods = {Uid(pod["metadata"]["uid"]): pod for pod in found}
         for uid in sorted({*self.pods, *self.machine.containers, *self.machine.disk}):
-            self._look(uid)
+            self.look(uid)
 
     # -- what it does -----------------------------------------------------------------------------------------------
 
-    def _look(self, uid: Uid) -> None:
+    def look(self, uid: Uid) -> None:
         """Look at one Pod once, and take the next step."""
         pod, container = self.pods.get(uid), self.machine.containers.get(uid)
         if pod is None:
             self._orphan(uid, container)
+        elif always.is_always(pod):
+            always.look(self, pod, container)
         elif container is not None:
             self._carry_on(pod, container)
         elif "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in _FINAL:
-            self._is_over(pod)
+            self.is_over(pod)
         elif _was_started(pod) and pod["spec"].get("restartPolicy") == "Never":
-            self._tell(uid, _ended(pod, 255, LOST))  # it ran in another boot
+            self.tell(uid, _ended(pod, 255, LOST))  # it ran in another boot
         elif self.shutting_down:
-            self._tell(uid, {"phase": "Failed", "reason": "NodeShutdown"})
+            self.tell(uid, {"phase": "Failed", "reason": "NodeShutdown"})
         else:
             self.machine.disk.add(uid)
             metadata = pod["metadata"]
@@ -99,7 +102,7 @@ class Kubelet:
             made_for = (metadata.get("annotations") or {}).get(NONCE_ANNOTATION, "")
             nonce = made_for if gates else self.machine.nonce  # nobody asks
             self.machine.start_gate(GuestKey(metadata["namespace"], metadata["name"]), uid, nonce)
-            self._tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
+            self.tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
 
     def _orphan(self, uid: Uid, container: Container | None) -> None:
         """Nobody knows it any more."""
@@ -110,16 +113,16 @@ class Kubelet:
         self.machine.containers.pop(uid, None)
         self.machine.disk.discard(uid)
 
-    def _is_over(self, pod: Json) -> None:
+    def is_over(self, pod: Json) -> None:
         """Deleted or in a final phase before this boot's runtime knew anything of it: it is never started."""
         uid = Uid(pod["metadata"]["uid"])
         if pod["status"].get("phase") not in _FINAL or not _all_terminated(pod):
             if _was_started(pod):
-                self._tell(uid, _ended(pod, 255, LOST))
+                self.tell(uid, _ended(pod, 255, LOST))
             elif "deletionTimestamp" in pod["metadata"] and pod["status"].get("phase") not in _FINAL:
-                self._tell(uid, _ended(pod, 137, GUESSED, started=False))
+                self.tell(uid, _ended(pod, 137, GUESSED, started=False))
         self.machine.disk.discard(uid)
-        self._delete(pod)
+        self.delete(pod)
 
     def _carry_on(self, pod: Json, container: Container) -> None:
         uid = container.uid
@@ -128,27 +131,27 @@ class Kubelet:
             self.machine.stop_guest(container)
         match container.phase:
             case Phase.GATE:
-                self._tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
+                self.tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
             case Phase.PASSED:
                 self.machine.start_guest(container)
-                self._look(uid)
+                self.look(uid)
             case Phase.WRONG_BOOT:
                 gate = {"name": GATE, "state": {"terminated": _exit(WRONG_BOOT_EXIT, "Error")}}
-                self._tell(uid, _status(pod, "Failed", gate, _waiting()))
-                self._delete(pod)
+                self.tell(uid, _status(pod, "Failed", gate, _waiting()))
+                self.delete(pod)
             case Phase.RUNNING:
-                self._tell(uid, _status(pod, "Running", _passed(), _running("main"), ready=container.ready))
+                self.tell(uid, _status(pod, "Running", _passed(), _running("main"), ready=container.ready))
             case Phase.ENDED:
                 status = _ended(pod, container.code, "Completed" if container.code == 0 else "Error")
                 if self.shutting_down and "deletionTimestamp" not in pod["metadata"]:
                     status |= {"phase": "Failed", "reason": "Terminated"}  # in response to imminent node shutdown
-                self._tell(uid, status)
+                self.tell(uid, status)
                 self.machine.disk.discard(uid)
-                self._delete(pod)
+                self.delete(pod)
 
     # -- what it says -----------------------------------------------------------------------------------------------
 
-    def _tell(self, uid: Uid, status: Json) -> None:
+    def tell(self, uid: Uid, status: Json) -> None:
         """Bring the reported status up to date; only the newest counts. What others wrote over it is written again."""
         pod = self.pods[uid]
         on_its_way = uid in self._telling and self._told.get(uid) == status
@@ -178,19 +181,19 @@ class Kubelet:
             self.process, "PATCH", f"{_path(pod)}/status", body, None, REPORT_TIMEOUT_S, answered, _MERGE
         )
 
-    def _delete(self, pod: Json) -> None:
+    def delete(self, pod: Json) -> None:
         """The last step of a Pod that is being deleted: nothing of it is left here."""
         if "deletionTimestamp" not in pod["metadata"] or not pod["metadata"].get("deletionGracePeriodSeconds"):
             return
         uid = pod["metadata"]["uid"]
         if uid in self._telling:  # first what it has to say
-            self.machine.engine.after(RETRY_S, self._look, Uid(uid), owner=self.process)
+            self.machine.engine.after(RETRY_S, self.look, Uid(uid), owner=self.process)
             return
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": uid}}
 
         def answered(code: int, _: Json) -> None:
             if code not in {200, 404, 409}:
-                self.machine.engine.after(RETRY_S, self._look, Uid(uid), owner=self.process)
+                self.machine.engine.after(RETRY_S, self.look, Uid(uid), owner=self.process)
 
         self.machine.link.send(self.process, "DELETE", _path(pod), body, None, REPORT_TIMEOUT_S, answered)
 

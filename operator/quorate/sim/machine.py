@@ -51,6 +51,8 @@ class Container:
     ready: bool = False
     code: int = 0
     stopping: bool = False
+    serial: str = ""
+    """Of a node: no two starts have the same."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Surroundings:
     behaviour: Callable[[GuestKey], Behaviour]
     hangs: Callable[[GuestKey], bool]
     bargain: "Bargain"
+    kubelet_begins: "Callable[[Machine], None]" = lambda _: None
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +87,8 @@ class Machine:
     rate: float = 1.0
     firmware_s: float = 5.0
     boots: int = 0
+    started: int = 0
+    """Containers."""
     on: bool = False
     going: Going | None = None
     frozen: bool = False
@@ -194,6 +199,7 @@ class Machine:
         if self.on and self.kubelet_wanted and self.kubelet is None and self.make_kubelet is not None:
             self.kubelet = self.make_kubelet(self)
             self.kubelet.begin()
+            self.around.kubelet_begins(self)
 
     def stop_kubelet(self) -> None:
         """Its containers run on."""
@@ -247,7 +253,8 @@ class Machine:
 
     def start_gate(self, key: GuestKey, uid: Uid, nonce: str) -> None:
         """The init container that ends the Pod in any boot but the one it was made for."""
-        container = self.containers[uid] = Container(key, uid, nonce)
+        self.started += 1
+        container = self.containers[uid] = Container(key, uid, nonce, serial=f"{self.boots}.{self.started}")
         self.engine.after(GATE_S, self._gate_ends, container, owner=self.runtime)
 
     def _gate_ends(self, container: Container) -> None:

@@ -21,6 +21,7 @@ from quorate.kube.replica import Replica
 from quorate.kube.resources import Resource
 from quorate.kube.store import PARSERS, WATCHED, Parsers, Raw
 from quorate.kube.tick import ClusterTicker, Ticker
+from quorate.kube.workloads import FOLLOWED
 from quorate.sim.engine import Engine, Loop
 from quorate.sim.power import Switchboard
 from quorate.sim.server import Link
@@ -31,6 +32,7 @@ MOST_PARSED: Final = 2048
 Parsed: TypeAlias = dict[int, tuple[Raw, Any]]
 """id of an object -> the object and its view."""
 _RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
+_FOLLOWED: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in FOLLOWED}
 
 
 class SimCalls(Calls):
@@ -185,7 +187,9 @@ class Manager:
         host = Host(loop.time, loop.wall_ns, entropy, at_once)
         replica = self.replica = _Replica(self.calls, identity, Gate("gate", 1), host, self.parsers)
         replica.judged, replica.power, replica.runner = self._judge, self.power, self.runner
-        self._watch = watch = Watch(self.link, loop, _RESOURCES, self._wants, self._heard, self._listed)
+        self._watch = watch = Watch(
+            self.link, loop, {**_FOLLOWED, **_RESOURCES}, self._wants, self._heard, self._listed
+        )
         watch.lag_s, watch.lags = self.lag_s, self.lags
         self.born(self)
 
@@ -241,13 +245,19 @@ class Manager:
     # -- its watch --------------------------------------------------------------------------------------------------
 
     def _wants(self, event: Event) -> bool:
-        resource, new, old = _RESOURCES[event.resource.table], event.new, event.old
-        return (new is not None and _seen(resource, new)) or (old is not None and _seen(resource, old))
+        resource, new, old = _RESOURCES.get(event.resource.table), event.new, event.old
+        if self._follows(event.resource.table, new or old or {}):
+            return True
+        return resource is not None and any(one is not None and _seen(resource, one) for one in (new, old))
 
     def _heard(self, event: Event) -> None:
         if self.replica is None:
             return
-        store, resource = self.replica.store, _RESOURCES[event.resource.table]
+        store, resource = self.replica.store, _RESOURCES.get(event.resource.table)
+        if self._follows(event.resource.table, event.new or event.old or {}):
+            self._followed(event)
+        if resource is None:
+            return
         if event.new is not None and _seen(resource, event.new):
             store.put(resource, event.new)
         elif event.old is not None:
@@ -256,6 +266,22 @@ class Manager:
                 store.deleted(resource, last)
             else:
                 store.gone(resource, place_of(event.old), event.old["metadata"]["uid"], event.version or inf)
+
+    def _follows(self, table: str, found: Json) -> bool:
+        """Is it in a namespace where workloads are protected, and none of our own Pods?"""
+        if self.replica is None or table not in _FOLLOWED or not found:
+            return False
+        ours = table == "pods" and GUEST_LABEL in (found["metadata"].get("labels") or {})
+        return found["metadata"]["namespace"] in self.replica.store.workloads.namespaces() and not ours
+
+    def _followed(self, event: Event) -> None:
+        if self.replica is None:
+            return
+        workloads, resource = self.replica.store.workloads, _FOLLOWED[event.resource.table]
+        if event.new is not None:
+            workloads.put(resource, event.new)
+        elif event.old is not None:
+            workloads.gone(resource, place_of(event.old), event.old["metadata"]["uid"], event.version)
 
     def _listed(self) -> None:
         """A new watch begins with what is there; what is not, the sweep finds."""
@@ -266,6 +292,10 @@ class Manager:
             for found in source.listed(source.resources[table]):
                 if _seen(resource, found):
                     self.replica.store.put(resource, found)
+        for table, resource in _FOLLOWED.items():
+            for found in source.listed(source.resources[table]):
+                if self._follows(table, found):
+                    self.replica.store.workloads.put(resource, found)
 
 
 def parsed_once(known: Parsed) -> Parsers:

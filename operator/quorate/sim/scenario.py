@@ -17,12 +17,12 @@ from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.storage import StorageSpec
 from quorate.core.timing import Profile
-from quorate.sim import faults, outside, people, power, wishes  # noqa: F401 - they bring their words
+from quorate.sim import faults, outside, people, power, standins, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
 from quorate.sim.machine import Behaviour
 from quorate.sim.outside import Measuring
 from quorate.sim.words import Deed, Names, Word, WordError, duration, understand
-from quorate.sim.world import GuestSetting, Setting
+from quorate.sim.world import GuestSetting, Setting, WorkloadSetting
 
 FILE: Final = "scenario.yaml"
 LOG: Final = "expected.log"
@@ -42,6 +42,8 @@ _KEYS: Final = (
     "measurements",
     "device",
     "devices",
+    "workloads",
+    "kernels",
     "timeline",
     "lasts",
     "then",
@@ -118,7 +120,15 @@ class _Reader:
         guests = self.guests(given.get("guests"))
         devices = self.devices(given.get("devices"), nodes)
         known = sorted({name for named in devices.values() for name in named})
-        names = Names(nodes, [f"m{number}" for number in range(1, managers + 1)], list(guests), known)
+        workloads = self.workloads(given.get("workloads"))
+        names = Names(
+            nodes,
+            [f"m{number}" for number in range(1, managers + 1)],
+            list(guests),
+            known,
+            list(workloads),
+            [f"{name}-{number}" for name, one in workloads.items() for number in range(one.replicas)],
+        )
         setting = Setting(
             seed=self.number(given.get("seed"), 0),
             nodes=nodes,
@@ -135,6 +145,8 @@ class _Reader:
             measuring=self.measuring(given.get("measurements")),
             device=self.text(given["device"], "a device's name") if "device" in given else "",
             devices=devices,
+            workloads=workloads,
+            boot_ids=self.choice(given.get("kernels"), "own", ("own", "shared")) == "own",
         )
         lasts = given.get("lasts")
         timeline = self.timeline(given.get("timeline"), names)
@@ -296,6 +308,20 @@ class _Reader:
             name: {device: self.device(one, nodes) for device, one in self.mapping(value, "devices").items()}
             for name, value in self.mapping(node, "devices", nodes).items()
         }
+
+    def workloads(self, node: Any) -> dict[str, WorkloadSetting]:
+        """StatefulSets by name."""
+        given = self.mapping(node, "workloads") if node is not None else {}
+        return {name: self.workload(value) for name, value in given.items()}
+
+    def workload(self, node: Any) -> WorkloadSetting:
+        given = self.mapping(node, "a workload", ("replicas", "claims", "heedless", "protected"))
+        flags = {
+            key: self.choice(given[key], "", ("true", "false")) == "true"
+            for key in ("claims", "heedless", "protected")
+            if key in given
+        }
+        return WorkloadSetting(self.number(given.get("replicas"), 1, most=64), **flags)
 
     def device(self, node: Any, nodes: Collection[str]) -> power.DeviceSetting:
         given = self.mapping(node, "a device", ("level", "timeout", "takes", "switches"))

@@ -10,7 +10,7 @@ from quorate.core.quick import replace
 from quorate.sim.chaos import Ruin, play
 from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import FILE, Moment, Scenario
-from quorate.sim.world import Setting
+from quorate.sim.world import Setting, WorkloadSetting
 
 MOST_RUNS: Final = 400
 
@@ -92,6 +92,15 @@ def as_yaml(scenario: Scenario) -> str:
     return yaml.safe_dump(content, sort_keys=False, width=120)
 
 
+def _workload(one: WorkloadSetting) -> dict[str, Any]:
+    return {
+        "replicas": one.replicas,
+        "claims": one.claims,
+        "heedless": one.heedless,
+        "protected": one.protected,
+    }
+
+
 def _unusual(setting: Setting) -> dict[str, Any]:
     """What few scenarios have."""
     found: dict[str, Any] = {
@@ -99,6 +108,8 @@ def _unusual(setting: Setting) -> dict[str, Any]:
         "cluster": dict(setting.cluster),
         "sizes": {name: dict(size) for name, size in setting.sizes.items()},
         "device": setting.device,
+        "workloads": {name: _workload(one) for name, one in setting.workloads.items()},
+        "kernels": "" if setting.boot_ids else "shared",
     }
     if setting.measuring is not None:
         every_s, lag_s = setting.measuring.every_s, setting.measuring.lag_s

@@ -28,6 +28,9 @@ class Names:
     managers: Collection[str]
     guests: Collection[str]
     devices: Collection[str] = ()
+    workloads: Collection[str] = ()
+    pods: Collection[str] = ()
+    """Of workloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,9 @@ def _value(kind: str, given: str, names: Names) -> Any:
     choices: dict[str, Collection[str]] = {
         "NODE": names.nodes,
         "MANAGER": managers,
-        "GUEST": names.guests,
+        "GUEST": [*names.guests, *names.workloads],
+        "WORKLOAD": names.workloads,
+        "POD": names.pods,
         "DEVICE": names.devices,
         "CLIENT": [*names.nodes, *managers],
         "WANTED": list(Wanted),

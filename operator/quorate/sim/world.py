@@ -19,6 +19,7 @@ from quorate.core.types import (
     Wanted,
 )
 from quorate.sim.agent import Agent
+from quorate.sim.always import KUBELETS
 from quorate.sim.bargain import Bargain
 from quorate.sim.engine import EPOCH_S, Engine
 from quorate.sim.journal import Journal
@@ -28,6 +29,7 @@ from quorate.sim.manager import Manager, Parsed, parsed_once
 from quorate.sim.outside import Device, Measuring, Metrics
 from quorate.sim.power import DeviceSetting, Switchboard
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
+from quorate.sim.standins import StandIns
 from quorate.sim.store import Resource, status_of
 from quorate.sim.truth import Truth
 
@@ -49,6 +51,19 @@ class GuestSetting:
     behaviour: Behaviour = field(default_factory=Behaviour)
     requests: Mapping[str, str] = field(default_factory=dict)
     uses: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSetting:
+    """A StatefulSet of a scenario, and whether an HAResource of its name protects it.
+
+    `claims`: each Pod has a volume. `heedless`: its Pods tolerate every taint.
+    """
+
+    replicas: int = 1
+    claims: bool = False
+    heedless: bool = False
+    protected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,9 @@ class Setting:
     device: str = ""
     devices: Mapping[str, Mapping[str, DeviceSetting]] = field(default_factory=dict)
     """Node -> its fence devices by name."""
+    workloads: Mapping[str, WorkloadSetting] = field(default_factory=dict)
+    boot_ids: bool = True
+    """Does each boot have an id of its own? In kind all nodes share a kernel."""
 
 
 class Simulation:
@@ -103,7 +121,16 @@ class Simulation:
         self.bargain = Bargain(self)
         self.hanging: set[str] = set()
         """Guests whose stop hangs."""
-        around = Surroundings(self.engine, self.truth, self.journal.say, self._behaviour, self._hangs, self.bargain)
+        self.standins = StandIns(self) if setting.workloads else None
+        around = Surroundings(
+            self.engine,
+            self.truth,
+            self.journal.say,
+            self._behaviour,
+            self._hangs,
+            self.bargain,
+            self.standins.kubelet_begins if self.standins is not None else lambda _: None,
+        )
         for name in setting.nodes:
             self.machines[name] = Machine(
                 name,
@@ -142,7 +169,12 @@ class Simulation:
 
     def _build(self) -> None:
         store = self.server.store
-        for namespace in (NAMESPACE, SYSTEM_NAMESPACE, AGENT_NAMESPACE):
+        for namespace in (
+            NAMESPACE,
+            SYSTEM_NAMESPACE,
+            AGENT_NAMESPACE,
+            *(() if self.standins is None else (KUBELETS,)),
+        ):
             self.put("namespaces", {"metadata": {"name": namespace}, "spec": {"finalizers": ["kubernetes"]}})
         endpoints: Json = {"metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}}
         addresses = [{"addresses": [f"10.0.0.{number}"]} for number in (1, 2, 3)]
@@ -169,6 +201,8 @@ class Simulation:
             manager.start()
         for name, guest in self.setting.guests.items():
             self.add_guest(name, guest)
+        if self.standins is not None:
+            self.standins.begin()
         self.engine.after(10.0, self._control_plane)
         if self.metrics is not None:
             self.metrics.look()
