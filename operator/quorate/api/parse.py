@@ -2,14 +2,12 @@
 read is an error as well, because state that is not understood must not be acted upon.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from quorate.api import quantity
 from quorate.api.cluster import ClusterSpec as ClusterSpecModel
 from quorate.api.cluster import SchedulingSpec
 from quorate.api.common import LabelSelector, Model
@@ -19,13 +17,13 @@ from quorate.api.node import NodeSpec
 from quorate.api.quorum import QuorumSpec
 from quorate.api.rules import RuleModel
 from quorate.api.storage import StorageSpec
+from quorate.api.template import digest, template
 from quorate.api.wire import from_wire, parse_instant, to_wire
-from quorate.core.load import NOTHING, Size
 from quorate.core.override import ExpectedVotes
 from quorate.core.quick import replace
 from quorate.core.quorum_options import QuorumDevice, QuorumOptions
 from quorate.core.rules import GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.selectors import NodeTerm, Requirement, Selector, Toleration
+from quorate.core.selectors import Requirement, Selector
 from quorate.core.sequence import FenceDevice
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.storage import NfsExport, VolumeClass
@@ -56,7 +54,6 @@ from quorate.core.world import (
     NodeView,
     Scheduling,
     StorageView,
-    Template,
 )
 
 Raw = Mapping[str, Any]
@@ -66,7 +63,6 @@ Read = TypeVar("Read")
 LONGEST_COMMAND: Final = 1024
 LONGEST_DRILL: Final = 300
 """What the status of a Node has room for, of the annotation that asks for a drill."""
-DIGEST: Final = 16
 MOST_READ: Final = 50_000
 """Specs that are remembered; more than any one Kubernetes cluster has of ours."""
 MOST_WRITTEN: Final = 64
@@ -200,7 +196,7 @@ def _fence_devices(raw: Raw) -> tuple[FenceDevice, ...]:
 def fence_device(given: FenceDeviceModel) -> FenceDevice:
     """What a plan knows of a device. What its Secret says, whoever has looked adds (`FenceDevice.with_secret`)."""
     written = given.model_dump(mode="json", include={"agent", "parameters", "secret_ref"})
-    spec = _digest(json.dumps(written, sort_keys=True))
+    spec = digest(json.dumps(written, sort_keys=True))
     secret = given.secret_ref.name if given.secret_ref is not None else ""
     return FenceDevice(given.name, spec, given.level, parse_duration(given.timeout), secret)
 
@@ -316,105 +312,6 @@ def _rule(model: RuleModel) -> Rule:
         ),
         peers=GuestAffinity(peers.affinity, peers.topology) if peers is not None else None,
         disabled=model.disabled,
-    )
-
-
-def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
-    """What placement must know of a pod template; the hash covers all that makes the Pod another one.
-
-    A workload has one of its own, which is no business of ours.
-    """
-    container = spec.guest.container
-    if container is None:
-        return Template(hash="")
-    pod = container.spec
-    content = [
-        container.metadata.model_dump(mode="json"),
-        pod,
-        [(mount.storage, mount.path) for mount in mounts],
-    ]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    try:
-        return Template(
-            hash=_digest(text),
-            node_selector=tuple(sorted((pod.get("nodeSelector") or {}).items())),
-            node_terms=_node_terms(pod),
-            tolerations=tuple(_toleration(one) for one in pod.get("tolerations") or []),
-            problem=_template_problem(pod),
-            size=_size(pod),
-        )
-    except (AttributeError, TypeError, KeyError):
-        # Not even the shape of a PodSpec: the API server will say what is wrong with it.
-        return Template(hash=_digest(text))
-
-
-def _digest(text: str) -> str:
-    """Another one for another text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
-
-
-def _size(pod: Raw) -> Size:
-    """What it requests; nothing, where the API server will say that it is no quantity."""
-    try:
-        return quantity.requested(pod)
-    except ValueError:
-        return NOTHING
-
-
-_OURS = {
-    "nodeName": "Quorate chooses the node: remove it, or use nodeSelector or a required node affinity",
-    "schedulerName": "Quorate chooses the node: remove it",
-    "schedulingGates": "Quorate chooses the node: remove them",
-    "topologySpreadConstraints": "Quorate runs exactly one Pod of a guest: remove them",
-}
-
-
-def _template_problem(pod: Raw) -> str:
-    """A field of the template that cannot be honoured, with the remedy; empty: none."""
-    where = "spec.guest.container.spec"
-    for field, remedy in _OURS.items():
-        if pod.get(field):
-            return f"{where}.{field} is set: {remedy}"
-    policy = pod.get("restartPolicy", "Never")
-    if policy != "Never":
-        return (
-            f"{where}.restartPolicy is {policy}: a rebooted kubelet would start it behind Quorate's back. Remove it "
-            "(Quorate restarts the guest: spec.maxRestart)"
-        )
-    for index, one in enumerate(pod.get("containers") or []):
-        if one.get("restartPolicy", "Never") != "Never" or one.get("restartPolicyRules"):
-            return (
-                f"{where}.containers[{index}] has a restartPolicy of its own: the kubelet would start it again after it "
-                "was seen to end. Remove it (Quorate restarts the guest: spec.maxRestart)"
-            )
-    for kind in ("podAffinity", "podAntiAffinity"):
-        if ((pod.get("affinity") or {}).get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution"):
-            return f"{where}.affinity.{kind} is required: it is not honoured here; use a required node affinity"
-    return ""
-
-
-def _node_terms(pod: Raw) -> tuple[NodeTerm, ...] | None:
-    affinity = ((pod.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if not affinity:
-        return None
-    return tuple(
-        NodeTerm(_requirements(term.get("matchExpressions")), _requirements(term.get("matchFields")))
-        for term in affinity.get("nodeSelectorTerms") or []
-    )
-
-
-def _requirements(found: Any) -> tuple[Requirement, ...]:
-    return tuple(Requirement(one["key"], one["operator"], tuple(one.get("values") or ())) for one in found or [])
-
-
-def _toleration(raw: Raw) -> Toleration:
-    return Toleration(
-        key=raw.get("key") or "",
-        operator=raw.get("operator") or "Equal",
-        value=raw.get("value") or "",
-        effect=raw.get("effect") or "",
     )
 
 
