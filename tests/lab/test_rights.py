@@ -24,6 +24,7 @@ from tests import real
 from tests.control_plane import manifests
 from tests.control_plane.manifests import token
 from tests.faults.fencing import give_device, keep_secret, password
+from tests.ganesha import EXPORT, Server, serving
 from tests.lab import audit
 from tests.lab.audit import audited
 from tests.lab.scene import WEB, Scene, container, own_cache, played, writer
@@ -126,7 +127,7 @@ def refusals(scene: Scene) -> list[str]:
     return found
 
 
-async def test_they_do_all_they_must(scene: Scene) -> None:
+async def test_they_do_all_they_must(scene: Scene, tmp_path: Path) -> None:
     """Join, start, lose a node, change a template, fail, move, delete: and nobody was refused anything."""
     await scene.start_guest()
     assert scene.kube_node("node1")["spec"].get("taints") is None
@@ -151,7 +152,8 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
     scene.api.delete(HARESOURCES.path("bad", "default")).ok()
     await scene.until("it to go", lambda: not scene.raw(HARESOURCES, "bad", "default"))
 
-    await a_guest_has_its_storages(scene)
+    with serving(tmp_path, "127.76.0.4") as nas:
+        await a_guest_has_its_storages(scene, nas)
 
     await scene.clear_away()
     assert refusals(scene) == []
@@ -168,12 +170,13 @@ async def test_they_do_all_they_must(scene: Scene) -> None:
     assert any(metrics(scene, number).value("quorate_leader", cluster=scene.name) for number in MANAGERS)
 
 
-async def a_guest_has_its_storages(scene: Scene) -> None:
+async def a_guest_has_its_storages(scene: Scene, nas: Server) -> None:
     late = {"provisioner": "example.org/csi", "volumeBindingMode": "WaitForFirstConsumer"}
     body = {"apiVersion": STORAGE_CLASSES.api_version, "kind": "StorageClass", "metadata": {"name": "ssd"}, **late}
     scene.api.post(STORAGE_CLASSES.path(), body).ok()
     everywhere = {"allowedNamespaces": ["default"]}
-    scene.create(STORAGES, "media", {"type": "NFS", "nfs": {"server": "nas", "export": "/x"}, **everywhere})
+    where = {"server": nas.address, "export": EXPORT, "options": [f"port={nas.port}", "nfsvers=4"]}
+    scene.create(STORAGES, "media", {"type": "NFS", "nfs": where, **everywhere})
     scene.create(STORAGES, "fast", {"type": "StorageClass", "storageClass": {"name": "ssd"}, **everywhere})
     mounts = [{"name": "media", "path": "/media"}, {"name": "fast", "path": "/fast"}]
     scene.create(HARESOURCES, "stored", {"guest": container("sleep", "1000"), "storage": mounts}, "default")

@@ -1,21 +1,25 @@
 """Storages of type NFS and StorageClass in a lab on both API servers: what is made of them, and what becomes of it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
+from quorate.core.loss import CONDITION
 from quorate.core.storage import nfs_volume, own_claim
 from quorate.core.types import GuestKey
 from quorate.kube.resources import CLAIMS, HARESOURCES, STORAGE_CLASSES, STORAGES, VOLUMES
 from quorate.lab.options import Options
 from tests import real
-from tests.lab.conftest import KINDS
+from tests.ganesha import EXPORT, Server, serving
+from tests.lab.conftest import KINDS, Run
+from tests.lab.nas import gate
 from tests.lab.scene import STORAGE, WEB, Scene, judged, own_cache, running, writer
 
 pytestmark = pytest.mark.lab
 MEDIA, CLAIM = nfs_volume("media", "default"), "quorate-media"
-NAS = {"server": "nas.example.org", "export": "/export/guests", "options": ["nfsvers=4.2", "hard"]}
+ADDRESS = "127.76.0.3"
 MOUNTS = {"storage": [{"name": STORAGE, "path": "/data"}, {"name": "media", "path": "/media"}]}
 
 
@@ -23,6 +27,13 @@ MOUNTS = {"storage": [{"name": STORAGE, "path": "/data"}, {"name": "media", "pat
 def cache() -> Iterator[None]:
     with own_cache():
         yield
+
+
+@pytest.fixture(scope="module")
+def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real NFS server, which the agents of all nodes reach."""
+    with serving(tmp_path_factory.mktemp("nas"), ADDRESS) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -45,18 +56,19 @@ async def scene(lab: object) -> AsyncIterator[Scene]:
             await scene.until(f"Storage {name} to go", lambda name=name: not scene.raw(STORAGES, name))
 
 
-def nfs(scene: Scene, **spec: Any) -> None:
-    scene.create(STORAGES, "media", {"type": "NFS", "nfs": NAS, "allowedNamespaces": ["default"], **spec})
+def nfs(scene: Scene, port: int, address: str = ADDRESS, **spec: Any) -> None:
+    where = {"server": address, "export": EXPORT, "options": [f"port={port}", "nfsvers=4.2"]}
+    scene.create(STORAGES, "media", {"type": "NFS", "nfs": where, "allowedNamespaces": ["default"], **spec})
 
 
-async def test_a_volume_and_a_claim_come_and_go_with_the_guests_that_use_them(scene: Scene) -> None:
-    nfs(scene)
+async def test_a_volume_and_a_claim_come_and_go_with_the_guests_that_use_them(scene: Scene, nas: Server) -> None:
+    nfs(scene, nas.port)
     await scene.until("it to be looked at", lambda: scene.storage("media").state)
     assert not scene.raw(VOLUMES, MEDIA)
     await scene.start_guest(**MOUNTS)
     volume, claim = scene.raw(VOLUMES, MEDIA), scene.raw(CLAIMS, CLAIM, "default")
-    assert volume["spec"]["nfs"] == {"server": "nas.example.org", "path": "/export/guests"}
-    assert volume["spec"]["mountOptions"] == ["nfsvers=4.2", "hard"]
+    assert volume["spec"]["nfs"] == {"server": ADDRESS, "path": EXPORT}
+    assert volume["spec"]["mountOptions"] == [f"port={nas.port}", "nfsvers=4.2"]
     assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
     assert claim["spec"]["volumeName"] == MEDIA
     mounted = {one["name"]: one.get("persistentVolumeClaim") for one in scene.pod()["spec"]["volumes"]}
@@ -74,10 +86,10 @@ async def test_a_volume_and_a_claim_come_and_go_with_the_guests_that_use_them(sc
     assert not scene.raw(VOLUMES, MEDIA)
 
 
-async def test_a_claim_of_that_name_that_is_somebody_elses_is_left_alone(scene: Scene) -> None:
+async def test_a_claim_of_that_name_that_is_somebody_elses_is_left_alone(scene: Scene, nas: Server) -> None:
     size = {"requests": {"storage": "1Gi"}}
     scene.create(CLAIMS, CLAIM, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
-    nfs(scene)
+    nfs(scene, nas.port)
     scene.create(HARESOURCES, "web", {**writer("web"), **MOUNTS}, "default")
     scene.judged.append(WEB)
     words = f"there is a PersistentVolumeClaim default/{CLAIM} that is not this Storage's, and it is left alone"
@@ -108,3 +120,34 @@ async def test_a_guest_has_a_claim_of_its_own_which_stays(scene: Scene) -> None:
     assert scene.raw(CLAIMS, name, "default")["metadata"]["uid"] == claim["metadata"]["uid"]
     scene.api.delete(CLAIMS.path(name, "default")).ok()
     scene.api.delete(STORAGE_CLASSES.path("ssd")).ok()
+
+
+async def test_a_node_that_does_not_reach_the_server_loses_the_guests_that_need_it(
+    scene: Scene, run: Run, nas: Server
+) -> None:
+    """Something stands between the server and one node."""
+    async with gate(scene.lab_id, nas.address, nas.port) as way:
+        nfs(scene, way.port, "127.0.0.1", onLoss="Relocate")
+        await scene.until("all nodes to reach it", lambda: scene.storage("media").nodes == "3/3")
+        assert scene.storage("media").used.endswith("iB")
+        await scene.start_guest(**MOUNTS)
+        way.refuses.add("node1")
+        await scene.until("node1 to miss it", lambda: scene.storage("media").nodes == "2/3")
+        (away,) = scene.storage("media").unreached
+        assert (away.node, away.why) == ("node1", "127.0.0.1: it closes the connection without an answer")
+        words = "it does not reach storage media (127.0.0.1: it closes the connection without an answer)"
+        explained = await asyncio.to_thread(run, "explain", "web")
+        assert words in explained.out
+        await scene.until("it to be said", lambda: "node1 does not reach Storage media" in lost(scene))
+        before = scene.guest()
+        await scene.until("it to leave", lambda: scene.guest().node != "node1")
+        await scene.until_another_runs(before)
+        assert scene.guest().node in {"node2", "node3"}
+        assert lost(scene) == ""
+        told = await asyncio.to_thread(run, "history", "web")
+        assert "node1 does not reach Storage media: it moves to node" in told.out
+
+
+def lost(scene: Scene) -> str:
+    """What the guest's condition says; "" where it has none."""
+    return next((one.message for one in scene.guest().conditions if one.type == CONDITION), "")

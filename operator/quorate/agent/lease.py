@@ -17,7 +17,7 @@ from quorate.api import attestation
 from quorate.core.quick import quick, replace
 from quorate.core.selffence import Guard, LeaseSeen, Verdict, judge, looked, next_sequence, renewed
 from quorate.core.timing import Timing
-from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, Uid
+from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, REACH_ANNOTATION, Uid
 from quorate.core.world import Attestation
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class NodeLease:
         self.clock = clock
         self.wall = wall
         """Only written down, for people."""
+        self.beside: Callable[[], str | None] = lambda: None
+        """Which Storages the node reaches, ready to be said; None: what stands there may stand."""
         self._known: Json | None = None
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{AGENT_NAMESPACE}/leases"
 
@@ -163,6 +165,7 @@ class NodeLease:
         said = attest(seen.uid, sequence)
         metadata = known["metadata"]
         annotations = {**(metadata.get("annotations") or {}), ATTESTATION_ANNOTATION: attestation.encode(said)}
+        self._say_beside(annotations)
         # Remembered before it is sent: a PUT without an answer may have been carried out, and a sequence only grows.
         self.guard = replace(self.guard, sequence=sequence)
         started_s = self.clock()
@@ -184,6 +187,13 @@ class NodeLease:
         self._known = answer
         self.guard = renewed(self.guard, confirmed)
         return Renewal(Outcome.RENEWED, started_s, said)
+
+    def _say_beside(self, annotations: Json) -> None:
+        text = self.beside()
+        if text:
+            annotations[REACH_ANNOTATION] = text
+        elif text is not None:
+            annotations.pop(REACH_ANNOTATION, None)
 
 
 def _holder(found: Json | None) -> str:

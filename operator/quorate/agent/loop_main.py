@@ -24,6 +24,7 @@ from quorate.agent.loop import Leave, Loop
 from quorate.agent.mark import remembered, remembered_orders, remembered_timing
 from quorate.agent.orders import OrdersReader
 from quorate.agent.runtime import named as named_runtime
+from quorate.agent.storage_watch import StorageWatch
 from quorate.core.selffence import Device
 from quorate.core.types import Nonce
 
@@ -207,9 +208,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return True
 
     loop.successor, loop.retired, loop.vacant = offer, retired, vacant
+    storages = StorageWatch(loop.boot.nonce, lambda: loop.orders.probes)
+    loop.lease.beside = lambda: storages.text
+    storages.start()
     loop.orders.start()
     left = loop.run()
     loop.orders.stop()
+    storages.stop()
     retired()
     log.info("left" if left else "this loop ends, another one begins")
     return 0 if left else AGAIN

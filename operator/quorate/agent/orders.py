@@ -13,6 +13,7 @@ from typing import Any, Final
 from quorate.agent.api import Refused, Unanswered
 from quorate.agent.steps import Connection, Request, Steps, carry_out
 from quorate.core.selffence import Orders
+from quorate.core.storage import MAX_PROBES, Probe
 from quorate.core.timing import PROFILES, Profile, Timing, parse_duration
 from quorate.core.types import GROUP, GUEST_LABEL, VERSION, Uid
 
@@ -45,6 +46,27 @@ def parse(node: dict[str, Any]) -> Orders:
         uid=(node.get("metadata") or {}).get("uid"),
         highest_term=int(status.get("term", 0)),
     )
+
+
+def parse_probes(node: dict[str, Any]) -> tuple[Probe, ...]:
+    """The Storages that the agent is to look at. What cannot be read asks for nothing: it is no order to be afraid of."""
+    asked = (node.get("status") or {}).get("probes") or []
+    try:
+        return tuple(
+            Probe(
+                Uid(str(one["id"])),
+                str(one["storage"]),
+                str(one["server"]),
+                str(one["export"]),
+                int(one["port"]),
+                int(one.get("mountPort", 0)),
+                tuple(int(version) for version in one.get("versions") or ()),
+            )
+            for one in asked[:MAX_PROBES]
+        )
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        log.warning("status.probes cannot be read, so no Storage is looked at: %s", error)
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +114,7 @@ class OrdersReader:
     addresses_file: Path | None = None
     current: Orders = field(default_factory=Orders)
     guests: frozenset[Uid] = frozenset()
+    probes: tuple[Probe, ...] = ()
     servers: tuple[str, ...] = ()
     known: bool = False
     """Have the orders been read at all? "Not asked to" must not be taken from a question that has no answer yet."""
@@ -136,11 +159,14 @@ class OrdersReader:
         try:
             node = yield Request("GET", f"/apis/{GROUP}/{VERSION}/nodes/{self.node}", timeout_s)
             read = {"metadata": {"uid": (node.get("metadata") or {}).get("uid")}, "status": node.get("status")}
-            found = self.current if self.known and read == self._read else parse(read)
+            same = self.known and read == self._read
+            found = self.current if same else parse(read)
+            self.probes = self.probes if same else parse_probes(read)
         except Refused as error:
             if error.code != 404:
                 raise
             found, read = Orders(), {}  # not a member, or no longer
+            self.probes = ()
         guests = (yield from list_guests(self.node, timeout_s)).bound
         self._read = read
         if not self.known or found != self.current or guests != self.guests:

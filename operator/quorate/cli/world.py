@@ -10,7 +10,7 @@ from quorate.cli.errors import CliError, ForbiddenError
 from quorate.core.load import NOTHING, Size
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL, Instant, NodeName, SchedulingMode
 from quorate.core.world import Beat, GuestView, NodeView, World
-from quorate.kube import views
+from quorate.kube import reaches, views
 from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, PODS, STORAGES
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def whole(api: "Api", cluster: Raw) -> World:
         replace(
             node,
             beat=_beat(leases.get(node.name)),
+            reach=reaches.read(leases[node.name]) if node.name in leases else (),
             others=others.get(node.name, NOTHING) if others is not None else None,
         )
         for node in world.nodes

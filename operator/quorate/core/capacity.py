@@ -208,6 +208,7 @@ def inputs(world: World) -> tuple[object, ...]:
             node.status.state,
             node.votes,
             node.kube,
+            node.reach,
             node.others,
             node.zone,
             node.deleting,

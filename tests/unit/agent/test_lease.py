@@ -156,3 +156,21 @@ def test_a_late_commit_is_no_old_copy(api, lease):
     api.take("me")
     renew(lease)
     assert lease.guard.rewound == 0
+
+
+def test_what_stands_beside_goes_with_the_renewal_and_costs_no_other(api, lease):
+    lease.beside = lambda: '{"nonce":"me"}'
+    renew(lease)
+    api.calls.clear()
+    renew(lease)
+    assert api.calls == ["PUT"]
+    assert api.lease["metadata"]["annotations"]["quorate.dev/storages"] == '{"nonce":"me"}'
+
+
+@pytest.mark.parametrize(("text", "stands"), [(None, True), ("", False)])
+def test_who_has_not_looked_yet_leaves_it_and_who_has_nothing_to_say_takes_it_away(api, lease, text, stands):
+    lease.beside = lambda: "said before"
+    renew(lease)
+    lease.beside = lambda: text
+    renew(lease)
+    assert ("quorate.dev/storages" in api.lease["metadata"]["annotations"]) is stands
