@@ -24,6 +24,7 @@ from quorate.cli import (
     remove,
     rules,
     status,
+    storage,
     uninstall,
 )
 from quorate.cli.errors import INTERNAL, INTERRUPTED, USAGE, CliError
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
     add.register(app, GUESTS)
     guests.register(app, GUESTS)
     remove.register(app, GUESTS)
+    storage.register(app, GUESTS)
     clusters.register(app, CLUSTER)
     maintenance.register(app, CLUSTER)
     rules.register(app, CLUSTER)

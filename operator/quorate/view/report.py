@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from quorate.core.status import Condition, DeviceStatus, DisarmStatus, Timeline, TimingStatus, VotesStatus
+from quorate.core.storage import Unreached, Volume
 from quorate.core.types import Instant
 
 
@@ -88,6 +89,10 @@ class StorageReport:
     used_by: tuple[str, ...]
     why: str
     health: Health = Health.HEALTHY
+    content: str = ""
+    used: str = ""
+    unreached: tuple[Unreached, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
