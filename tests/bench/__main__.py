@@ -2,7 +2,7 @@
 
 python -m tests.bench NAME [options]            print a JSON line for each series; 1 if one misses its goal
 python -m tests.bench NAME [options] --record   the same, and put them in docs/benchmarks.jsonl and docs/benchmarks.md
-python -m tests.bench all --record              every benchmark with its defaults, an hour or two
+python -m tests.bench all --record              every benchmark with its defaults, three hours or so, with kind
 python -m tests.bench page                      write docs/benchmarks.md from docs/benchmarks.jsonl again
 """
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import agent, chaos, page, planning, power_loss, scale, simulator, soak, stability
+from tests.bench import agent, chaos, kind, page, planning, power_loss, scale, simulator, soak, stability
 from tests.bench.lines import Line, about, missed, tell
 
 
@@ -27,6 +27,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "power-loss": Benchmark(power_loss.arguments, power_loss.measure, "a node is lost: when does its guest run again?"),
+    "kind": Benchmark(kind.arguments, kind.measure, "the same on kind, with real kubelets and fence agents"),
     "scale": Benchmark(scale.arguments, scale.measure, "a manager with 32 nodes and 1,000 guests"),
     "agent": Benchmark(agent.arguments, agent.measure, "memory and processor time of the agent"),
     "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),

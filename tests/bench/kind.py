@@ -1,0 +1,126 @@
+"""From the loss of a guest's node to the guest Ready elsewhere: on kind, with real kubelets, containers and fence agents.
+
+power      the node's power is cut (docker kill)
+device     its power is cut, and it has a fence device that a drill has proven
+freeze     the node stands still with everything on it (docker pause), until the watchdog outside kills it
+cut        the node runs on, and its network is gone, until its watchdog resets it
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from quorate.cli.demo.stage import Look
+from quorate.core.timing import PROFILES, Profile
+from quorate.lab.observer import Observer
+from tests.bench import kind_cost
+from tests.bench.lines import Line, tell
+from tests.e2e.cluster import LIMIT_S, played
+from tests.e2e.machine import LackingError
+from tests.e2e.play import SAMPLES, devices_ready, give_device, leader, relocate, set_profile
+from tests.e2e.stage import WEB, KindStage, Quiet, observed
+
+NAME: Final = "quorate-bench"
+DEVICE: Final = "device"
+COST: Final = "cost"
+FAULTS: Final = {
+    "power": ("power-off", "power of the guest's node cut"),
+    DEVICE: ("power-off", "power of the guest's node cut, its fence device proven"),
+    "freeze": ("freeze", "the guest's node frozen"),
+    "cut": ("cut", "the guest's node cut from the network"),
+}
+GOALS_S: Final = {Profile.FAST: 20.0, Profile.BALANCED: 30.0}
+DEVICE_GOALS_S: Final = {Profile.FAST: 15.0, Profile.BALANCED: 20.0}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=int, default=10, help="losses of each kind for each profile")
+    parser.add_argument("--profile", default="Balanced,Fast", help="the profiles, with commas")
+    parser.add_argument(
+        "--fault", default=",".join([COST, *FAULTS]), help="the kinds of loss, with commas, and what it costs: cost"
+    )
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long to count what it costs")
+
+
+def measure(given: argparse.Namespace) -> Iterator[Line]:
+    """On one cluster: what Quorate costs there, and every kind of loss with every profile."""
+    try:
+        yield from _measure(given)
+    except LackingError as lacking:
+        raise SystemExit(str(lacking)) from lacking
+
+
+def _measure(given: argparse.Namespace) -> Iterator[Line]:
+    faults = given.fault.split(",")
+    with played(NAME) as cluster:
+        cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
+        with observed(cluster) as observer:
+            stage = KindStage(cluster, observer, Quiet())
+            stage.healed()
+            if COST in faults:
+                set_profile(cluster, Profile.BALANCED)
+                yield from kind_cost.measure(stage, given.seconds)
+            for fault in (one for one in FAULTS if one in faults and one != DEVICE):
+                yield from _series(stage, observer, fault, given)
+            if DEVICE in faults:  # the last one: with a device every loss goes another way
+                _give_devices(stage)
+                yield from _series(stage, observer, DEVICE, given)
+
+
+def _series(stage: KindStage, observer: Observer, fault: str, given: argparse.Namespace) -> Iterator[Line]:
+    """One line a profile. Raises SystemExit when the observer sees the guest run twice."""
+    for profile in map(Profile, given.profile.split(",")):
+        set_profile(stage.cluster, profile)
+        seconds, led = [], 0
+        for number in range(1, given.runs + 1):
+            took_s, with_leader = _lose(stage, fault)
+            if observer.violations:
+                raise SystemExit(f"a guest ran twice: {observer.violations}")
+            tell(f"kind, {profile}, {fault}, run {number}: {took_s:.1f}s{', the leader with it' * with_leader}")
+            seconds.append(took_s)
+            led += with_leader
+        timing = PROFILES[profile]
+        counted = (
+            {"suspected_after_s": timing.suspect_after_s}
+            if fault == DEVICE
+            else {"released_after_s": timing.release_after_s}
+        )
+        notes = {**counted, "with the leader": led, "looks": observer.samples, "longest_gap_s": observer.longest_gap_s}
+        goal_s = (DEVICE_GOALS_S if fault == DEVICE else GOALS_S).get(profile)
+        yield Line("kind", f"{profile}: {FAULTS[fault][1]}", "s", tuple(seconds), goal_s, notes)
+
+
+def _lose(stage: KindStage, fault: str) -> tuple[float, bool]:
+    """Lose the guest's node, wait for the recovery, and heal; the seconds in between, and whether the leader was there."""
+    cluster = stage.cluster
+    node = str(stage.look().guest(WEB).node)
+    led = cluster.get("pod", leader(cluster), "-n", "quorate-system")["spec"]["nodeName"]
+    began_s = time.monotonic()
+    stage.switch(node, FAULTS[fault][0])
+    stage.recovered(node)
+    took_s = time.monotonic() - began_s
+    if fault != DEVICE:  # that switches it on again by itself
+        cluster.eventually("the lost node to be off", lambda: node not in cluster.nodes())
+        cluster.all_on()
+    stage.until("the fence devices to be at rest", _devices_rest, LIMIT_S)
+    stage.healed()
+    return took_s, led == node
+
+
+def _devices_rest(look: Look) -> bool:
+    """None is at work, and what one did is judged: who falls silent within a second of a shot may be the one it hit."""
+    return all(node.power is None or node.power.sequence is None for node in look.nodes.values())
+
+
+def _give_devices(stage: KindStage) -> None:
+    """fence_docker for each worker, proven by a drill, one after the other."""
+    cluster = stage.cluster
+    for node in cluster.workers():
+        other = next(one for one in cluster.workers() if one != node)
+        if stage.look().guest(WEB).node == node:
+            relocate(cluster, other)
+        give_device(cluster, node)
+        tell(f"kind: {cluster.quorate('drill', node, '--wait', '-y', limit_s=600).strip()}")
+        stage.healed()
+        cluster.eventually(f"the device of {node} to be proven", lambda node=node: devices_ready(cluster, node))
