@@ -7,8 +7,10 @@ cut        the node runs on, and its network is gone, until its watchdog resets 
 """
 
 import argparse
+import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from quorate.cli.demo.stage import Look
@@ -68,44 +70,63 @@ def _measure(given: argparse.Namespace) -> Iterator[Line]:
                 yield from _series(stage, observer, DEVICE, given)
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """`took_s`: until the guest ran elsewhere; `start_s` of it: from the order for the new Pod until that was Ready."""
+
+    took_s: float
+    start_s: float
+    with_leader: bool
+
+
 def _series(stage: KindStage, observer: Observer, fault: str, given: argparse.Namespace) -> Iterator[Line]:
     """One line a profile. Raises SystemExit when the observer sees the guest run twice."""
     for profile in map(Profile, given.profile.split(",")):
         set_profile(stage.cluster, profile)
-        seconds, led = [], 0
+        losses = []
         for number in range(1, given.runs + 1):
-            took_s, with_leader = _lose(stage, fault)
+            loss = _lose(stage, fault)
             if observer.violations:
                 raise SystemExit(f"a guest ran twice: {observer.violations}")
-            tell(f"kind, {profile}, {fault}, run {number}: {took_s:.1f}s{', the leader with it' * with_leader}")
-            seconds.append(took_s)
-            led += with_leader
-        timing = PROFILES[profile]
-        counted = (
-            {"suspected_after_s": timing.suspect_after_s}
-            if fault == DEVICE
-            else {"released_after_s": timing.release_after_s}
-        )
-        notes = {**counted, "with the leader": led, "looks": observer.samples, "longest_gap_s": observer.longest_gap_s}
-        goal_s = (DEVICE_GOALS_S if fault == DEVICE else GOALS_S).get(profile)
-        yield Line("kind", f"{profile}: {FAULTS[fault][1]}", "s", tuple(seconds), goal_s, notes)
+            led = ", the leader with it" * loss.with_leader
+            tell(f"kind, {profile}, {fault}, run {number}: {loss.took_s:.1f}s, start {loss.start_s:.1f}s{led}")
+            losses.append(loss)
+        device, timing = fault == DEVICE, PROFILES[profile]
+        starts = [loss.start_s for loss in losses]
+        notes = {
+            **(
+                {"suspected_after_s": timing.suspect_after_s}
+                if device
+                else {"released_after_s": timing.release_after_s}
+            ),
+            "start_s": statistics.median(starts),
+            "longest_start_s": max(starts),
+            "with the leader": sum(loss.with_leader for loss in losses),
+            "looks": observer.samples,
+            "longest_gap_s": observer.longest_gap_s,
+        }
+        goal_s = (DEVICE_GOALS_S if device else GOALS_S).get(profile)
+        took = tuple(loss.took_s for loss in losses)
+        yield Line("kind", f"{profile}: {FAULTS[fault][1]}", "s", took, goal_s, notes)
 
 
-def _lose(stage: KindStage, fault: str) -> tuple[float, bool]:
-    """Lose the guest's node, wait for the recovery, and heal; the seconds in between, and whether the leader was there."""
+def _lose(stage: KindStage, fault: str) -> Loss:
+    """Lose the guest's node, wait for the recovery, and heal."""
     cluster = stage.cluster
     node = str(stage.look().guest(WEB).node)
     led = cluster.get("pod", leader(cluster), "-n", "quorate-system")["spec"]["nodeName"]
     began_s = time.monotonic()
     stage.switch(node, FAULTS[fault][0])
-    stage.recovered(node)
+    recovery = stage.recovered(node).guest(WEB).recovery
     took_s = time.monotonic() - began_s
+    if recovery is None or recovery.created is None or recovery.ready is None:
+        raise SystemExit(f"the guest runs elsewhere, and its status does not say since when: {recovery}")
     if fault != DEVICE:  # that switches it on again by itself
         cluster.eventually("the lost node to be off", lambda: node not in cluster.nodes())
         cluster.all_on()
     stage.until("the fence devices to be at rest", _devices_rest, LIMIT_S)
     stage.healed()
-    return took_s, led == node
+    return Loss(took_s, (recovery.ready - recovery.created) / 1000, led == node)
 
 
 def _devices_rest(look: Look) -> bool:

@@ -36,9 +36,9 @@ A kind cluster ([kind](kind.md)) of three workers on one machine, with all that 
 Measured from before the command that loses the guest's node until the guest is Ready on another one by the API, and seen
 running there by an observer who looks at the processes of all nodes; had it been seen on two, nothing would be recorded.
 The arithmetic: a watchdog's evidence counts T after the last heartbeat (Fast 14.7 s, Balanced 21.3 s), a proven device is
-asked S after it (8.6 s, 13.2 s) and must say off twice, which takes fence_docker about a second each. To that comes the
-start: gate, container, readiness, about 2 s. The last heartbeat is up to r older than the loss (1 s, 2 s), which is why a
-recovery may be shorter than the sum.""",
+asked S after it (8.6 s, 13.2 s) and must say off twice, which takes fence_docker about a second. The last heartbeat is up
+to r older than the loss (1 s, 2 s). To that comes the start: gate, container and readiness, and on a node that is not armed
+yet its next heartbeat. It is what a busy machine makes longer: all nodes shared two cores with other work here.""",
     ),
     "scale": (
         "32 nodes and 1,000 guests",
