@@ -76,12 +76,16 @@ e2e: $(VENV)/.dev ## Lose workers of a real kind cluster and see their guest rec
 kind-up: $(VENV)/.dev ## A kind cluster with Quorate in it and the watchdog stand-in beside it
 	@$(E2E) -m tests.e2e up
 
+.PHONY: kind-demo
+kind-demo: $(VENV)/.dev ## Play the story on a kind cluster: bring it up, lose workers, fence one (kind-down removes it)
+	@$(E2E) -m tests.e2e demo
+
 .PHONY: kind-down
 kind-down: $(VENV)/.dev ## Remove that cluster and its stand-in
 	@$(E2E) -m tests.e2e down
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Measure what the docs claim about time and cost, into docs/benchmarks.md (an hour or two)
+bench: $(VENV)/.dev ## Measure what the docs claim about time and cost, into docs/benchmarks.md (three hours or so, with kind)
 	@$(BIN)/python -m tests.bench all --record
 
 .PHONY: story

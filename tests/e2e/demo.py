@@ -1,0 +1,181 @@
+"""`make kind-demo`: the story on a kind cluster, with the commands that a person would type.
+
+Like the demo of the lab (quorate.cli.demo), on the cluster of kind-config.yaml: it is brought up where it is not there, and
+stays. What is done and seen is printed step by step; the guest must never be seen on two nodes at once.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from quorate.cli.demo.record import Record, timeline
+from quorate.cli.demo.screen import Screen, shown
+from quorate.cli.demo.stage import StepError
+from quorate.cli.errors import CliError
+from quorate.cli.output import console, note, say
+from quorate.core.timing import PROFILES, Profile
+from tests.e2e.cluster import LIMIT_S, KindCluster
+from tests.e2e.machine import KindError
+from tests.e2e.play import SAMPLES, devices_ready, give_device, relocate, take_device
+from tests.e2e.stage import WEB, KindStage, is_whole, observed
+
+PROXMOX_S: Final = 120.0
+TIMING: Final = PROFILES[Profile.FAST]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`play` does it, checks it, and returns what was seen. Raises StepError, KindError or CliError."""
+
+    title: str
+    play: Callable[[KindStage], str]
+    proxmox_s: float | None = None
+
+
+def node_of(stage: KindStage) -> str:
+    return str(stage.look().guest(WEB).node)
+
+
+def _begin(stage: KindStage) -> str:
+    """docker's nodes become members, and one of them gets the guest."""
+    node = stage.healed().guest(WEB).node
+    stage.runs_on(str(node))
+    votes = stage.look().cluster.votes
+    return f"{votes.live} of {votes.total} votes, need {votes.needed}; {WEB.sid} runs on {node}"
+
+
+def _lose(stage: KindStage, verb: str) -> str:
+    node = node_of(stage)
+    stage.switch(node, verb)
+    look = stage.recovered(node)
+    recovery = look.guest(WEB).recovery
+    if recovery is None or recovery.node != node:
+        raise StepError(f"it runs on {look.guest(WEB).node}, and its recovery from {node} is not told: {recovery}")
+    return f"runs on {look.guest(WEB).node}; {recovery.evidence}"
+
+
+def _power_off(stage: KindStage) -> str:
+    return _lose(stage, "power-off")
+
+
+def _power_on(stage: KindStage) -> str:
+    """The guest stays where it is."""
+    before = stage.look().guest(WEB)
+    look = stage.healed()
+    if look.guest(WEB).instance != before.instance:
+        raise StepError(f"{WEB.sid} did not stay on {before.node}: {look.guest(WEB).message}")
+    return f"{look.cluster.votes.live} of {look.cluster.votes.total} votes; {WEB.sid} stays on {before.node}"
+
+
+def _freeze(stage: KindStage) -> str:
+    return _lose(stage, "freeze")
+
+
+def _lose_two(stage: KindStage) -> str:
+    stage.healed()
+    node = node_of(stage)
+    other = next(one for one in stage.cluster.workers() if one != node)
+    for one in (node, other):
+        stage.switch(one, "power-off")
+    look = stage.until("the cluster to lose its quorum", lambda seen: not seen.cluster.quorate, LIMIT_S)
+
+    def moved(_: object) -> str:
+        return f"without quorum {WEB.sid} runs on {found}" if (found := stage.seen_running(WEB)) else ""
+
+    stage.hold(moved, TIMING.release_after_s)
+    votes = look.cluster.votes
+    return f"{votes.live} of {votes.total} votes, need {votes.needed}: nothing moves"
+
+
+def _expected(stage: KindStage) -> str:
+    (left,) = stage.cluster.workers()
+    command = ("cluster", "expected", "1", "--reason", "two racks have burnt", "-y")
+    stage.cluster.eventually("expected 1 to be accepted", lambda: stage.cluster.quorate(*command))
+    stage.runs_on(left)
+    return f"1 of 1 votes by a person's word; runs on {left}"
+
+
+def _relocate(stage: KindStage) -> str:
+    node = next(one for one in stage.cluster.workers() if one != node_of(stage))
+    relocate(stage.cluster, node)
+    stage.runs_on(node)
+    return f"runs on {node}"
+
+
+def _drill(stage: KindStage) -> str:
+    """Of another worker, which the guest moves to then."""
+    node = next(one for one in stage.cluster.workers() if one != node_of(stage))
+    give_device(stage.cluster, node)
+    told = stage.cluster.quorate("drill", node, "--wait", "-y", limit_s=600)
+    stage.healed()
+    stage.cluster.eventually(f"the device of {node} to be proven", lambda: devices_ready(stage.cluster, node))
+    relocate(stage.cluster, node)
+    return f"{told.strip()}; {WEB.sid} moves there"
+
+
+def _cut(stage: KindStage) -> str:
+    node = node_of(stage)
+    said = _lose(stage, "cut")
+    stage.until("the power of the node to be on again", is_whole, LIMIT_S)
+    take_device(stage.cluster, node)
+    return said
+
+
+def _verdict(stage: KindStage) -> str:
+    """At most one instance at any time, by the observer's looks."""
+    seen, observer = stage.ran_on(WEB), stage.observer
+    return (
+        f"{WEB.sid} ran on {', '.join(seen)}, never twice at a time: {observer.samples} looks at the processes of all "
+        f"nodes, at most {observer.longest_gap_s:.2f}s apart"
+    )
+
+
+STORY: Final = (
+    Step("kubectl apply -f manifests/samples/kind.yaml: three workers join, and a guest runs", _begin),
+    Step("docker kill: the guest's worker loses power, and it is recovered", _power_off, PROXMOX_S),
+    Step("docker start: the cluster is whole again, and the guest stays", _power_on),
+    Step("docker pause: its worker freezes, and is killed from outside before it could thaw", _freeze, PROXMOX_S),
+    Step("docker kill, twice: one vote of three is left, no quorum, nothing moves", _lose_two),
+    Step("quorate cluster expected 1: a person says so, and the last worker runs it", _expected, PROXMOX_S),
+    Step("docker start, twice: whole again, the guest stays", _power_on),
+    Step("quorate relocate: it is moved by hand", _relocate),
+    Step("quorate drill: the power switch of a worker is proven, by fence_docker", _drill),
+    Step("iptables: its worker is cut off and runs on, until it is switched off", _cut, PROXMOX_S),
+    Step("At most one instance ever ran", _verdict),
+)
+
+
+def play(cluster: KindCluster) -> int:
+    """0 if every step went as the story says. Raises KindError when the cluster cannot be begun with."""
+    cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
+    with observed(cluster) as observer, shown(console(), [step.title for step in STORY]) as screen:
+        records = _steps(KindStage(cluster, observer, screen), screen)
+    console().print(timeline(records))
+    if records[-1].ok:
+        say(f"All {len(records)} steps went as they should, in {records[-1].finished_s:.0f}s.")
+    else:
+        say(f"Step {len(records)} failed: {records[-1].title}. {records[-1].detail}")
+    note("The cluster stays, to be played with: quorate status. make kind-down removes it.")
+    return 0 if records[-1].ok else 1
+
+
+def _steps(stage: KindStage, screen: Screen) -> list[Record]:
+    """Until the end or the first step that fails."""
+    began_s = time.monotonic()
+    records: list[Record] = []
+    for number, step in enumerate(STORY, 1):
+        screen.begin(number, step.title)
+        started_s = time.monotonic() - began_s
+        try:
+            ok, detail = True, step.play(stage)
+            if stage.observer.violations:
+                ok, detail = False, "; ".join(map(str, stage.observer.violations))
+        except (StepError, KindError, CliError) as error:
+            ok, detail = False, str(error)
+        ended_s = time.monotonic() - began_s
+        records.append(Record(str(number), step.title, started_s, ended_s, ok, detail, step.proxmox_s))
+        screen.end(records[-1])
+        if not ok:
+            break
+    return records
