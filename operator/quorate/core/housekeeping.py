@@ -10,7 +10,7 @@ from typing import Final
 from quorate.core import volumes
 from quorate.core.actions import Action, Plan, SetFinalizer, StatusWrite
 from quorate.core.bounds import bounded
-from quorate.core.conditions import merge, plural, summary
+from quorate.core.conditions import merge, plural, some, summary
 from quorate.core.place import MISSING
 from quorate.core.quick import replace
 from quorate.core.status import StorageStatus
@@ -178,11 +178,20 @@ def _state(house: Household, storage: StorageView, said: Mapping[NodeName, Reach
 
 def _reached(storage: StorageView, said: Mapping[NodeName, Reach]) -> tuple[str, str]:
     users, away = f"used by {plural(len(storage.used_by), 'guest')}", storage.status.unreached
-    found = [f"{one.node} does not reach it ({one.why})" for one in away[:NAMED_NODES]]
-    if len(away) > NAMED_NODES:
-        found.append(f"nor do {len(away) - NAMED_NODES} more")
+    found = _missed(away)
     if away and len(away) == len(said):
         server = storage.nfs.server if storage.nfs is not None else ""
         return UNREACHABLE, f"no node that has looked reaches it: {'; '.join(found)}: see to the server {server}"
     found += [f"namespace {one.namespace}: {one.problem}" for one in storage.status.volumes if one.problem]
     return (DEGRADED if found else AVAILABLE), "; ".join([users, *found[: 2 * NAMED_NODES]])
+
+
+def _missed(away: Sequence[Unreached]) -> list[str]:
+    """Who does not reach it; those with the same reason together."""
+    together: dict[str, list[str]] = {}
+    for one in away:
+        together.setdefault(one.why, []).append(one.node)
+    return [
+        f"{some(nodes, NAMED_NODES)} {'do' if len(nodes) > 1 else 'does'} not reach it ({why})"
+        for why, nodes in list(together.items())[:NAMED_NODES]
+    ]

@@ -106,7 +106,11 @@ def _best(found: Explanation) -> str:
     if found.best is None:
         return "If it had to start now, no node could run it."
     again = " again" if here == found.best else ""
-    stays = ". While it runs it stays where it is, unless a rule or a person moves it" if here and not again else ""
+    stays = (
+        ". While it runs it stays where it is, unless a rule, a lost Storage or a person moves it"
+        if here and not again
+        else ""
+    )
     return f"If it had to start now, it would start on {found.best}{again}{stays}."
 
 

@@ -10,7 +10,7 @@ from tests.unit.view import pictures
 
 PROD = "/apis/quorate.dev/v1alpha1/clusters/prod"
 WEB = "/apis/quorate.dev/v1alpha1/namespaces/shop/haresources/web"
-STAYS = "While it runs it stays where it is, unless a rule or a person moves it."
+STAYS = "While it runs it stays where it is, unless a rule, a lost Storage or a person moves it."
 
 
 def lines(ended):

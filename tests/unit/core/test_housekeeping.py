@@ -144,7 +144,7 @@ def reached(**nodes):
         ({"n1": True, "n2": True, "n3": True}, "3/3", "Available", "used by 0 guests"),
         ({"n1": True}, "1/3", "Available", "used by 0 guests"),
         ({"n1": True, "n2": False}, "1/3", "Degraded", "used by 0 guests; n2 does not reach it (no answer)"),
-        ({"n1": False, "n2": False}, "0/3", "Unreachable", "no node that has looked reaches it: n1 does not"),
+        ({"n1": False, "n2": False}, "0/3", "Unreachable", "no node that has looked reaches it: n1, n2 do not"),
     ],
 )
 def test_who_reaches_an_nfs_storage(said, nodes, state, words):
@@ -167,7 +167,7 @@ def test_many_nodes_that_miss_it_are_counted():
     kubes = tuple(node(name).kube for name in names)
     said = reached(**dict.fromkeys(names, False))
     found = written(house(storages=(NFS,), kube_nodes=kubes, reach=said))["media"]
-    assert "n03 does not reach it (no answer); nor do 16 more: see to the server nas" in found.message
+    assert "reaches it: n01, n02, n03 and 16 more do not reach it (no answer): see to the server nas" in found.message
 
 
 def test_a_missing_class_is_named():
