@@ -24,6 +24,8 @@ from quorate.core.world import NodeView, WorkloadView
 SETTLE_S: Final = 2.0
 """From a Pod's deletion to its removal by force. A kubelet that listed it before that has shown itself by then."""
 LOOK_AGAIN_S: Final = 1.0
+ATTACHED_WITHIN_MS: Final = 10_000
+"""So long after a workload is whole it is still asked where its volumes are."""
 CLAIMS: Final = 64
 """So many claims are followed."""
 REFUSED: Final = (
@@ -189,7 +191,9 @@ class _Round:
     def _follow_volumes(self, any_lost: bool) -> None:
         """Ask where volumes are attached while that is of interest, and record what becomes of them."""
         known, now = self.made.status.recovery, self.room.world.wall
-        if known is None or known.released is None or known.ready is not None or not self.room.quorate:
+        if known is None or known.released is None or not self.room.quorate:
+            return
+        if known.ready is not None and (known.attached is not None or now - known.ready > ATTACHED_WITHIN_MS):
             return
         if known.removed is None and not any_lost:
             known = replace(known, removed=now)

@@ -18,6 +18,7 @@ from quorate.lab.apiclient import UNREACHABLE, Access, Api, ApiError, Json, read
 from quorate.lab.child import Child
 from quorate.lab.claims import bind_claims
 from quorate.lab.commands import Addresses
+from quorate.lab.controllers import run_controllers
 from quorate.lab.errors import LabError, unknown
 from quorate.lab.files import LabFiles, LabState
 from quorate.lab.front.control import Front
@@ -74,6 +75,7 @@ class Lab:
         async with _within(_START_S, "the API server to serve Quorate's kinds", control_plane):
             await self._furnish(self._api)
         self._tasks.append(asyncio.create_task(bind_claims(self._api)))
+        self._tasks.append(asyncio.create_task(run_controllers(self._api)))
         ports = await self._put_front(access) if self.options.front else {}
         for number in range(1, self.options.nodes + 1):
             await self._add_node(number, access, ports)

@@ -21,9 +21,12 @@ v1 services Service Namespaced svc - Type:spec.type
 v1 persistentvolumeclaims PersistentVolumeClaim Namespaced/status pvc - Status:status.phase,Volume:spec.volumeName
 v1 persistentvolumes PersistentVolume Cluster/status pv - Status:status.phase
 storage.k8s.io/v1 storageclasses StorageClass Cluster sc - Provisioner:provisioner
+apps/v1 statefulsets StatefulSet Namespaced/status sts - Replicas:spec.replicas
+apps/v1 deployments Deployment Namespaced/status deploy - Replicas:spec.replicas
 apps/v1 controllerrevisions ControllerRevision Namespaced - - Revision:revision
 coordination.k8s.io/v1 leases Lease Namespaced - - Holder:spec.holderIdentity
 discovery.k8s.io/v1 endpointslices EndpointSlice Namespaced - - AddressType:addressType
+storage.k8s.io/v1 volumeattachments VolumeAttachment Cluster/status - - Node:spec.nodeName,Attached:status.attached
 apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition Cluster/status crd - -
 """
 _EVENTS = {"regarding": "involvedObject", "note": "message", "reportingController": "reportingComponent"}
