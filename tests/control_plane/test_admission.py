@@ -37,6 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             api.post(KUBE_NODES, {"metadata": {"name": name}}).ok()
         grant(api, "owner", rule(PODS, "*"), rule("haresources", "*", "quorate.dev"))
         grant(api, "guest-writer", rule("haresources", "*", "quorate.dev"))
+        grant(api, "creator", rule("pods", "create"), rule("haresources", "*", "quorate.dev"))
         grant(api, "watcher", rule("nodes", "get create update patch", "quorate.dev"))
         grant(api, "fencer", rule("nodes", "get create update patch fence", "quorate.dev"))
         _until_in_force(api)
@@ -279,6 +280,13 @@ class TestGuests:
         words = api.acting(user="guest-writer").post(guests(namespace), guest("web")).refused(403, "Forbidden")
         assert f"HAResource {namespace}/web: guest-writer may not create pods in namespace {namespace}" in words
         assert api.acting(user="owner").post(guests(namespace), guest("web")).ok()
+
+    def test_who_may_not_delete_pods_may_not_protect_a_workload(self, api: Api, namespace: str) -> None:
+        workload = guest("db", guest={"workload": {"name": "db"}})
+        words = api.acting(user="creator").post(guests(namespace), workload).refused(403, "Forbidden")
+        assert f"HAResource {namespace}/db: creator may not delete pods in namespace {namespace}" in words
+        assert api.acting(user="creator").post(guests(namespace), guest("web")).ok()
+        assert api.acting(user="owner").post(guests(namespace), workload).ok()
 
     def test_nor_change_what_one_is_made_of(self, api: Api, namespace: str) -> None:
         api.post(guests(namespace), guest("web")).ok()

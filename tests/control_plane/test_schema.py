@@ -254,6 +254,44 @@ def test_a_wrong_guest_is_refused_field_by_field(api, namespace, spec, causes):
     assert api.post(guests(namespace), guest("web", **spec)).causes() == causes
 
 
+WORKLOAD = {"workload": {"kind": "StatefulSet", "name": "db"}}
+
+
+def test_a_workload_has_its_defaults(api, namespace):
+    made = api.post(guests(namespace), guest("db", guest={"workload": {"name": "db"}})).ok()
+    assert made["spec"]["guest"] == {"workload": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"guest": {}}, "exactly one of container and workload"),
+        ({"guest": {**WORKLOAD, "container": {"spec": {}}}}, "exactly one of container and workload"),
+        ({"guest": {"workload": {"kind": "StatefulSet"}}}, "exactly one of name and selector"),
+        ({"guest": {"workload": {"name": "db", "selector": {}}}}, "exactly one of name and selector"),
+        (
+            {"guest": {"workload": {"kind": "Deployment", "selector": {}}}},
+            "selector protects StatefulSets: name a Deployment",
+        ),
+        ({"guest": {"workload": {"kind": "DaemonSet", "name": "db"}}}, 'supported values: "StatefulSet", "Deployment"'),
+        ({"guest": WORKLOAD, "state": "Stopped"}, "a workload is Started (protected) or Ignored"),
+        ({"guest": WORKLOAD, "maxRestart": 3}, "maxRestart means nothing for a workload"),
+        ({"guest": WORKLOAD, "startTimeout": "9m"}, "startTimeout means nothing for a workload"),
+        ({"guest": WORKLOAD, "storage": [{"name": "a", "path": "/a"}]}, "storage means nothing for a workload"),
+        ({"guest": WORKLOAD, "startAfter": ["web"]}, "startAfter means nothing for a workload"),
+    ],
+)
+def test_a_wrong_workload_is_refused(api, namespace, spec, said):
+    assert said in api.post(guests(namespace), guest("db", **spec)).refused(422, "Invalid")
+
+
+def test_a_guest_does_not_turn_into_another_kind(api, namespace):
+    api.post(guests(namespace), guest("web")).ok()
+    change = {"spec": {"guest": {"container": None, **WORKLOAD}}}
+    answer = api.merge(f"{guests(namespace)}/web", change)
+    assert "a guest does not turn into another kind" in answer.refused(422, "Invalid")
+
+
 def test_a_wrong_status_is_refused(api, namespace):
     api.post(guests(namespace), guest("web")).ok()
     path = f"{guests(namespace)}/web/status"

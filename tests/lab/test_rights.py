@@ -28,6 +28,7 @@ from tests.ganesha import EXPORT, Server, serving
 from tests.lab import audit
 from tests.lab.audit import audited
 from tests.lab.scene import WEB, Scene, container, own_cache, played, writer
+from tests.lab.workloads import DB, begin, is_back, place
 from tests.scrape import Scrape, scrape
 
 pytestmark = [pytest.mark.lab, pytest.mark.real]
@@ -156,6 +157,7 @@ async def test_they_do_all_they_must(scene: Scene, tmp_path: Path) -> None:
         await a_guest_has_its_storages(scene, nas)
 
     await scene.clear_away()
+    await a_workload_is_protected(scene)
     assert refusals(scene) == []
     await a_tenant_reaches_for_the_node(scene)
     log = Path(os.environ["KUBEBUILDER_ASSETS"]) / "audit.log"
@@ -185,6 +187,18 @@ async def a_guest_has_its_storages(scene: Scene, nas: Server) -> None:
     assert len(scene.api.get(VOLUMES.path()).ok()["items"]) == 1
     scene.api.delete(HARESOURCES.path("stored", "default")).ok()
     await scene.until("its volume to go", lambda: not scene.api.get(VOLUMES.path()).ok()["items"])
+
+
+async def a_workload_is_protected(scene: Scene) -> None:
+    """A StatefulSet whose Pod has a volume, and loses its node."""
+    await begin(scene)
+    lost = place(scene, "db-0")[1]
+    scene.switch(lost, "power-off")
+    await scene.until("it to be whole, and its volume attached", lambda: is_back(scene.guest(DB)))
+    scene.switch(lost, "power-on")
+    await scene.until_whole()
+    await scene.until("the taints to go", lambda: not scene.raw(KUBE_NODES, lost)["spec"].get("taints"))
+    scene.api.delete(HARESOURCES.path("db", "default")).ok()
 
 
 async def a_new_template_runs(scene: Scene, tier: str) -> None:

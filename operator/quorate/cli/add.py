@@ -4,18 +4,22 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.cli import workloads
 from quorate.cli.errors import CliError, ConflictError, NotFoundError, UsageError
 from quorate.cli.guests import Comment, Failback, Relocations, Restarts, State, settings
 from quorate.cli.options import ClusterName
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import GROUP, VERSION, GuestKey, Wanted
+from quorate.core.workloads import sid_of
 from quorate.kube.resources import CLUSTERS, HARESOURCES, STORAGES
 
 EXAMPLES: Final = (
     "quorate add web --image nginx:1.29",
     "quorate add shop/worker --image busybox --max-restart 3 -- sh -c 'while true; do work; done'",
     "quorate add db -n shop -f pod.yaml --storage media:/srv/media",
+    "quorate add sts/db -n shop               protect a StatefulSet where it runs",
+    "quorate add gold -n shop --selector tier=gold",
     "kubectl get pod old -o yaml | quorate add new -f - --state stopped",
 )
 
@@ -26,7 +30,9 @@ def register(app: typer.Typer, section: str) -> None:
 
 def add(
     session: Session,
-    guest: Annotated[str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME.")],
+    guest: Annotated[
+        str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; sts/NAME or deploy/NAME.")
+    ],
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="What the container runs, with --image.")
     ] = None,
@@ -34,6 +40,9 @@ def add(
     image: Annotated[str | None, typer.Option(metavar="IMAGE", help="Run one container of this image.")] = None,
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="Or run this Pod or pod template; - reads it.")
+    ] = None,
+    selector: Annotated[
+        str | None, typer.Option(metavar="KEY=VALUE,…", help="Or protect every StatefulSet with these labels.")
     ] = None,
     state: State = None,
     max_restart: Restarts = None,
@@ -50,8 +59,24 @@ def add(
     Quorate makes its Pod and keeps it running exactly once. When its node dies it starts on another one, as soon as
     it is certain that it runs nowhere else. When it fails by itself it is restarted (--max-restart, 1) and then
     tried on other nodes (--max-relocate, 1); after that it is in Error, and left alone until a person has looked.
+
+    A StatefulSet that runs already (sts/NAME, or all with the labels of --selector) is protected where it is: its own
+    controller makes its Pods, and Quorate removes those that are stuck on a node that is proven dead.
     """
     key = session.guest(guest)
+    protects = workloads.wanted(guest, selector)
+    if protects is not None:
+        only = {
+            "--image": image,
+            "-f": file,
+            "COMMAND": command,
+            "--storage": storage,
+            "--failback": failback is not None,
+        }
+        limits = {"--max-restart": max_restart is not None, "--max-relocate": max_relocate is not None}
+        workloads.refuse_others(guest, {**only, **limits})
+        _protect(session, key, protects, settings(state, None, None, comment), cluster or "")
+        return
     body = resource(key, _template(key, image, file, command or []), cluster or "")
     body["spec"] |= settings(state, max_restart, max_relocate, comment, failback)
     if storage:
@@ -59,19 +84,33 @@ def add(
     waits = obstacles(session, body, key)
     for obstacle in waits:
         note(f"note: it cannot start yet: {obstacle}")
-    try:
-        session.api.create(HARESOURCES.path(namespace=key.namespace), body)
-    except ConflictError as error:
-        raise CliError(
-            f"{key.sid} is under HA already. Change it with quorate set, see it with quorate status"
-        ) from error
-    except NotFoundError as error:
-        raise CliError(
-            f"{key.sid}: there is no namespace {key.namespace}. Make it: kubectl create namespace {key.namespace}"
-        ) from error
+    _create(session, key, key.sid, body)
     wanted = "it is started" if state in {None, Wanted.STARTED} else f"it is kept {str(state).lower()}"
     follows = f"{wanted} once that is mended" if waits else wanted
     say(f"{key.sid} is under HA. Next: {follows}; watch it with quorate status -w")
+
+
+def _protect(session: Session, key: GuestKey, target: dict[str, Any], wishes: dict[str, Any], cluster: str) -> None:
+    """Put what runs already under HA."""
+    body, name = resource(key, {}, cluster), sid_of(key)
+    body["spec"] |= {"guest": {"workload": target}, **wishes}
+    absent = workloads.missing(session.api, key, target)
+    if absent:
+        note(f"note: nothing is protected yet: {absent}")
+    _create(session, key, name, body)
+    follows = "it is protected once that is there" if absent else "its Pods are protected where they are"
+    say(f"{name} is under HA. Next: {follows}; whether all are, quorate explain {key.namespace}/{key.name} says")
+
+
+def _create(session: Session, key: GuestKey, name: str, body: dict[str, Any]) -> None:
+    try:
+        session.api.create(HARESOURCES.path(namespace=key.namespace), body)
+    except ConflictError as error:
+        raise CliError(f"{name} is under HA already. Change it with quorate set, see it with quorate status") from error
+    except NotFoundError as error:
+        raise CliError(
+            f"{name}: there is no namespace {key.namespace}. Make it: kubectl create namespace {key.namespace}"
+        ) from error
 
 
 def resource(key: GuestKey, template: dict[str, Any], cluster: str) -> dict[str, Any]:

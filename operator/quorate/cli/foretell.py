@@ -91,8 +91,8 @@ def explain(session: Session, about: About, *, output: Output = Format.TABLE) ->
     """Show why a guest is where it is, and why not elsewhere.
 
     Of a guest: what it waits for, and until when; for each node, whether the guest could start there, and if not, why.
-    Judged by the planner on what is now. Of a node: how it is, what is awaited of it, and what each of its guests says.
-    A name of both means the guest.
+    Judged by the planner on what is now. Of a workload: its Pods, and whether each is protected. Of a node: how it is,
+    what is awaited of it, and what each of its guests says. A name of both means the guest.
     """
     from quorate.api.wire import to_wire
     from quorate.cli.world import whole
@@ -101,14 +101,19 @@ def explain(session: Session, about: About, *, output: Output = Format.TABLE) ->
     from quorate.view.foretold import ExplanationView, NodePicture
 
     subject, cluster = _subject(session, about)
+    if not isinstance(subject, str) and _explained(session, subject, output):
+        return
     world = whole(session.api, cluster)
     found = _in_world(world, subject)
     if isinstance(found, NodeView):
-        here = core.guests_of(world, found.name)
+        here = (*core.guests_of(world, found.name), *core.workloads_on(world, found.name))
         if output is Format.TABLE:
             console().print(NodePicture(found, here, world.wall), soft_wrap=True)
         else:
-            guests = [{"guest": one.key.sid, "state": one.status.state, "message": one.status.message} for one in here]
+            guests = [
+                {"guest": one.status.guest or one.key.sid, "state": one.status.state, "message": one.status.message}
+                for one in here
+            ]
             say(data({"node": found.name, "status": to_wire(found.status), "guests": guests}, output))
         return
     said = core.explain(world, found)
@@ -116,6 +121,24 @@ def explain(session: Session, about: About, *, output: Output = Format.TABLE) ->
         console().print(ExplanationView(said, world.wall), soft_wrap=True)
     else:
         say(data({**to_wire(said), "guest": found.key.sid, "status": to_wire(found.status)}, output))
+
+
+def _explained(session: Session, key: "GuestKey", output: Format) -> bool:
+    """Of a workload: its Pods, where they are, whether each is protected, and its last recovery. False for a container."""
+    from quorate.cli.commands import fetch
+    from quorate.view.guests import sid_of, workload_of
+    from quorate.view.workloads import WorkloadPicture
+
+    raw = fetch(session.api, key)
+    if not workload_of(raw):
+        return False
+    if output is Format.TABLE:
+        nodes = session.api.items(NODES.path())
+        states = {str(one["metadata"]["name"]): str((one.get("status") or {}).get("state", "")) for one in nodes}
+        console().print(WorkloadPicture(raw, states), soft_wrap=True)
+    else:
+        say(data({"guest": sid_of(raw), "workload": workload_of(raw), "status": raw.get("status") or {}}, output))
+    return True
 
 
 def _subject(session: Session, about: str) -> "tuple[GuestKey | NodeName, Mapping[str, Any]]":

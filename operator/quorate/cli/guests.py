@@ -9,8 +9,10 @@ from quorate.cli.options import Deadline, Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.cli.waiting import wait_for
+from quorate.cli.workloads import refuse_verb
 from quorate.core.types import GuestKey, GuestState, Wanted
 from quorate.kube.resources import HARESOURCES
+from quorate.view.guests import sid_of, workload_of
 
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
@@ -92,15 +94,18 @@ def set_guest(
     if not wished:
         raise UsageError("nothing to set: give --state, --max-restart, --max-relocate, --failback or --comment")
     key = session.guest(guest)
-    before = fetch(session.api, key)["spec"]
+    raw = fetch(session.api, key)
+    before, name = raw["spec"], sid_of(raw)
     changes = {field: value for field, value in wished.items() if before.get(field) != value}
     if not changes:
-        say(f"{key.sid}: it is so already, nothing was changed")
+        say(f"{name}: it is so already, nothing was changed")
         return
     session.api.merge(HARESOURCES.path(key.name, key.namespace), {"spec": changes})
     said = ", ".join(f"{field} {_shown(before.get(field))} -> {_shown(value)}" for field, value in changes.items())
     follows = NEXT[Wanted(changes["state"])] if "state" in changes else "it counts from now on"
-    say(f"{key.sid}: {said}. Next: {follows}")
+    if workload_of(raw) and changes.get("state") == Wanted.STARTED:
+        follows = "its Pods are protected where they are"
+    say(f"{name}: {said}. Next: {follows}")
 
 
 def _shown(value: object) -> str:
@@ -147,6 +152,7 @@ def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, ti
     deadline = Deadline(timeout)
     key = session.guest(guest)
     raw = fetch(session.api, key)
+    refuse_verb(raw, key, verb_)
     status = raw.get("status") or {}
     if status.get("state") == GuestState.STARTED and status.get("node") == node:
         say(f"{key.sid} runs on {node} already: nothing to do")
@@ -187,9 +193,10 @@ def reset(session: Session, guest: Guest) -> None:
 
     Its counters begin anew. Find out first why it failed: its last words are in quorate status.
     """
-    from quorate.cli.commands import give, status_of
+    from quorate.cli.commands import fetch, give, status_of
 
     key = session.guest(guest)
+    refuse_verb(fetch(session.api, key), key, "reset")
     status = status_of(session.api, key)
     if status.state is not GuestState.ERROR:
         raise CliError(f"{key.sid}: nothing to reset, it is {status.state}")

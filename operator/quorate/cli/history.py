@@ -7,7 +7,7 @@ import typer
 from quorate.cli.errors import CliError, UsageError
 from quorate.cli.output import Format, Output, console, data, note, say
 from quorate.cli.session import Session, verb
-from quorate.core.types import GuestKey, NodeName, node_ref
+from quorate.core.types import NodeName, node_ref
 from quorate.kube.resources import EVENTS
 
 if TYPE_CHECKING:
@@ -99,9 +99,11 @@ def _meant(
     What is gone may still have a history. Raises CliError when nothing of that name is known.
     """
     from quorate.cli.names import nearest
+    from quorate.view.guests import key_of, sid_of
     from quorate.view.snapshot import name_of
 
-    guests = {GuestKey(str(raw["metadata"]["namespace"]), name_of(raw)).sid for raw in snapshot.guests}
+    sids = {key_of(raw): sid_of(raw) for raw in snapshot.guests}
+    guests = set(sids.values())
     nodes = {name_of(raw) for raw in snapshot.nodes}
     seen = {one.object for one in happened}
     found: set[str] = set()
@@ -111,7 +113,8 @@ def _meant(
         found.add(ref)
         node = about
     try:
-        sid = session.guest(about).sid
+        key = session.guest(about)
+        sid = sids.get(key, key.sid)
     except UsageError:
         if not found:
             raise

@@ -10,8 +10,9 @@ from quorate.cli.options import Deadline, Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.cli.waiting import wait_for
-from quorate.core.types import GuestKey, NodeState
+from quorate.core.types import NodeState
 from quorate.kube.resources import HARESOURCES, NODES
+from quorate.view.guests import sid_of
 from quorate.view.words import plural
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def _back(session: Session, node: str) -> bool:
 
 def _coming(session: Session, node: str) -> list[str]:
     """The guests that are to return to it, with what each waits for."""
-    found = [(one["metadata"], one.get("status") or {}) for one in session.api.items(HARESOURCES.path())]
+    found = [(one, one.get("status") or {}) for one in session.api.items(HARESOURCES.path())]
     return [
-        f"{GuestKey(metadata['namespace'], metadata['name']).sid}: {status.get('message', '')}"
-        for metadata, status in found
-        if status.get("maintenanceNode") == node
+        f"{sid_of(raw)}: {status.get('message', '')}" for raw, status in found if status.get("maintenanceNode") == node
     ]

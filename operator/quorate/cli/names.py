@@ -7,16 +7,35 @@ from typing import Any, Final
 
 from quorate.cli.errors import CliError, UsageError
 from quorate.core.types import GuestKey
+from quorate.core.workloads import WorkloadKind
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+WORKLOADS: Final = {
+    "sts": WorkloadKind.STATEFUL_SET,
+    "statefulset": WorkloadKind.STATEFUL_SET,
+    "deploy": WorkloadKind.DEPLOYMENT,
+    "deployment": WorkloadKind.DEPLOYMENT,
+}
+"""How kubectl calls what may be protected, before a slash."""
+
+
+def workload(text: str) -> tuple[WorkloadKind, str] | None:
+    """`sts/db` and the like: the kind and the name; None for anything else."""
+    kind, slash, name = text.partition("/")
+    return (WORKLOADS[kind], name) if slash and kind in WORKLOADS else None
 
 
 def guest_key(text: str, namespace: str | None, default_namespace: str) -> GuestKey:
     """The guest that was meant. Raises UsageError."""
     kind, colon, rest = text.rpartition(":")
-    if colon and kind != "ct":
-        raise UsageError(f"guest {text!r}: its kind is {kind!r}, and ct (a container) is the only one. Write ct:{rest}")
-    place, slash, name = rest.rpartition("/")
+    if colon and kind not in {"ct", "wl"}:
+        raise UsageError(
+            f"guest {text!r}: its kind is {kind!r}, and there are ct (a container) and wl (a workload). Write ct:{rest}"
+        )
+    meant = workload(rest) if not colon else None
+    place, slash, name = rest.rpartition("/") if meant is None else ("", "", meant[1])
     if slash and namespace is not None and namespace != place:
         raise UsageError(f"guest {text!r} is in namespace {place!r}, and -n says {namespace!r}. Name only one of them")
     key = GuestKey(place if slash else namespace or default_namespace, name)

@@ -11,7 +11,9 @@ from quorate.cli.options import Deadline, Timeout, Yes
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import GuestKey
+from quorate.core.workloads import sid_of
 from quorate.kube.resources import HARESOURCES
+from quorate.view.guests import workload_of
 
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
@@ -35,13 +37,16 @@ def remove(
 
     Its HAResource is deleted. Other than in Proxmox VE a container guest is stopped by that: its Pod belongs to the
     HAResource. Volumes and claims stay. It is gone only once it has stopped for certain; if its node is lost, that
-    is when the node is proven dead.
+    is when the node is proven dead. A workload (sts/NAME) runs on and is no longer protected.
     """
     from quorate.cli.commands import fetch
 
     deadline = Deadline(timeout)
     key = session.guest(guest)
     raw = fetch(session.api, key)
+    if workload_of(raw):
+        _leave_alone(session, key, raw, yes=yes)
+        return
     if not raw["metadata"].get("deletionTimestamp"):
         confirm(_meaning(key, raw), f"Take {key.sid} out of HA and stop it?", yes=yes)
         session.api.delete(HARESOURCES.path(key.name, key.namespace), uid=str(raw["metadata"].get("uid") or ""))
@@ -52,6 +57,18 @@ def remove(
         return
     _await_end(session, key, deadline)
     say(f"{key.sid} has stopped and is no longer under HA")
+
+
+def _leave_alone(session: Session, key: GuestKey, raw: dict[str, Any], *, yes: bool) -> None:
+    """Of a workload only the protection ends."""
+    name, what = sid_of(key), workload_of(raw)
+    lines = [
+        f"{name}: its HAResource is deleted. {what} runs on, with its Pods and volumes.",
+        "When a node is lost after that, its Pods there stay Terminating, as without Quorate.",
+    ]
+    confirm(lines, f"Take {name} out of HA?", yes=yes)
+    session.api.delete(HARESOURCES.path(key.name, key.namespace), uid=str(raw["metadata"].get("uid") or ""))
+    say(f"{name} is no longer under HA. {what} runs on and is not protected any more")
 
 
 def _meaning(key: GuestKey, raw: dict[str, Any]) -> list[str]:

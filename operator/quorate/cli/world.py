@@ -9,7 +9,7 @@ from quorate.cli.commands import members
 from quorate.cli.errors import CliError, ForbiddenError
 from quorate.core.load import NOTHING, Size
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL, Instant, NodeName, SchedulingMode
-from quorate.core.world import Beat, GuestView, NodeView, World
+from quorate.core.world import Beat, GuestView, NodeView, WorkloadView, World
 from quorate.kube import reaches, views
 from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, PODS, STORAGES
 
@@ -54,7 +54,9 @@ def _world(api: "Api", cluster: Raw, kubes: Iterable[Raw]) -> World:
     found = api.items(HARESOURCES.path())
     nodes = sorted((_with(parse.node(one), known) for one in members(api, view.name)), key=lambda node: node.name)
     guests = sorted((one for raw in found if (one := _guest(raw, view.name)) is not None), key=lambda one: one.key)
-    return World(0.0, Instant(0), "", 0, "", view, tuple(nodes), tuple(guests))
+    ours = tuple(one for one in guests if one.spec.workload is None)
+    protected = tuple(WorkloadView(one) for one in guests if one.spec.workload is not None)
+    return World(0.0, Instant(0), "", 0, "", view, tuple(nodes), ours, protected)
 
 
 def _beat(raw: Raw | None) -> Beat | None:

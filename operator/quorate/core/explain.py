@@ -60,6 +60,11 @@ def guests_of(world: World, node: NodeName) -> tuple[GuestView, ...]:
     return tuple(guest for guest in world.guests if node in places(guest.status))
 
 
+def workloads_on(world: World, node: NodeName) -> tuple[GuestView, ...]:
+    """The protected workloads that have a Pod there."""
+    return tuple(one.guest for one in world.workloads if any(pod.node == node for pod in one.guest.status.pods))
+
+
 def _verdict(draft: Draft, candidate: Candidate) -> Verdict:
     name, status = candidate.view.name, draft.status
     here = status.instance is not None and status.instance.node == name

@@ -13,6 +13,7 @@ from quorate.core.world import NodeView, WorkloadView
 
 NAMED: Final = 5
 PROTECTED: Final = "Protected"
+NOTHING_RUNS: Final = "NothingRuns"
 
 
 def describe(draft: Draft, view: WorkloadView, beyond: int, awaited: Sequence[str]) -> bool:
@@ -117,7 +118,7 @@ def _protected(draft: Draft, matched: Matched) -> Finding:
     if not draft.status.pods:
         waiting = [pod.name for pod in matched.pods if pod.node is None]
         text = f"no Pod runs{f': {some(waiting, NAMED)} wait for a node' if waiting else ''}"
-        return Finding(PROTECTED, False, "NothingRuns", text)
+        return Finding(PROTECTED, False, NOTHING_RUNS, text)
     for reason, said in (
         ("NodeCannotProveItsDeath", _bare(draft, nodes)),
         ("ReplacedByItsController", _impatient(matched)),

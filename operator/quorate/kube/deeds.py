@@ -57,6 +57,7 @@ from quorate.kube.resources import (
 )
 from quorate.kube.revisions import Revisions
 from quorate.kube.store import Store
+from quorate.kube.taints import foreign_taints
 
 Json = dict[str, Any]
 QUOTA_WORDS: Final = "exceeded quota"
@@ -403,17 +404,6 @@ class Deeds:
             "regarding": regarding,
         }
         await self.api.create(EVENTS.path(namespace=namespace), body)
-
-
-def foreign_taints(taints: list[Json]) -> list[Json]:
-    """Those that are not ours."""
-    incidents = {taint.get("value") for taint in taints if taint.get("key") == FENCE_TAINT} - {None, ""}
-    return [
-        taint
-        for taint in taints
-        if taint.get("key") != FENCE_TAINT
-        and not (taint.get("key") == OUT_OF_SERVICE_TAINT and taint.get("value") in incidents)
-    ]
 
 
 def _our_taints(action: SetTaint, others: list[Json]) -> list[Json]:

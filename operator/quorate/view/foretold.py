@@ -138,4 +138,4 @@ class NodePicture:
 
 
 def _guest(one: GuestView) -> Row:
-    return Row((Text(one.key.sid), Text(words.state(one.status.state))), why=one.status.message)
+    return Row((Text(one.status.guest or one.key.sid), Text(words.state(one.status.state))), why=one.status.message)

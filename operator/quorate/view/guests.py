@@ -2,10 +2,40 @@
 
 from collections.abc import Sequence
 
+from quorate.core import workloads
+from quorate.core.conditions import some
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, Wanted
+from quorate.core.workload_words import NOTHING_RUNS, PROTECTED
+from quorate.core.workloads import WorkloadKind
 from quorate.view.report import GuestReport, Health
 from quorate.view.snapshot import Raw, name_of, read_status, spec_of
+
+
+def key_of(raw: Raw) -> GuestKey:
+    return GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw))
+
+
+def workload_of(raw: Raw) -> str:
+    """What an HAResource protects, as people say it; "" for a guest that Quorate runs itself."""
+    meant = (spec_of(raw).get("guest") or {}).get("workload")
+    if meant is None:
+        return ""
+    if meant.get("name"):
+        return f"{meant.get('kind', WorkloadKind.STATEFUL_SET)} {meant['name']}"
+    labels = ((meant.get("selector") or {}).get("matchLabels") or {}).items()
+    return f"every StatefulSet with {','.join(f'{key}={value}' for key, value in labels) or 'the labels it names'}"
+
+
+def sid_of(raw: Raw) -> str:
+    """The name that people see."""
+    return workloads.sid_of(key_of(raw)) if workload_of(raw) else key_of(raw).sid
+
+
+def _places(status: GuestStatus) -> str:
+    """Where it is: of a workload every node that has a Pod of it."""
+    nodes = sorted({one.node for one in status.pods})
+    return some(nodes, 3) if status.pods else status.node or ""
 
 
 def guest_report(raw: Raw) -> GuestReport:
@@ -13,12 +43,12 @@ def guest_report(raw: Raw) -> GuestReport:
     want = "Deleted" if raw["metadata"].get("deletionTimestamp") else str(spec_of(raw).get("state", Wanted.STARTED))
     health, why = _judge(status, problem, want)
     return GuestReport(
-        guest=status.guest or GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw)).sid,
+        guest=status.guest or sid_of(raw),
         want=want,
         state=str(status.state),
         since=status.since,
         ready=status.ready,
-        node=status.node or "",
+        node=_places(status),
         target=status.target or "",
         preview=status.state is GuestState.FENCE,
         tries=status.tries,
@@ -41,7 +71,10 @@ def _judge(status: GuestStatus, problem: str, want: str) -> tuple[Health, str]:
         return Health.DEGRADED, status.message or "the manager has not looked at it yet"
     if ready.status != "True":
         return Health.DEGRADED, status.message
-    return Health.HEALTHY, "" if status.state is GuestState.STARTED else status.message
+    bare = next((one for one in status.conditions if one.type == PROTECTED and one.status != "True"), None)
+    if bare is not None and bare.reason != NOTHING_RUNS:
+        return Health.DEGRADED, f"{status.message}; {bare.message}"
+    return Health.HEALTHY, "" if bare is None and status.state is GuestState.STARTED else status.message
 
 
 def cluster_of(raw: Raw, clusters: Sequence[str]) -> str | None:

@@ -11,10 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from quorate.api.wire import parse_instant
-from quorate.core.status import GuestStatus, NodeStatus
+from quorate.core.status import GuestStatus, NodeStatus, Timeline
 from quorate.core.timing import seconds
 from quorate.core.types import GROUP, GuestKey, Instant, Kind, NodeName, Ref, node_ref
 from quorate.view.columns import Row, columns
+from quorate.view.guests import key_of, sid_of, workload_of
 from quorate.view.snapshot import Raw, Snapshot, name_of, read_status
 
 
@@ -33,7 +34,8 @@ class Happening:
 
 def history(snapshot: Snapshot, events: Iterable[Raw]) -> tuple[Happening, ...]:
     """Everything that is known to have happened, the newest last."""
-    told = [one for raw in events if (one := _event(raw)) is not None]
+    sids = {key_of(raw): sid_of(raw) for raw in snapshot.guests}
+    told = [one for raw in events if (one := _event(raw, sids)) is not None]
     notes = [(one.object, one.sentence) for one in told]
     found = [*told]
     for raw in snapshot.nodes:
@@ -48,7 +50,7 @@ def history(snapshot: Snapshot, events: Iterable[Raw]) -> tuple[Happening, ...]:
     return tuple(sorted(found, key=lambda one: (one.at, one.object)))
 
 
-def _event(raw: Raw) -> Happening | None:
+def _event(raw: Raw, sids: Mapping[GuestKey, str]) -> Happening | None:
     """An Event about one of our objects; None for any other."""
     regarding = raw.get("regarding") or {}
     if str(regarding.get("apiVersion", "")).partition("/")[0] != GROUP:
@@ -58,7 +60,8 @@ def _event(raw: Raw) -> Happening | None:
         return None
     kind, name, namespace = (str(regarding.get(key, "")) for key in ("kind", "name", "namespace"))
     known = kind in set(Kind)
-    guest = GuestKey(namespace, name).sid if kind == Kind.HARESOURCE else ""
+    key = GuestKey(namespace, name)
+    guest = sids.get(key, key.sid) if kind == Kind.HARESOURCE else ""
     return Happening(
         at=at,
         object=guest or (str(Ref(Kind(kind), name, namespace)) if known else f"{kind} {name}"),
@@ -102,7 +105,7 @@ def _node(raw: Raw) -> Iterator[Happening]:
 
 def _guest(raw: Raw) -> Iterator[Happening]:
     status, _ = read_status(raw, GuestStatus)
-    who = status.guest or GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw)).sid
+    who = status.guest or sid_of(raw)
     ended, recovery = status.last_termination, status.recovery
     if ended is not None:
         code = f" with exit code {ended.exit_code}" if ended.exit_code is not None else ""
@@ -116,14 +119,30 @@ def _guest(raw: Raw) -> Iterator[Happening]:
     took = f", {seconds(recovery.duration_s)} after the suspicion" if recovery.duration_s is not None else ""
     where = f" on {status.node}" if status.node is not None else ""
     steps = (
-        (recovery.fenced, "Released", f"{lost} was proven dead ({recovery.evidence or 'no evidence kept'})"),
-        (recovery.released, "Recovering", "what was left of the old instance is cleared away, a node is chosen"),
-        (recovery.created, "Created", f"its new instance was made{where}"),
-        (recovery.ready, "Recovered", f"it runs again{where}{took}"),
+        _of_workload(recovery, took)
+        if workload_of(raw)
+        else (
+            (recovery.fenced, "Released", f"{lost} was proven dead ({recovery.evidence or 'no evidence kept'})"),
+            (recovery.released, "Recovering", "what was left of the old instance is cleared away, a node is chosen"),
+            (recovery.created, "Created", f"its new instance was made{where}"),
+            (recovery.ready, "Recovered", f"it runs again{where}{took}"),
+        )
     )
     for at, reason, text in steps:
         if at is not None:
             yield Happening(at, who, reason, text, "status", False, lost)
+
+
+def _of_workload(recovery: Timeline, took: str) -> tuple[tuple[Instant | None, str, str], ...]:
+    lost, volumes = recovery.node, ", ".join(recovery.volumes)
+    return (
+        (recovery.fenced, "Proven", f"{lost} was proven dead ({recovery.evidence or 'no evidence kept'})"),
+        (recovery.released, "Released", f"the Lease of {lost} was taken: the Pods that are stuck there may be removed"),
+        (recovery.removed, "Removed", f"no Pod was stuck on {lost} any more"),
+        (recovery.detached, "Detached", f"{volumes}: detached from {lost}"),
+        (recovery.attached, "Attached", f"{volumes}: attached elsewhere"),
+        (recovery.ready, "Recovered", f"every Pod was Ready again{took}"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,8 @@ def config(guests: Sequence[GuestSettings]) -> list[str]:
         said = {
             "comment": one_line(guest.comment),
             "failback": "" if guest.failback else "0",
-            "max_relocate": str(guest.max_relocate),
-            "max_restart": str(guest.max_restart),
+            "max_relocate": "" if guest.workload else str(guest.max_relocate),
+            "max_restart": "" if guest.workload else str(guest.max_restart),
             "state": guest.state.lower(),
         }
         lines += [*([""] if lines else []), guest.guest, *(f"\t{key} {value}" for key, value in said.items() if value)]

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from quorate.core.types import GuestKey, Wanted
+from quorate.core.types import Wanted
 from quorate.view import words
 from quorate.view.columns import Row, columns
-from quorate.view.guests import cluster_of
+from quorate.view.guests import cluster_of, sid_of, workload_of
 from quorate.view.snapshot import Raw, Snapshot, name_of, spec_of
 
 
 @dataclass(frozen=True, slots=True)
 class GuestSettings:
-    """One guest under HA. `cluster` is empty where it cannot be told; `storage` is NAME:PATH each."""
+    """One guest under HA. `cluster` is empty where it cannot be told; `storage` is NAME:PATH each.
+
+    `workload`: what it protects where that runs; its limits mean nothing then.
+    """
 
     guest: str
     cluster: str
@@ -24,6 +27,7 @@ class GuestSettings:
     max_relocate: int
     update_policy: str
     images: tuple[str, ...] = ()
+    workload: str = ""
     storage: tuple[str, ...] = ()
     failback: bool = True
     comment: str = ""
@@ -41,13 +45,14 @@ def _one(raw: Raw, clusters: Sequence[str]) -> GuestSettings:
     spec = spec_of(raw)
     container = ((spec.get("guest") or {}).get("container") or {}).get("spec") or {}
     return GuestSettings(
-        guest=GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw)).sid,
+        guest=sid_of(raw),
         cluster=cluster_of(raw, clusters) or "",
         state=str(spec.get("state", Wanted.STARTED)),
         max_restart=int(spec.get("maxRestart", 1)),
         max_relocate=int(spec.get("maxRelocate", 1)),
         update_policy=str(spec.get("updatePolicy", "Recreate")),
         images=tuple(str(one.get("image", "")) for one in container.get("containers") or ()),
+        workload=workload_of(raw),
         storage=tuple(f"{one.get('name')}:{one.get('path')}" for one in spec.get("storage") or ()),
         failback=bool(spec.get("failback", True)),
         comment=str(spec.get("comment", "")),
@@ -65,7 +70,7 @@ class SettingsView:
         if not self.guests:
             yield Text("no guest is under HA yet: quorate add NAME --image IMAGE")
             return
-        headings = ("GUEST", "WANT", "RESTARTS", "RELOCATIONS", "CLUSTER", "IMAGE", "STORAGE")
+        headings = ("GUEST", "WANT", "RESTARTS", "RELOCATIONS", "CLUSTER", "IMAGE OR WORKLOAD", "STORAGE")
         yield from columns(console, headings, list(_rows(self.guests)), why="COMMENT")
 
 
@@ -74,10 +79,10 @@ def _rows(guests: Iterable[GuestSettings]) -> Iterable[Row]:
         cells = (
             guest.guest,
             "deleted" if guest.deleting else words.state(guest.state),
-            str(guest.max_restart),
-            str(guest.max_relocate),
+            "-" if guest.workload else str(guest.max_restart),
+            "-" if guest.workload else str(guest.max_relocate),
             guest.cluster or "-",
-            ", ".join(guest.images) or "-",
+            guest.workload or ", ".join(guest.images) or "-",
             ", ".join(guest.storage) or "-",
         )
         yield Row(cells=tuple(Text(cell) for cell in cells), why=guest.comment)

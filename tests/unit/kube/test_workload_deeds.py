@@ -10,9 +10,10 @@ from quorate.core.types import FENCE_TAINT, OUT_OF_SERVICE_TAINT, GuestKey, Inci
 from quorate.core.workloads import WorkloadKind, WorkloadTarget
 from quorate.core.world import GuestSpec, GuestView, Template
 from quorate.kube.calls import Conflict, NotFound
-from quorate.kube.deeds import Deeds, foreign_taints
+from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
 from quorate.kube.store import Store
+from quorate.kube.taints import foreign_taints
 from quorate.kube.workloads import WORKLOAD_PODS, marks_of
 
 Json = dict[str, Any]

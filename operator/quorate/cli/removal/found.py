@@ -97,7 +97,8 @@ def deleting(raw: Raw) -> bool:
 
 def sid(raw: Mapping[str, Any]) -> str:
     """A guest's name, of its HAResource or of its Pod."""
-    return f"ct:{raw['metadata']['namespace']}/{raw['metadata']['name']}"
+    workload = ((raw.get("spec") or {}).get("guest") or {}).get("workload")
+    return f"{'wl' if workload else 'ct'}:{raw['metadata']['namespace']}/{raw['metadata']['name']}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from quorate.kube.resources import (
     STORAGES,
     Resource,
 )
+from quorate.kube.taints import foreign_taints
 
 if TYPE_CHECKING:
     from quorate.cli.client import Api
@@ -117,7 +118,7 @@ class Steps:
         return words
 
     def untaint(self) -> None:
-        """Our taint off the Kubernetes nodes; nobody else's."""
+        """Our taints off the Kubernetes nodes; nobody else's."""
         self.wait.until("our taint to go", self._tainted)
 
     def _tainted(self) -> list[str]:
@@ -126,7 +127,7 @@ class Steps:
             if not found.tainted(raw):
                 continue
             taints = raw["spec"]["taints"]
-            kept = [taint for taint in taints if taint.get("key") != FENCE_TAINT]
+            kept = foreign_taints(taints)
             path = path_of(KUBE_NODES, raw)
             try:
                 self.api.patch(

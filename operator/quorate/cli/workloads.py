@@ -1,0 +1,68 @@
+"""What people ask of workloads on the command line: to protect one, and to say why others' verbs are not for it."""
+
+from typing import TYPE_CHECKING, Any
+
+from quorate.cli.errors import CliError, NotFoundError, UsageError
+from quorate.core.types import GuestKey
+from quorate.core.workloads import WorkloadKind, sid_of
+from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS
+from quorate.view.guests import workload_of
+
+if TYPE_CHECKING:
+    from quorate.cli.client import Api
+
+
+def wanted(text: str, selector: str | None) -> dict[str, Any] | None:
+    """`spec.guest.workload` of what was named (`sts/db`), or of --selector; None for a container. Raises UsageError."""
+    from quorate.cli.names import workload
+
+    meant = workload(text)
+    if selector is not None:
+        if meant is not None:
+            raise UsageError(f"{text}: it is named already, and --selector means every StatefulSet with these labels")
+        return {"kind": str(WorkloadKind.STATEFUL_SET), "selector": {"matchLabels": _labels(selector)}}
+    return {"kind": str(meant[0]), "name": meant[1]} if meant is not None else None
+
+
+def _labels(text: str) -> dict[str, str]:
+    found = {}
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--selector: {part!r} is not KEY=VALUE. Write for example tier=gold,team=shop")
+        found[key.strip()] = value.strip()
+    return found
+
+
+def refuse_others(text: str, given: dict[str, object]) -> None:
+    """What only a container has. Raises UsageError."""
+    meaningless = [name for name, value in given.items() if value]
+    if meaningless:
+        raise UsageError(
+            f"{text}: {', '.join(meaningless)} {'means' if len(meaningless) == 1 else 'mean'} nothing for a workload, "
+            "which its own controller runs"
+        )
+
+
+def missing(api: "Api", key: GuestKey, target: dict[str, Any]) -> str:
+    """That what is to be protected is not there (yet); empty: it is, or by labels."""
+    if "name" not in target:
+        return ""
+    resource = DEPLOYMENTS if target["kind"] == WorkloadKind.DEPLOYMENT else STATEFUL_SETS
+    try:
+        api.get(resource.path(target["name"], key.namespace))
+    except NotFoundError:
+        return f"there is no {target['kind']} {target['name']} in namespace {key.namespace} yet"
+    except CliError:
+        return ""  # whoever may not look at it leaves that to the manager
+    return ""
+
+
+def refuse_verb(raw: dict[str, Any], key: GuestKey, verb: str) -> None:
+    """A workload is moved, stopped and started by its own controller. Raises CliError."""
+    what = workload_of(raw)
+    if what:
+        raise CliError(
+            f"{sid_of(key)}: quorate {verb} is not for {what}: its own controller makes and places its Pods. Use kubectl: "
+            "scale, rollout restart, or drain of a node"
+        )
