@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import agent, chaos, kind, page, planning, power_loss, scale, simulator, soak, stability
+from tests.bench import agent, chaos, kind, page, planning, power_loss, scale, simulator, soak, stability, workloads
 from tests.bench.lines import Line, about, missed, tell
 
 
@@ -34,6 +34,7 @@ BENCHMARKS = {
     "chaos": Benchmark(chaos.arguments, chaos.measure, "two thousand seeds of chaos"),
     "stability": Benchmark(stability.arguments, stability.measure, "complete runs of the faults in a row"),
     "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
+    "workloads": Benchmark(workloads.arguments, workloads.measure, "a thousand protected Pods, and their writes"),
     "simulator": Benchmark(simulator.arguments, simulator.measure, "what virtual time costs"),
 }
 

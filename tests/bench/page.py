@@ -66,6 +66,13 @@ A late pet is a renewal confirmed too late to pet, or a pet more than r + d afte
 watchdog resets the node. The same half hour beside builds and test runs on the same two cores reset two healthy nodes: both
 agents had stood still for longer than d = 1.5 s between a renewal and its pet, and then a node must not go on.""",
     ),
+    "workloads": (
+        "A thousand protected Pods",
+        """\
+StatefulSets that others run, protected where they are, in virtual time. While nothing changes a manager should write
+nothing for them. When a node is lost, its Pods are removed, eight StatefulSets at a time, and their own controller makes
+each anew once the one before it is Ready.""",
+    ),
     "simulator": (
         "The simulator",
         """\

@@ -52,6 +52,11 @@ def took(pytestconfig: pytest.Config) -> list[str]:
     return pytestconfig.stash.setdefault(TIMES, [])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The uninstall comes last: nothing of Quorate is left after it."""
+    items.sort(key=lambda item: item.path.name == "test_uninstall.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """A failure names the directory with everything that was there at that moment."""

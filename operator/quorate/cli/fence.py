@@ -15,6 +15,8 @@ from quorate.core.types import CONFIRM_ANNOTATION, RELEASE_ANNOTATION, TAKEN, In
 from quorate.kube.resources import HARESOURCES, NODES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorate.core.status import Incident, NodeStatus
     from quorate.core.types import Nonce
 
@@ -51,7 +53,7 @@ def confirm_node(
 
     status = node_status(session.api, node)
     incident = open_incident(node, status)
-    guests = [one for one in session.api.items(HARESOURCES.path()) if (one.get("status") or {}).get("node") == node]
+    guests = [one for one in session.api.items(HARESOURCES.path()) if _is_on(one, node)]
     confirm(
         meaning(node, incident, guests, session.api.now()),
         f"Is {node} certainly off, and will it stay off until its guests run elsewhere?",
@@ -61,6 +63,12 @@ def confirm_node(
     value = f"{incident.id}/{incident.nonce}/{user}"
     session.api.merge(NODES.path(node), {"metadata": {"annotations": {CONFIRM_ANNOTATION: value}}})
     say(f"{node}: {user} vouches that it is off (incident {incident.id}). Next: {follows(incident)}; quorate status -w")
+
+
+def _is_on(raw: "Mapping[str, Any]", node: str) -> bool:
+    """Is the guest there, or a Pod of the workload?"""
+    status = raw.get("status") or {}
+    return status.get("node") == node or any(one.get("node") == node for one in status.get("pods") or ())
 
 
 def release_node(

@@ -52,7 +52,7 @@ from quorate.core.types import (
     node_ref,
 )
 from quorate.core.workload_pods import instance_of, taken_over
-from quorate.core.world import GuestView, NodeView, World
+from quorate.core.world import GuestView, NodeView, WorkloadView, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +358,7 @@ class _Checker:
             return None if on else (3, f"{action.node} would be switched on while it is to be proven dead")
         if sequence.purpose is Purpose.DRILL:
             guests = [one for one in self.guests.values() if self._place(one.key) == action.node]
+            guests += [view.guest for view in self.world.workloads if self._has_pods(view, action.node)]
             return (
                 (9, f"{action.node} would be switched off by a drill with {guests[0].key.sid} on it")
                 if guests
@@ -372,6 +373,9 @@ class _Checker:
         if beat is not None and beat.held_by_another(incident.nonce):
             return 9, f"{action.node} would be switched off, and another boot of it renews"
         return self._too_many(action)
+
+    def _has_pods(self, view: WorkloadView, node: NodeName) -> bool:
+        return any(one.node == node for one in self._guest_status(view.guest).pods)
 
     def _too_many(self, action: AskDevice) -> tuple[int, str] | None:
         """9. No more devices at a time than are allowed, and none of a node that vanished with too many others."""
@@ -396,4 +400,7 @@ class _Checker:
             for status in (guest.status, self._guest_status(guest)):
                 if status.instance is not None and status.instance.nonce == action.nonce and not status.instance.ended:
                     return 3, f"{action.node} would have its Lease again with {guest.key.sid} recorded on it"
+        for view in self.world.workloads:
+            if any(one.nonce == action.nonce for one in self._guest_status(view.guest).pods):
+                return 3, f"{action.node} would have its Lease again with a Pod of {view.guest.key} recorded on it"
         return None

@@ -173,8 +173,13 @@ class _Round:
     def _alive(self, node: NodeView, pod: WorkloadPod, incident: Incident) -> str:
         silent = any(one.kind in OFF for one in incident.evidence)
         confirm = "" if silent else f" If it is certainly off, run quorate fence confirm {node.name}."
+        signs = (
+            f"what the kubelet of {node.name} did when {node.name} was lost is not known"
+            if incident.kubelet is None
+            else f"the kubelet of {node.name} gave signs of life after {node.name} was lost"
+        )
         return (
-            f"the kubelet of {node.name} gave signs of life after {node.name} was lost, so Pod {pod.name} may run there: "
+            f"{signs}, so Pod {pod.name} may run there: "
             f"what counts is its own word that it has ended, or another boot.{confirm} Once somebody has said that it is "
             f"off, its kubelet must be silent for {SILENT_S:g} s"
         )

@@ -62,6 +62,8 @@ def _missing(view: WorkloadView, matched: Matched) -> str:
             f"{what} is protected by {who} already, which is older: delete one of the two HAResources (quorate remove)"
         )
     if target.selector is not None:
+        if not target.selector.requirements:
+            return f"there is no StatefulSet in namespace {namespace}: create one, or delete this HAResource"
         return (
             f"no StatefulSet in namespace {namespace} has the labels {target.selector}: correct "
             "spec.guest.workload.selector"

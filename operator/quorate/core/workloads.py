@@ -33,7 +33,9 @@ class WorkloadTarget:
     selector: Selector | None = None
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name}" if self.selector is None else f"every StatefulSet with {self.selector}"
+        if self.selector is None:
+            return f"{self.kind} {self.name}"
+        return f"every StatefulSet with {self.selector}" if self.selector.requirements else "every StatefulSet"
 
 
 @quick

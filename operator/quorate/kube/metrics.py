@@ -232,12 +232,11 @@ def _describe(found: dict[str, GaugeMetricFamily], world: World) -> None:
         if seen_s is not None:
             found["node_heartbeat_age_seconds"].add_metric([name, node.name], world.now_s - seen_s)
     found["incidents_open"].add_metric([name], sum(node.status.incident is not None for node in world.nodes))
-    guests = Tallied(guest.status.state for guest in world.guests)
+    everyone = (*world.guests, *(view.guest for view in world.workloads))
+    guests = Tallied(guest.status.state for guest in everyone)
     for guest_state in GuestState:
         found["guests"].add_metric([name, guest_state], guests[guest_state])
-    ready = (
-        any(one.type == "Ready" and one.status == "True" for one in guest.status.conditions) for guest in world.guests
-    )
+    ready = (any(one.type == "Ready" and one.status == "True" for one in guest.status.conditions) for guest in everyone)
     found["guests_as_wished"].add_metric([name], sum(ready))
 
 

@@ -23,7 +23,10 @@ def workload_of(raw: Raw) -> str:
         return ""
     if meant.get("name"):
         return f"{meant.get('kind', WorkloadKind.STATEFUL_SET)} {meant['name']}"
-    labels = ((meant.get("selector") or {}).get("matchLabels") or {}).items()
+    selector = meant.get("selector") or {}
+    if not any(selector.values()):
+        return "every StatefulSet"
+    labels = (selector.get("matchLabels") or {}).items()
     return f"every StatefulSet with {','.join(f'{key}={value}' for key, value in labels) or 'the labels it names'}"
 
 

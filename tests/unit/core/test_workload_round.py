@@ -169,7 +169,7 @@ def test_it_is_deleted_gracefully_then_by_force():
 def test_a_kubelet_that_showed_life_is_believed_alone(changed_pod, n1):
     status, actions = outcome(view((changed_pod,), (record(),), recovery=RELEASED), n1)
     assert actions == []
-    assert "gave signs of life after n1 was lost, so Pod db-0 may run there" in status.message
+    assert "so Pod db-0 may run there: what counts is its own word that it has ended" in status.message
     assert "quorate fence confirm n1" in status.message
 
 
