@@ -7,6 +7,7 @@ cut        the node runs on, and its network is gone, until its watchdog resets 
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -104,6 +105,7 @@ def _series(stage: KindStage, observer: Observer, fault: str, given: argparse.Na
             "with the leader": sum(loss.with_leader for loss in losses),
             "looks": observer.samples,
             "longest_gap_s": observer.longest_gap_s,
+            "load": os.getloadavg()[0],
         }
         goal_s = (DEVICE_GOALS_S if device else GOALS_S).get(profile)
         took = tuple(loss.took_s for loss in losses)
