@@ -57,7 +57,7 @@ def selective() -> kopf.OperatorSettings:
 async def watch_workloads(
     store: Store, api: Api, stop: asyncio.Event, began: Callable[[], None] = lambda: None
 ) -> None:
-    """Watch as long as not told to stop. `began` is called whenever kopf has taken the signals for itself."""
+    """Watch as long as not told to stop. `began` is called whenever kopf may have taken the signals for itself."""
     while not stop.is_set():
         store.workloads.moved.clear()
         namespaces = sorted(store.workloads.namespaces())
@@ -97,6 +97,7 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
         asked.cancel()
         with suppress(asyncio.CancelledError):
             await operator
+        began()  # should it have ended before it was ready, it still has the signals
 
 
 async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
