@@ -258,7 +258,9 @@ class TestLostNode:
         site.fenced = {"n3"}
         node = site.stub.objects["/api/v1/nodes/n3"]
         foreign = {"key": "example.org/x", "effect": "NoSchedule"}
-        node["spec"]["taints"] = [foreign, {"key": "quorate.dev/fence", "value": "i", "effect": "NoSchedule"}]
+        off = {"key": "node.kubernetes.io/out-of-service", "value": "i", "effect": "NoExecute"}
+        ours = [{"key": "quorate.dev/fence", "value": "i", "effect": effect} for effect in ("NoSchedule", "NoExecute")]
+        node["spec"]["taints"] = [foreign, *ours, off]
         ended = run("uninstall", "-y")
         assert ended.code == 0
         assert node["spec"]["taints"] == [foreign]
