@@ -320,9 +320,12 @@ async def list_namespace(workloads: Workloads, api: Calls, namespace: str) -> No
 
 
 async def list_all(workloads: Workloads, api: Calls) -> None:
-    """Every namespace once more."""
+    """Every namespace once more. One that cannot be listed must not keep everything else from being planned."""
     for namespace in sorted(workloads.namespaces()):
-        await list_namespace(workloads, api, namespace)
+        try:
+            await list_namespace(workloads, api, namespace)
+        except ApiError as error:
+            log.warning("workloads of namespace %s could not be listed: %s", namespace, error)
 
 
 async def keep_listing(workloads: Workloads, api: Calls) -> None:

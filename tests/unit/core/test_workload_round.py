@@ -8,9 +8,10 @@ from quorate.core.actions import EvictPod, LookAtVolumes, ProbeKubelet, RemoveSt
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.selectors import Taint
-from quorate.core.status import Evidence, Timeline
+from quorate.core.status import DisarmState, DisarmStatus, Evidence, Timeline
 from quorate.core.types import (
     OUT_OF_SERVICE_TAINT,
+    DisarmMode,
     EvidenceKind,
     GuestState,
     IncidentId,
@@ -22,6 +23,7 @@ from quorate.core.types import (
     node_ref,
 )
 from quorate.core.workloads import KubeletLook, KubeletSeen, VolumesLook, WorkloadKind
+from quorate.core.world import Disarm
 from tests.unit.core.workload_worlds import (
     N1,
     NOW,
@@ -241,6 +243,31 @@ def test_without_quorum_nothing_is_removed():
     quiet = [node(name, beat=beat(name, age_s=60)) for name in ("n2", "n3")]
     made = plan(world(nodes=(lost(evict=True, look=LOOK), *quiet), workloads=(one,)))
     assert not any(isinstance(action, EvictPod | RemoveStuckPod | SetTaint) for action in made.actions)
+
+
+def test_with_hands_off_nothing_is_removed():
+    until = Instant(WALL + 60_000)
+    wish = Disarm(DisarmMode.FREEZE, "work", until)
+    done = DisarmStatus(DisarmState.DISARMED, DisarmMode.FREEZE, "work", until, WALL, hands_off=True)
+    seen = world(
+        nodes=(lost(evict=True, look=LOOK), node("n2"), node("n3")),
+        workloads=(view((pod(**ENDING),), (record(),), recovery=RELEASED),),
+    )
+    cluster = replace(
+        seen.cluster,
+        spec=replace(seen.cluster.spec, disarm=wish),
+        status=replace(seen.cluster.status, disarm=done),
+    )
+    made = plan(replace(seen, cluster=cluster))
+    assert not any(isinstance(action, EvictPod | RemoveStuckPod | SetTaint) for action in made.actions)
+    (status,) = [write.status for write in made.statuses if write.ref.name == "db"]
+    assert status.message.startswith("Pod db-0 is stuck on n1: ")
+
+
+def test_a_node_in_maintenance_says_who_moves_its_pods():
+    made = planned(view((pod(),), (record(),)), node("n1", maintenance="work"))
+    (status,) = [write.status for write in made.statuses if write.ref.name == "n1"]
+    assert "wl:shop/db has nowhere to go: Quorate does not move a workload: run kubectl drain n1" in status.message
 
 
 @pytest.mark.parametrize("spec", [{"wanted": Wanted.IGNORED}])

@@ -9,7 +9,7 @@ from quorate.core.actions import EvictPod, LookAtVolumes, ProbeKubelet, RemoveSt
 from quorate.core.types import FENCE_TAINT, OUT_OF_SERVICE_TAINT, GuestKey, IncidentId, NodeName, Uid
 from quorate.core.workloads import WorkloadKind, WorkloadTarget
 from quorate.core.world import GuestSpec, GuestView, Template
-from quorate.kube.calls import Conflict, NotFound
+from quorate.kube.calls import Conflict, NotFound, Permanent
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
 from quorate.kube.store import Store
@@ -177,6 +177,27 @@ async def test_volumes_are_read(deeds, server, store):
         await deeds.workloads.look_at_volumes(action)
         look = store.workloads._volumes[KEY]
         assert (look.incident, look.here, look.elsewhere) == (CASE, here, elsewhere)
+
+
+class Forbidding(Server):
+    """Reads of Leases and attachments are refused."""
+
+    async def get(self, path: str, query: object = None) -> Json:
+        if path in {LEASE, ATTACHMENTS}:
+            raise Permanent(f"GET {path}", 403, "Forbidden", "no")
+        return await super().get(path, query)
+
+
+async def test_what_may_not_be_read_keeps_no_node_from_being_fenced(store):
+    server = Forbidding()
+    deeds = Deeds(server, store, Gate("image", 1), "prod", "m1")  # type: ignore[arg-type]
+    await deeds.workloads.probe_kubelet(ProbeKubelet(N1, CASE))
+    assert store.workloads.kubelets == {}
+    await deeds.workloads.look_at_volumes(LookAtVolumes(KEY, N1, CASE, ("data-db-0",)))
+    assert store.workloads._volumes[KEY].here == ()
+    with pytest.raises(Permanent):
+        await deeds.workloads.remove(removal())
+    assert server.deleted == []
 
 
 OURS = {"key": FENCE_TAINT, "value": "n1-x", "effect": "NoSchedule"}

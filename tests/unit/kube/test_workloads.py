@@ -9,7 +9,7 @@ from quorate.core.types import GuestKey, NodeName, Uid, Wanted
 from quorate.core.workloads import WorkloadKind, WorkloadTarget
 from quorate.core.world import GuestSpec, GuestView, Template
 from quorate.kube import workloads
-from quorate.kube.calls import Transient
+from quorate.kube.calls import Permanent, Transient
 from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS
 from quorate.kube.workloads import WORKLOAD_PODS, Workloads, keep_listing, marks_of
 
@@ -195,6 +195,15 @@ class Lists:
             raise Transient(f"GET {path}", 503, "", "")
         items = {"statefulsets": [stateful_set()], "pods": [db_0()]}.get(path.rpartition("/")[2], [])
         return {"metadata": {"resourceVersion": "9"}, "items": items}
+
+
+async def test_what_cannot_be_listed_keeps_nothing_else_from_being_planned(seen):
+    class Refusing:
+        async def get(self, path: str, query: Any = None) -> Json:
+            raise Permanent(f"GET {path}", 403, "Forbidden", "no")
+
+    await workloads.list_all(seen, Refusing())  # type: ignore[arg-type]
+    assert len(views(seen)["db"].matched.pods) == 1
 
 
 async def test_a_namespace_is_listed_as_soon_as_something_in_it_is_protected(monkeypatch):

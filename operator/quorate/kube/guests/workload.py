@@ -1,16 +1,18 @@
 """Deeds on the Pods of protected workloads, and what is read of their kubelets and volumes. Each is safe to repeat."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from quorate.core.actions import EvictPod, LookAtVolumes, ProbeKubelet, RemoveStuckPod
 from quorate.core.types import IncidentId, NodeName
 from quorate.core.workloads import KubeletLook, VolumesLook
-from quorate.kube.calls import Calls, Conflict, NotFound
+from quorate.kube.calls import ApiError, Calls, Conflict, NotFound, Permanent
 from quorate.kube.resources import CLAIMS, KUBE_NODES, LEASES, PODS, VOLUME_ATTACHMENTS
 from quorate.kube.store import Store
 from quorate.kube.workloads import WORKLOAD_PODS, marks_of
 
+log = logging.getLogger(__name__)
 Json = dict[str, Any]
 KUBELETS: Final = "kube-node-lease"
 """The namespace of kubelets' own Leases."""
@@ -24,8 +26,14 @@ class WorkloadDeeds:
         self.store = store
 
     async def probe_kubelet(self, action: ProbeKubelet) -> None:
-        """Read the kubelet's own Lease. No version says when it was written; another one says that it was written."""
-        await self._lease(action.node, action.incident)
+        """Read the kubelet's own Lease. No version says when it was written; another one says that it was written.
+
+        One that cannot be read is not known: that must not keep its node from being fenced.
+        """
+        try:
+            await self._lease(action.node, action.incident)
+        except ApiError as error:
+            log.warning("the kubelet's Lease of %s could not be read: %s", action.node, error)
 
     async def _lease(self, node: NodeName, incident: IncidentId) -> str:
         """Its uid and version, "" for none."""
@@ -100,8 +108,19 @@ class WorkloadDeeds:
             self.store.workloads.put(WORKLOAD_PODS, raw)
 
     async def look_at_volumes(self, action: LookAtVolumes) -> None:
-        """Which of the claims are attached to the lost node, and which elsewhere. Attachments are read, never deleted."""
+        """Which of the claims are attached to the lost node, and which elsewhere. Attachments are read, never deleted.
+
+        Where they may not be read, nothing is known of them, and no Pod waits for that.
+        """
         at_s = self.store.clock()
+        try:
+            here, elsewhere = await self._attached(action)
+        except (Permanent, NotFound) as error:
+            log.warning("where volumes are attached could not be read: %s", error)
+            here = elsewhere = ()
+        self.store.workloads.saw_volumes(action.guest, VolumesLook(action.incident, here, elsewhere, at_s))
+
+    async def _attached(self, action: LookAtVolumes) -> tuple[tuple[str, ...], tuple[str, ...]]:
         volumes: dict[str, str] = {}
         for claim in action.claims:
             try:
@@ -117,7 +136,7 @@ class WorkloadDeeds:
             for claim in action.claims
             if any(node != action.node for node in where.get(volumes.get(claim, ""), ()))
         )
-        self.store.workloads.saw_volumes(action.guest, VolumesLook(action.incident, here, elsewhere, at_s))
+        return here, elsewhere
 
 
 def attached(attachments: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
