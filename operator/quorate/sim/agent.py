@@ -183,8 +183,12 @@ class Agent:
         return self.process.time() + self._lag_s
 
     def stall(self, seconds: float, *, twice: bool = False) -> None:
-        """Before its next pet takes effect it stands still for so long; and after it for good (`twice`)."""
-        self._stall_s, self.stalls_again = seconds, twice
+        """Before its next pet takes effect it stands still for so long; and after it for good (`twice`).
+
+        One that stands still already does so to the end of it.
+        """
+        if not self._lag_s:
+            self._stall_s, self.stalls_again = seconds, twice
 
     def later(self, effect: Callable[[], None], *, after_the_pet: bool = False) -> None:
         """What it does to the watchdog, at the moment when it really does it."""
