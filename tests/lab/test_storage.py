@@ -1,6 +1,8 @@
 """Storages of type NFS and StorageClass in a lab on both API servers: what is made of them, and what becomes of it."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.ganesha import EXPORT, Server, serving
 from tests.lab.conftest import KINDS, Run
 from tests.lab.nas import gate
 from tests.lab.scene import STORAGE, WEB, Scene, judged, own_cache, running, writer
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 MEDIA, CLAIM = nfs_volume("media", "default"), "quorate-media"
@@ -110,8 +113,15 @@ async def test_a_guest_has_a_claim_of_its_own_which_stays(scene: Scene) -> None:
     scene.api.post(STORAGE_CLASSES.path(), body).ok()
     await scene.until("it to be available", lambda: scene.storage("fast").state == "Available")
     mounts = [{"name": STORAGE, "path": "/data"}, {"name": "fast", "path": "/fast"}]
-    await scene.start_guest(storage=mounts)
     name = own_claim(GuestKey("default", "web"), "fast")
+    size = {"requests": {"storage": "1Gi"}}
+    scene.create(CLAIMS, name, {"accessModes": ["ReadWriteMany"], "resources": size}, "default")
+    scene.create(HARESOURCES, "web", {**writer("web"), "storage": mounts}, "default")
+    scene.judged.append(WEB)
+    words = f"PersistentVolumeClaim default/{name} is not of Storage fast: delete it, or give it to the guest"
+    await scene.until("somebody else's claim to be said", lambda: words in scene.guest().message)
+    scene.api.delete(CLAIMS.path(name, "default")).ok()
+    await scene.until_runs("node1")
     claim = scene.raw(CLAIMS, name, "default")
     assert claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "node1"
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
@@ -140,12 +150,34 @@ async def test_a_node_that_does_not_reach_the_server_loses_the_guests_that_need_
         assert words in explained.out
         await scene.until("it to be said", lambda: "node1 does not reach Storage media" in lost(scene))
         before = scene.guest()
-        await scene.until("it to leave", lambda: scene.guest().node != "node1")
+        await eventually(lambda: scene.guest().node != "node1", "it to leave, a minute later", limit_s=180)
         await scene.until_another_runs(before)
         assert scene.guest().node in {"node2", "node3"}
         assert lost(scene) == ""
         told = await asyncio.to_thread(run, "history", "web")
         assert "node1 does not reach Storage media: it moves to node" in told.out
+
+
+async def test_a_server_that_hangs_costs_no_heartbeat_and_moves_nothing(scene: Scene, nas: Server) -> None:
+    nfs(scene, nas.port, onLoss="Relocate")
+    await scene.until("all nodes to reach it", lambda: scene.storage("media").nodes == "3/3")
+    before = await scene.start_guest(**MOUNTS)
+    boots = {name: scene.machine(name)["boot"] for name in scene.names()}
+    os.kill(nas.process.pid, signal.SIGSTOP)
+    try:
+        await scene.until("all nodes to miss it", lambda: scene.storage("media").state == "Unreachable")
+        assert {one.node for one in scene.storage("media").unreached} == set(boots)
+        assert "does not answer in time" in scene.storage("media").unreached[0].why
+        await scene.until("it to be said", lambda: "node1 does not reach Storage media" in lost(scene))
+        for name in scene.names():
+            assert scene.is_online(name)
+        scene.assert_stays(before)
+    finally:
+        os.kill(nas.process.pid, signal.SIGCONT)
+    await scene.until("all nodes to reach it again", lambda: scene.storage("media").nodes == "3/3")
+    await scene.until("nothing to be said any more", lambda: lost(scene) == "")
+    assert {name: scene.machine(name)["boot"] for name in scene.names()} == boots
+    scene.assert_stays(before)
 
 
 def lost(scene: Scene) -> str:
