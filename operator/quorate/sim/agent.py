@@ -16,6 +16,7 @@ from quorate.core.selffence import Device
 from quorate.core.types import Nonce, Uid, WatchdogKind
 from quorate.sim.engine import Process, Timer
 from quorate.sim.machine import Machine
+from quorate.sim.storages import said_by
 
 Json = dict[str, Any]
 
@@ -163,12 +164,15 @@ class Agent:
         clock = self._clock
         connection: Any = None  # its steps are driven over the machine's link
         device = Device(open=True, timeout_s=machine.dog.timeout_s) if machine.dog.petted_s is not None else Device()
+        orders = OrdersReader(connection, machine.name, self._wake)
+        lease = NodeLease(connection, machine.name, remembered(mark, nonce), clock, self._wall)
+        lease.beside = lambda: said_by(machine, orders.probes)
         return Loop(
             boot=boot,
-            lease=NodeLease(connection, machine.name, remembered(mark, nonce), clock, self._wall),
+            lease=lease,
             watchdog=_Dog(self),
             runtime=_Runtime(machine),
-            orders=OrdersReader(connection, machine.name, self._wake),
+            orders=orders,
             holder=_Keeper(),
             mark=mark,
             clock=clock,

@@ -112,6 +112,8 @@ class Machine:
     """Its watchdog cannot be opened."""
     dog_step_s: float = 0.0
     """Its watchdog counts only multiples of that, and rounds up to them."""
+    misses: set[str] = field(default_factory=set)
+    """Storages that it does not reach."""
     dog_stays: bool = False
     """Its watchdog cannot be disarmed (nowayout)."""
 

@@ -71,6 +71,7 @@ def _mend_machine(simulation: Simulation, machine: Machine) -> None:
     machine.link.heal()
     machine.thaw()
     machine.dog_broken = False
+    machine.misses.clear()
     if simulation.tainted(machine.name, people.OTHERS_TAINT):  # also where an old copy of the store brought it back
         people.untaint(simulation, machine.name)
     machine.agent_wanted = machine.kubelet_wanted = True

@@ -120,7 +120,7 @@ class _Reader:
         guests = self.guests(given.get("guests"))
         devices = self.devices(given.get("devices"), nodes)
         known = sorted({name for named in devices.values() for name in named})
-        workloads = self.workloads(given.get("workloads"))
+        workloads, storages = self.workloads(given.get("workloads")), self.storages(given.get("storages"))
         names = Names(
             nodes,
             [f"m{number}" for number in range(1, managers + 1)],
@@ -128,6 +128,7 @@ class _Reader:
             known,
             list(workloads),
             [f"{name}-{number}" for name, one in workloads.items() for number in range(one.replicas)],
+            list(storages),
         )
         setting = Setting(
             seed=self.number(given.get("seed"), 0),
@@ -141,7 +142,7 @@ class _Reader:
             zones=self.zones(given.get("zones"), names),
             cluster=self.cluster(given.get("cluster")),
             sizes=self.sizes(given.get("sizes"), names),
-            storages=self.storages(given.get("storages")),
+            storages=storages,
             measuring=self.measuring(given.get("measurements")),
             device=self.text(given["device"], "a device's name") if "device" in given else "",
             devices=devices,

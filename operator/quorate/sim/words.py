@@ -31,6 +31,7 @@ class Names:
     workloads: Collection[str] = ()
     pods: Collection[str] = ()
     """Of workloads."""
+    storages: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ def _value(kind: str, given: str, names: Names) -> Any:
         "WORKLOAD": names.workloads,
         "POD": names.pods,
         "DEVICE": names.devices,
+        "STORAGE": names.storages,
         "CLIENT": [*names.nodes, *managers],
         "WANTED": list(Wanted),
         "DISARMMODE": list(DisarmMode),

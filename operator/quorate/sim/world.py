@@ -30,6 +30,7 @@ from quorate.sim.outside import Device, Measuring, Metrics
 from quorate.sim.power import DeviceSetting, Switchboard
 from quorate.sim.server import KUBE_NODES, OURS, ApiServer, Link
 from quorate.sim.standins import StandIns
+from quorate.sim.storages import binds_claims
 from quorate.sim.store import Resource, status_of
 from quorate.sim.truth import Truth
 
@@ -108,6 +109,7 @@ class Simulation:
         self.server = ApiServer(self.engine, self._uid, self._now)
         self.server.told = self.journal.event
         self.server.store.listeners.append(self.journal.hear)
+        binds_claims(self)
         self.guests: dict[str, GuestSetting] = {}
         self.machines: dict[str, Machine] = {}
         self.managers: dict[str, Manager] = {}
