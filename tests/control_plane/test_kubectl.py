@@ -98,7 +98,7 @@ def test_apply_on_the_server_side_dry_run_stores_nothing(kubectl, unique):
         ("qc", "NAME QUORATE VOTES NODES GUESTS FENCING STATUS AGE", "MANAGER TERM"),
         ("qn", "NAME STATE VOTES SINCE WATCHDOG GUESTS AGE", "WHY AGENT"),
         ("har", "NAME GUEST WANT STATE READY NODE TARGET SINCE AGE", "TRIES WHY"),
-        ("qs", "NAME TYPE SHARED NODES STATUS AGE", "WHY"),
+        ("qs", "NAME TYPE SHARED NODES USED STATUS AGE", "CONTENT WHY"),
     ],
 )
 def test_get_prints_the_columns(api, kubectl, namespace, unique, kind, heads, more):
