@@ -16,7 +16,7 @@ from quorate.core.changes import updated
 from quorate.core.quick import replace
 from quorate.core.selectors import Taint
 from quorate.core.status import Incident, Instance
-from quorate.core.types import FENCE_TAINT, OUT_OF_SERVICE_TAINT, EvidenceKind, Stage
+from quorate.core.types import FENCE_TAINT, OUT_OF_SERVICE_TAINT, TAKEN, EvidenceKind, Stage
 from quorate.core.workloads import KubeletLook, KubeletSeen
 from quorate.core.world import NodeView
 
@@ -59,7 +59,7 @@ def see_kubelet(
 ) -> tuple[Incident, ProbeKubelet | None, float | None]:
     """Record what the kubelet was last known to do; the incident, what to ask, and when to look again."""
     look = look_at(node, incident)
-    if incident.kubelet is None and incident.stage is Stage.SUSPECTED:
+    if incident.kubelet is None and incident.stage not in TAKEN:
         if look is None:
             return incident, ProbeKubelet(node.name, incident.id), None
         return updated(incident, kubelet=KubeletSeen(look.lease)), None, None
