@@ -38,7 +38,8 @@ def stuck(world: World) -> dict[NodeName, Stuck]:
             if pod is not None:
                 before = found.get(record.node, NOBODY)
                 instances = (*before.instances, instance_of(world, record))
-                changed = before.changed or (pod.marks, boots.get(record.node)) != (record.marks, record.boot_id)
+                same = record.boot_id and (pod.marks, boots.get(record.node)) == (record.marks, record.boot_id)
+                changed = before.changed or not same
                 found[record.node] = Stuck(instances, before.volumes or bool(pod.claims), changed)
     return found
 
@@ -81,17 +82,12 @@ def _record(room: Room, node: NodeView | None, pod: WorkloadPod, known: PodRecor
     """None: nothing of it runs any more, and nothing more will."""
     status = room.statuses.get(node.name) if node is not None else None
     incident = status.incident if status is not None else None
+    if node is not None and incident is not None and _hands_over(node, incident, known):
+        return _inherited(room, node, pod, known, incident)
     if known is None or not known.nonce or node is None or status is None:
         return _first(room, node, pod)
     if incident is not None and incident.nonce == known.nonce:
-        if not taken_over(node, incident):
-            return updated(known, ready=False)
-        if pod.over or (pod.deleting and not pod.running):
-            return None
-        if pod.deleting or covers(incident, instance_of(room.world, known)) is None:
-            return updated(known, ready=False)  # its kubelet is to confirm the end
-        beat = node.beat
-        return _first(room, node, pod, beat.nonce if beat is not None else None)
+        return updated(known, ready=False)
     ready = pod.ready and not pod.deleting
     if status.nonce != known.nonce:  # no evidence will ever speak of that boot: its Node was made anew, say
         return _first(room, node, pod) if status.state in HEARD else updated(known, ready=ready)
@@ -101,6 +97,25 @@ def _record(room: Room, node: NodeView | None, pod: WorkloadPod, known: PodRecor
     return updated(known, ready=ready)
 
 
+def _hands_over(node: NodeView, incident: Incident, known: PodRecord | None) -> bool:
+    """Has another boot the node, and is the Pod recorded of none yet, or of the lost one?"""
+    return taken_over(node, incident) and (known is None or known.nonce in {"", incident.nonce})
+
+
+def _inherited(
+    room: Room, node: NodeView, pod: WorkloadPod, known: PodRecord | None, incident: Incident
+) -> PodRecord | None:
+    """A Pod of a lost boot, or of none that is known, on a node that another boot has by now: it is that one's to end.
+
+    Should that be lost as well, what proves the boot before dead says nothing of it.
+    """
+    if pod.over or (pod.deleting and not pod.running):
+        return None  # also one that is not recorded any more: it would come and go, and the node never return
+    if known is not None and known.nonce and covers(incident, instance_of(room.world, known)) is None:
+        return updated(known, ready=False)
+    return _first(room, node, pod, node.beat.nonce if node.beat is not None else None)
+
+
 def _first(room: Room, node: NodeView | None, pod: WorkloadPod, nonce: Nonce | None = None) -> PodRecord:
     """As of now: of the boot that its node is known to be in."""
     status = room.statuses.get(node.name) if node is not None else None
@@ -108,20 +123,27 @@ def _first(room: Room, node: NodeView | None, pod: WorkloadPod, nonce: Nonce | N
         nonce = status.nonce
     lost = status is not None and status.incident is not None and status.incident.nonce == nonce
     boot_id = node.kube.boot_id if node is not None and node.kube is not None else ""
+    if node is None or status is None or (status.state not in HEARD and not _confirmed(node, pod, nonce)):
+        boot_id = (
+            ""  # what is seen of it now may be another boot's, whose kubelet runs it while its agent is not up yet
+        )
     ready = pod.ready and not pod.deleting and not lost
     return PodRecord(pod.name, pod.uid, pod.node or NodeName(""), nonce or Nonce(""), ready, boot_id, pod.marks)
 
 
-def _confirmed(node: NodeView, pod: WorkloadPod, nonce: Nonce) -> bool:
+def _confirmed(node: NodeView, pod: WorkloadPod, nonce: Nonce | None) -> bool:
     """Has that boot renewed after this version of the Pod was seen? Then it was that boot's kubelet that reported it."""
     beat = node.beat
     return beat is not None and beat.nonce == nonce and valid(beat) and beat.moved and beat.seen_s >= pod.seen_s
 
 
 def taken_over(node: NodeView, incident: Incident) -> bool:
-    """Does another boot of the node renew, now that the lost one has lost its Lease? Its kubelet has the Pods in hand."""
+    """Has another boot of the node taken the Lease that the lost one has lost? Its kubelet has the Pods in hand.
+
+    Whether it still renews is another question, and whether this manager has seen it renew: it ran them in any case.
+    """
     beat = node.beat
-    return incident.stage in TAKEN and beat is not None and beat.held_by_another(incident.nonce) and beat.moved
+    return incident.stage in TAKEN and beat is not None and beat.held_by_another(incident.nonce)
 
 
 def incident_of(room: Room, record: PodRecord) -> Incident | None:

@@ -168,7 +168,7 @@ class _Round:
             return True
         if seen.again:
             return boot_id != seen.boot_id
-        return (boot_id, pod.marks) != (record.boot_id, record.marks)
+        return not record.boot_id or (boot_id, pod.marks) != (record.boot_id, record.marks)
 
     def _alive(self, node: NodeView, pod: WorkloadPod, incident: Incident) -> str:
         silent = any(one.kind in OFF for one in incident.evidence)

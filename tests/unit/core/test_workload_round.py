@@ -215,7 +215,23 @@ def test_a_pod_that_another_boot_has_in_hand_is_adopted():
 def test_one_that_is_being_deleted_is_left_to_that_kubelet():
     status, actions = outcome(view((pod(**ENDING),), (record(),), recovery=RELEASED), returned())
     assert actions == []
-    assert status.message == "n1 has booted again: waiting for its kubelet to end Pod db-0"
+    assert [one.nonce for one in status.pods] == ["n1.2"]
+
+
+def test_one_that_has_ended_there_does_not_come_again():
+    status, _ = outcome(view((pod(**ENDING | {"running": False}),), (), recovery=RELEASED), returned())
+    assert status.pods == ()
+
+
+def test_what_is_seen_first_on_a_node_that_is_not_heard_is_of_no_known_boot():
+    silent = node("n1", status={"state": "Unknown"}, beat=beat("n1", age_s=60), kube=kube())
+    status, _ = outcome(view((pod(),), ()), silent)
+    assert [(one.nonce, one.boot_id) for one in status.pods] == [("n1.1", "")]
+    status, actions = outcome(
+        view((pod(**ENDING),), (replace(record(), boot_id=""),), recovery=RELEASED), lost(evict=True, look=LOOK)
+    )
+    assert actions == []
+    assert "so Pod db-0 may run there" in status.message
 
 
 @pytest.mark.parametrize("ended", [{"phase": "Failed", "running": False}, {**ENDING, "running": False}])
