@@ -403,7 +403,7 @@ class _Round:
     def _return(self) -> None:
         """Close the incident once nothing hangs on the lost boot and `_taint` has taken our taint off."""
         incident = self.status.incident
-        if incident is None or self._tainted():
+        if incident is None or self._lost_again(incident) or self._tainted():
             return
         if self._returning():
             self.status = replace(self.status, incident=None)
@@ -414,6 +414,26 @@ class _Round:
         elif self._leaving():
             self.status = replace(self.status, incident=None)
             self._note("NodeLeft", f"it is deleted, fenced and without guests: incident {incident.id} is over")
+
+    def _lost_again(self, incident: Incident) -> bool:
+        """Another boot took the Pods of workloads over, and is silent before it was let back: an incident of its own.
+
+        The one before would never end, and proves nothing of that boot. Our taints stay.
+        """
+        beat, before = self.node.beat, self.status
+        if beat is None or incident.stage not in TAKEN or not beat.held_by_another(incident.nonce):
+            return False
+        here = any(one.nonce == beat.nonce for one in self.stuck.instances)
+        if not here or self._old_instances() or self.pulse.alive is not Answer.NO or not valid(beat):
+            return False
+        self.status = replace(before, incident=None)
+        self._adopt(beat.nonce)
+        if self.status.nonce == beat.nonce:
+            self._suspect()
+        if self.status.incident is None:
+            self.status = before  # not probed yet
+            return False
+        return True
 
     # -- taint and state --------------------------------------------------------------------------------------------
 
