@@ -68,6 +68,10 @@ class KubeletModel(Model):
     """The kernel's boot, where it was looked at again."""
     again: bool = False
     """It was alive after the node was lost, and has been silent since, while other proof says that the node is off."""
+    words: int = 0
+    """Proofs that the node is off, when its Lease was looked up after the last of them."""
+    found: Annotated[str, Field(max_length=128)] = ""
+    """What that was. Another one shows that the machine is on again, and those proofs count no more."""
 
 
 class IncidentModel(Model):

@@ -291,7 +291,7 @@ class _Round:
         return [one for one in self.stuck.instances if incident is not None and one.nonce == incident.nonce]
 
     def _see_kubelet(self, incident: Incident) -> None:
-        incident, asked, again_s = see_kubelet(self.node, incident, self.stuck, self.world.now_s)
+        incident, asked, again_s = see_kubelet(self.node, incident, self.stuck, self.world.now_s, self.world.wall)
         self.status = updated(self.status, incident=incident)
         if asked is not None:
             self.actions.append(asked)

@@ -14,7 +14,7 @@ from quorate.core.draft import Draft, Room
 from quorate.core.fencing import covers
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Timeline
-from quorate.core.stuck import OFF, SILENT_S, evicts, out_of_service, showed_life
+from quorate.core.stuck import OFF, SILENT_S, evicts, out_of_service, refuted, showed_life
 from quorate.core.types import GuestKey, GuestState, Instant, NodeName, NodeState, Wanted, clock
 from quorate.core.workload_pods import follow, incident_of, instance_of, taken_over
 from quorate.core.workload_words import describe
@@ -172,6 +172,11 @@ class _Round:
 
     def _alive(self, node: NodeView, pod: WorkloadPod, incident: Incident) -> str:
         silent = any(one.kind in OFF for one in incident.evidence)
+        if refuted(node, incident):
+            return (
+                f"the kubelet of {node.name} gave signs of life after somebody had said that {node.name} is off, so Pod "
+                f"{pod.name} may run there: what counts is its own word that it has ended, or another boot"
+            )
         confirm = "" if silent else f" If it is certainly off, run quorate fence confirm {node.name}."
         signs = (
             f"what the kubelet of {node.name} did when {node.name} was lost is not known"

@@ -118,11 +118,15 @@ class KubeletSeen:
     """The kubelet's own Lease (uid and version) and the kernel's boot, as last known when the node was lost.
 
     `again`: it was found alive after that, and has been silent since, while other proof says that the node is off.
+    `words`: so many proofs of that kind there were when its Lease was looked up after the last of them, and `found` is what
+    that was: a kubelet that renews it once more runs on a machine that is on again, and those proofs say nothing of it.
     """
 
     lease: str
     boot_id: str = ""
     again: bool = False
+    words: int = 0
+    found: str = ""
 
 
 @quick

@@ -175,22 +175,50 @@ def test_a_kubelet_that_showed_life_is_believed_alone(changed_pod, n1):
     assert "quorate fence confirm n1" in status.message
 
 
+SAID = KubeletSeen("k/7", words=1, found="k/8")
+
+
 def off(at_s: float, since_s: float, **changes: object):
-    proofs = (*fenced().evidence, Evidence(EvidenceKind.HUMAN_ACK, WALL, 50, "anna"))
-    look = KubeletLook(IncidentId("n1-x"), "k/8", since_s, at_s)
+    """It was alive after it was lost, and a minute ago somebody said that it is off."""
+    proofs = (*fenced().evidence, Evidence(EvidenceKind.HUMAN_ACK, Instant(WALL - 60_000), 50, "anna"))
+    look = KubeletLook(IncidentId("n1-x"), str(changes.pop("lease", "k/8")), since_s, at_s)
     return lost(fenced(evidence=proofs, **changes), evict=True, look=look)
+
+
+def kubelet_of(made):
+    return next((write.status.incident.kubelet for write in made.statuses if write.ref.name == "n1"), None)
 
 
 def test_one_that_died_after_that_needs_a_word_and_silence():
     one = view((pod(**ENDING),), (record(),), recovery=RELEASED)
     made = planned(one, off(NOW - 6, NOW - 30))
+    assert kubelet_of(made) == SAID
+    made = planned(one, off(NOW - 6, NOW - 30, kubelet=SAID))
     assert ProbeKubelet(N1, IncidentId("n1-x")) in made.actions
     assert not any(isinstance(action, RemoveStuckPod) for action in made.actions)
-    made = planned(one, off(NOW - 1, NOW - 41))
-    (status,) = [write.status for write in made.statuses if write.ref.name == "n1"]
-    assert status.incident.kubelet == KubeletSeen("k/8", "b1", again=True)
-    _, actions = outcome(one, off(NOW - 1, NOW - 41, kubelet=KubeletSeen("k/8", "b1", again=True)))
+    silent = replace(SAID, lease="k/8", boot_id="b1", again=True)
+    assert kubelet_of(planned(one, off(NOW - 1, NOW - 41, kubelet=SAID))) == silent
+    _, actions = outcome(one, off(NOW - 1, NOW - 41, kubelet=silent))
     assert [action.lease for action in actions] == ["k/8"]
+
+
+def test_a_look_before_the_word_says_nothing_of_what_followed():
+    one = view((pod(**ENDING),), (record(),), recovery=RELEASED)
+    made = planned(one, off(NOW - 61, NOW - 120))
+    assert ProbeKubelet(N1, IncidentId("n1-x")) in made.actions
+    assert kubelet_of(made) in {None, KubeletSeen("k/7")}
+
+
+def test_a_kubelet_that_renews_after_the_word_refutes_it_however_silent_it_is_later():
+    one = view((pod(**ENDING),), (record(),), recovery=RELEASED)
+    n1 = off(NOW - 1, NOW - 500, kubelet=SAID, lease="k/9")
+    assert kubelet_of(planned(one, n1)) in {None, SAID}
+    status, actions = outcome(one, n1)
+    assert actions == []
+    assert "signs of life after somebody had said that n1 is off" in status.message
+    more = (*n1.status.incident.evidence, Evidence(EvidenceKind.POWER_OFF, Instant(WALL - 30_000), 50, "bmc"))
+    anew = replace(n1, status=replace(n1.status, incident=replace(n1.status.incident, evidence=more)))
+    assert kubelet_of(planned(one, anew)) == replace(SAID, words=2, found="k/9")
 
 
 def test_a_foreign_finalizer_is_named():
