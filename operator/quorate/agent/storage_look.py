@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final, TextIO
 
 from quorate.agent import nfs
-from quorate.core.storage import MAX_PROBES, Probe, Reach
+from quorate.core.storage import MAX_PROBES, MAX_WHY, Probe, Reach
 from quorate.core.types import Uid
 
 TOGETHER_S: Final = 8.0
@@ -72,7 +72,8 @@ def main(said: TextIO = sys.stdin, answers: TextIO = sys.stdout) -> int:
     """Entry point. Returns the exit code."""
     ordinary()
     for reach in look(decode(said.readline())):
-        line = json.dumps([reach.id, reach.reached, reach.why, reach.used, reach.size])
+        # Cut here already: a server's words may be long, and who listens to too much listens no more.
+        line = json.dumps([reach.id, reach.reached, reach.why[:MAX_WHY], reach.used, reach.size])
         answers.write(f"{line}\n")
     answers.flush()
     return 0

@@ -33,7 +33,8 @@ USED_STEP: Final = 5
 """Percent. What changes less is not said anew."""
 HANGS_S: Final = 15
 """The shell ends a helper after so many seconds."""
-MOST_BYTES: Final = 65_536
+MOST_BYTES: Final = 131_072
+"""Of one look: all that may be asked for, each with the longest reason in the widest characters."""
 END: Final = b"=end=\n"
 UNANSWERED: Final = "the helper that looks did not come to an end by itself"
 SCRIPT: Final = f"""\

@@ -13,7 +13,7 @@ from quorate.agent.orders import parse_probes
 from quorate.agent.storage_watch import AGAIN_S, LOOK_EVERY_S, UNANSWERED, Helper, StorageWatch
 from quorate.api.reach import decode
 from quorate.api.wire import to_wire
-from quorate.core.storage import MAX_PROBES, Probe, Reach
+from quorate.core.storage import MAX_PROBES, MAX_WHY, Probe, Reach
 from quorate.core.types import Nonce, Uid
 
 NAS = Probe(Uid("a"), "media", "nas", "/export", 2049, 0, (4, 3))
@@ -159,6 +159,12 @@ class TestTheHelper:
     def test_one_that_floods_is_left(self, helper):
         assert helper("print('x' * 10_000_000)").look((NAS,)) is None
 
+    def test_the_longest_answers_of_all_are_heard(self, helper):
+        words, many = "\U0001f600" * MAX_WHY, tuple(replace(NAS, id=Uid(str(at))) for at in range(MAX_PROBES))
+        code = f"import json\nfor at in range({MAX_PROBES}): print(json.dumps([str(at), False, {ascii(words)}, 0, 0]))"
+        found = helper(code).look(many)
+        assert found == [Reach(one.id, False, words) for one in many]
+
     def test_the_real_one(self):
         helper = Helper()
         refused = replace(NAS, server="127.0.0.1", port=1)
@@ -177,6 +183,14 @@ def test_it_reads_a_line_and_writes_a_line_for_each(monkeypatch):
         ["a", True, "nas"],
         ["b", True, "nas"],
     ]
+
+
+def test_a_server_that_talks_much_is_cut_short(monkeypatch):
+    monkeypatch.setattr(storage_look, "ordinary", lambda: None)
+    monkeypatch.setattr(storage_look.nfs, "look", lambda probe: Reach(probe.id, False, "x" * 100_000))
+    answers = io.StringIO()
+    storage_look.main(io.StringIO(storage_look.encode((NAS,))), answers)
+    assert json.loads(answers.getvalue())[2] == "x" * MAX_WHY
 
 
 def test_a_name_that_hangs_keeps_nobody_else(monkeypatch):
