@@ -161,7 +161,7 @@ class TestTheHelper:
 
     def test_the_longest_answers_of_all_are_heard(self, helper):
         words, many = "\U0001f600" * MAX_WHY, tuple(replace(NAS, id=Uid(str(at))) for at in range(MAX_PROBES))
-        code = f"import json\nfor at in range({MAX_PROBES}): print(json.dumps([str(at), False, {ascii(words)}, 0, 0]))"
+        code = f"import json\nfor at in range({MAX_PROBES}): print(json.dumps([str(at), False, {words!a}, 0, 0]))"
         found = helper(code).look(many)
         assert found == [Reach(one.id, False, words) for one in many]
 
