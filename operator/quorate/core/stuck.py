@@ -58,6 +58,12 @@ def showed_life(node: NodeView, incident: Incident) -> bool:
     return seen is None or seen.lease == NEVER_SEEN or (look is not None and look.lease != seen.lease)
 
 
+def doubted(node: NodeView, incident: Incident, stuck: Stuck) -> bool:
+    """May its kubelet live, and none of what has been said of it since show the contrary?"""
+    again = incident.kubelet is not None and incident.kubelet.again
+    return showed_life(node, incident) or (stuck.changed and not again)
+
+
 def see_kubelet(
     node: NodeView, incident: Incident, stuck: Stuck, now_s: float, wall: Instant
 ) -> tuple[Incident, ProbeKubelet | None, float | None]:
@@ -67,9 +73,9 @@ def see_kubelet(
         if look is None:
             return incident, ProbeKubelet(node.name, incident.id), None
         return updated(incident, kubelet=KubeletSeen(look.lease)), None, None
-    again = incident.kubelet is not None and incident.kubelet.again
-    doubted = showed_life(node, incident) or (stuck.changed and not again)
-    if incident.stage is not Stage.FENCED or not doubted or not words(incident) or refuted(node, incident):
+    if incident.stage is not Stage.FENCED or not doubted(node, incident, stuck):
+        return incident, None, None
+    if not words(incident) or refuted(node, incident):
         return incident, None, None
     boot_id = node.kube.boot_id if node.kube is not None else ""
     return _await_silence(node.name, incident, look, _said_s(incident, now_s, wall), now_s, boot_id)
@@ -128,12 +134,15 @@ def out_of_service(node: NodeView) -> bool:
 def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool) -> SetTaint | None:
     """What is missing of our taints; None: nothing. Those that are there stay until the node comes back.
 
-    `released`: evidence releases Pods that are stuck there, and no other boot has them in hand.
+    `released`: evidence releases Pods that are stuck there, and no other boot has them in hand. Out-of-service has
+    Kubernetes itself remove by force what is being deleted there once the node is not Ready, and detach what is mounted:
+    so it is not set while the kubelet may live, and taken back when it is found to.
     """
     taints = node.kube.taints if node.kube is not None else ()
     ours = fence_value(taints)
     evict, off = evicts(node), any(one.key == OUT_OF_SERVICE_TAINT and one.value == ours for one in taints if ours)
-    wanted = SetTaint(node.name, incident.id, evict or released, off or (released and stuck.volumes))
+    silent = not doubted(node, incident, stuck)
+    wanted = SetTaint(node.name, incident.id, evict or released, silent and (off or (released and stuck.volumes)))
     if wanted.out_of_service and not off and out_of_service(node):
         wanted = replace(wanted, out_of_service=False)  # somebody else has said so already
     return None if ours and (evict, off) == (wanted.evict, wanted.out_of_service) else wanted

@@ -120,14 +120,17 @@ class _Round:
     def _remove(self, node: NodeView, pod: WorkloadPod, record: PodRecord, incident: Incident) -> None:
         """The next step with one stuck Pod. Each is seen to have been done before the next is taken."""
         claims, seen = bool(pod.claims), incident.kubelet
-        if not evicts(node) or (claims and not out_of_service(node)):
+        lives = seen is None or self._lives(node, pod, record, incident)
+        if not evicts(node):
             self.awaited.append(f"{node.name} is tainted, so that nothing starts there again")
+        elif claims and not lives and not out_of_service(node):
+            self.awaited.append(f"{node.name} is said to be out of service, unless its kubelet has given signs of life")
         elif claims and not self._looked(incident):
             self.awaited.append(f"looking where the volumes of Pod {pod.name} are attached")
         elif not pod.deleting:
             self.made.actions.append(EvictPod(self._key, pod.name, pod.uid, pod.resource_version, node.name))
             self.awaited.append(f"Pod {pod.name} is removed from {node.name}")
-        elif seen is None or self._lives(node, pod, record, incident):
+        elif seen is None or lives:
             self.awaited.append(self._alive(node, pod, incident))
         elif (due_s := (pod.ending_s or self.room.world.now_s) + SETTLE_S) > self.room.world.now_s:
             self.made.wakes.append(due_s + 0.001)
