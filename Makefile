@@ -72,6 +72,10 @@ mutants: $(VENV)/.dev ## Plant a bug for each safety rule, one by one: a scenari
 e2e: $(VENV)/.dev ## Lose workers of a real kind cluster and see their guest recovered (docs/kind.md)
 	@$(E2E) -m pytest tests/e2e -m kind
 
+.PHONY: e2e-again
+e2e-again: $(VENV)/.dev ## Play once more what failed of them last
+	@$(E2E) -m pytest tests/e2e -m kind --last-failed
+
 .PHONY: kind-up
 kind-up: $(VENV)/.dev ## A kind cluster with Quorate in it and the watchdog stand-in beside it
 	@$(E2E) -m tests.e2e up
