@@ -6,6 +6,7 @@ Nothing is watched elsewhere. A namespace is listed before anything is said of i
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Any, Final
@@ -38,6 +39,7 @@ AGAIN_S: Final = 1.0
 _LOSS: Final = tuple(
     Taint(key, "NoExecute") for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 )
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _OURS: Final = Taint(FENCE_TAINT, "NoExecute", "an-incident")
 
 
@@ -103,8 +105,8 @@ class Workloads:
         before = self._versions.get((resource, key))
         if key[0] not in self.namespaces() or version < self._deleted.get(uid, 0):
             return
-        if before is not None and before[0] == uid and before[1] >= version:
-            return
+        if before is not None and (before[1] > version or before == (uid, version)):
+            return  # also where an object of that name before this one is told of late
         self._versions[resource, key] = (uid, version)
         if resource is WORKLOAD_PODS:
             self._pod(key, raw)
@@ -277,10 +279,15 @@ def pod(raw: Raw) -> WorkloadPod:
         deleting=metadata.get("deletionTimestamp") is not None,
         running=any("running" in (one.get("state") or {}) for one in _statuses(status)),
         finalizers=tuple(metadata.get("finalizers") or ()),
-        claims=tuple(sorted(one["persistentVolumeClaim"].get("claimName", "") for one in volumes)),
+        claims=tuple(sorted(name for one in volumes if _NAME.fullmatch(name := _claim(one)))),
         marks=marks_of(raw),
         heedless=_tolerates(spec, _OURS),
     )
+
+
+def _claim(volume: Raw) -> str:
+    """Kubernetes checks no claim's name in a Pod; one that no claim can have must not get into a path."""
+    return str((volume["persistentVolumeClaim"] or {}).get("claimName") or "")
 
 
 def marks_of(raw: Raw) -> str:

@@ -86,6 +86,21 @@ def test_an_older_version_never_replaces_a_newer_one(seen):
     assert not views(seen)["db"].matched.pods[0].deleting
 
 
+def test_one_that_had_its_name_before_does_not_come_back_late(seen):
+    seen.put(WORKLOAD_PODS, db_0(9, uid="v"))
+    seen.put(WORKLOAD_PODS, db_0(8))
+    seen.gone(WORKLOAD_PODS, ("shop", "db-0"), "u", 10)
+    assert [pod.uid for pod in views(seen)["db"].matched.pods] == ["v"]
+
+
+@pytest.mark.parametrize("name", ["../../../shop/secrets/key", "a?b", "A", "x" * 254, "", None])
+def test_a_claim_that_cannot_be_is_none(name):
+    raw = db_0() | {
+        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": name}}, {"persistentVolumeClaim": None}]}
+    }
+    assert workloads.pod(raw).claims == ()
+
+
 def test_what_was_deleted_does_not_come_back(seen):
     seen.gone(WORKLOAD_PODS, ("shop", "db-0"), "u", 9)
     seen.put(WORKLOAD_PODS, db_0(8))
