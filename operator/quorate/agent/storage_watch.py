@@ -36,7 +36,6 @@ HANGS_S: Final = 15
 MOST_BYTES: Final = 131_072
 """Of one look: all that may be asked for, each with the longest reason in the widest characters."""
 END: Final = b"=end=\n"
-UNANSWERED: Final = "the helper that looks did not come to an end by itself"
 SCRIPT: Final = f"""\
 while IFS= read -r line; do
   printf '%s\\n' "$line" | timeout -s KILL {HANGS_S} "$@" 2>/dev/null
@@ -49,7 +48,7 @@ class Looker(Protocol):
     """Looks at Storages."""
 
     def look(self, probes: tuple[Probe, ...]) -> list[Reach] | None:
-        """What was found, as far as anything was; None: it cannot look any more."""
+        """What was found, of those that there is an answer of; None: it cannot look any more."""
         ...
 
 
@@ -64,7 +63,7 @@ class Helper:
         """Ends that are still to come: of looks that nobody waited for any more as well."""
 
     def look(self, probes: tuple[Probe, ...], within_s: float = 2 * HANGS_S) -> list[Reach] | None:
-        """Of what it does not answer, the helper was ended or has failed."""
+        """What it does not answer says nothing of a server: the helper was ended or has failed, on a busy node say."""
         if self._shell.stdin is None:
             return None
         try:
@@ -77,7 +76,7 @@ class Helper:
         if answer is None:
             return []
         found = {one.id: one for one in map(_reach, answer.splitlines()) if one is not None}
-        return [found.get(one.id) or Reach(one.id, False, UNANSWERED) for one in probes]
+        return [found[one.id] for one in probes if one.id in found]
 
     def _answer(self, until_s: float) -> str | None:
         """What came before the last end that is owed; None when that does not come in time. Raises OSError."""
@@ -125,6 +124,8 @@ class StorageWatch:
         self._looker = looker
         self._known: dict[Uid, Reach] = {}
         self._failed: dict[Uid, int] = {}
+        self._missed: dict[Uid, int] = {}
+        """Looks in a row without an answer: after a few nothing is known of it, for good or ill."""
         self._asked: tuple[Probe, ...] = ()
         self._stop = threading.Event()
 
@@ -163,12 +164,13 @@ class StorageWatch:
         found = looker.look(probes)
         if found is None:
             return None
-        if not found:
-            return LOOK_EVERY_S
         doubt = [self._heard(one) for one in found]
-        asked = {one.id for one in probes}
-        self._known = {uid: one for uid, one in self._known.items() if uid in asked}
-        self.text = encode(self._nonce, tuple(self._known[uid] for uid in sorted(self._known)))
+        asked, answered = {one.id for one in probes}, {one.id for one in found}
+        self._missed = {uid: self._missed.get(uid, 0) + 1 for uid in asked - answered}
+        forgotten = {uid for uid, times in self._missed.items() if times >= FAILURES}
+        self._known = {uid: one for uid, one in self._known.items() if uid in asked - forgotten}
+        if found or forgotten or self.text is not None:
+            self.text = encode(self._nonce, tuple(self._known[uid] for uid in sorted(self._known)))
         return AGAIN_S if any(doubt) else LOOK_EVERY_S
 
     def _heard(self, one: Reach) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from quorate.agent import storage_look, storage_watch
 from quorate.agent.orders import parse_probes
-from quorate.agent.storage_watch import AGAIN_S, LOOK_EVERY_S, UNANSWERED, Helper, StorageWatch
+from quorate.agent.storage_watch import AGAIN_S, LOOK_EVERY_S, Helper, StorageWatch
 from quorate.api.reach import decode
 from quorate.api.wire import to_wire
 from quorate.core.storage import MAX_PROBES, MAX_WHY, Probe, Reach
@@ -110,6 +110,25 @@ def test_a_look_without_an_answer_changes_nothing(watch, looker):
     assert said(watch) == (GOOD,)
 
 
+def test_a_first_look_without_an_answer_leaves_what_stands(watch, looker):
+    watch.round(looker)
+    assert watch.text is None
+
+
+def test_what_is_not_answered_for_long_is_not_known_any_more(watch, looker, wanted):
+    wanted[:] = [NAS, TAPE]
+    looker.found = [GOOD, Reach(Uid("b"), True)]
+    watch.round(looker)
+    looker.found = [GOOD]
+    for _ in range(2):
+        watch.round(looker)
+    assert said(watch) == (GOOD,)
+    looker.found = []
+    for _ in range(2):
+        watch.round(looker)
+    assert watch.text == ""
+
+
 def test_without_a_helper_there_is_no_looking_any_more(watch, looker):
     looker.found = None
     assert watch.round(looker) is None
@@ -136,13 +155,13 @@ class TestTheHelper:
             assert looking.look((NAS,)) == [Reach(Uid("a"), True, "nas", 1, 2)]
 
     @pytest.mark.parametrize("code", ["raise SystemExit(1)", "print('no json')", "print('[1]')", "print('=end')", ""])
-    def test_what_it_does_not_answer_is_told(self, helper, code):
-        assert helper(code).look((NAS, TAPE)) == [Reach(one, False, UNANSWERED) for one in ("a", "b")]
+    def test_what_it_does_not_answer_says_nothing(self, helper, code):
+        assert helper(code).look((NAS, TAPE)) == []
 
     def test_one_that_hangs_is_ended(self, helper, monkeypatch):
         monkeypatch.setattr(storage_watch, "SCRIPT", storage_watch.SCRIPT.replace("KILL 15", "KILL 0.2"))
         looking = helper("import time; time.sleep(60)")
-        assert looking.look((NAS,)) == [Reach(Uid("a"), False, UNANSWERED)]
+        assert looking.look((NAS,)) == []
 
     def test_an_answer_that_came_too_late_is_not_taken_for_the_next(self, helper):
         code = "import json, sys; probe, = json.loads(input()); print(json.dumps([probe[0], True, probe[1], 0, 0]))"
