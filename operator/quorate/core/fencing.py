@@ -470,7 +470,7 @@ class _Round:
             beat, pods = self.node.beat, self._old_pods()
             another = beat is not None and beat.held_by_another(incident.nonce)
             released = not another and any(covers(incident, one) is not None for one in pods)
-            missing = taint(self.node, incident, self.stuck, released=released)
+            missing = taint(self.node, incident, self.stuck, released=released, back=self._ready_to_return())
             if missing is not None:
                 self.actions.append(missing)
 

@@ -131,8 +131,10 @@ def out_of_service(node: NodeView) -> bool:
     return any(one.key == OUT_OF_SERVICE_TAINT and one.effect == "NoExecute" for one in taints)
 
 
-def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool) -> SetTaint | None:
+def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool, back: bool = False) -> SetTaint | None:
     """What is missing of our taints; None: nothing. Those that are there stay until the node comes back.
+
+    `back`: it is, and held back only because it flaps: nothing is to start there, and nothing is driven away.
 
     `released`: evidence releases Pods that are stuck there, and no other boot has them in hand. Out-of-service has
     Kubernetes itself remove by force what is being deleted there once the node is not Ready, and detach what is mounted:
@@ -142,6 +144,8 @@ def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool) -
     ours = fence_value(taints)
     evict, off = evicts(node), any(one.key == OUT_OF_SERVICE_TAINT and one.value == ours for one in taints if ours)
     silent = not doubted(node, incident, stuck)
+    if back:
+        return SetTaint(node.name, incident.id) if not ours or evict or off else None
     wanted = SetTaint(node.name, incident.id, evict or released, silent and (off or (released and stuck.volumes)))
     if wanted.out_of_service and not off and out_of_service(node):
         wanted = replace(wanted, out_of_service=False)  # somebody else has said so already
