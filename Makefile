@@ -37,7 +37,7 @@ test: labs units ## Run all tests but the faults and the ones on kind
 # Labs mostly wait: two files of them at a time.
 .PHONY: labs
 labs: $(VENV)/.dev ## Of the tests, those with an API server or a lab
-	@$(BIN)/python -m pytest tests/control_plane tests/lab -n 2 --dist loadfile
+	@$(BIN)/python -m pytest tests/control_plane tests/lab -n 2 --dist loadfile --no-loadscope-reorder
 
 # What starts neither an API server nor a lab only computes: both cores.
 .PHONY: units
