@@ -22,7 +22,8 @@ from tests.bench.lines import Line, tell
 from tests.e2e.cluster import LIMIT_S, played
 from tests.e2e.machine import LackingError
 from tests.e2e.play import SAMPLES, devices_ready, give_device, leader, relocate, set_profile
-from tests.e2e.stage import WEB, KindStage, Quiet, observed
+from tests.e2e.stage import WEB, KindStage, observed
+from tests.unwatched import Quiet
 
 NAME: Final = "quorate-bench"
 DEVICE: Final = "device"

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from quorate.cli.demo.record import Record
 from quorate.cli.demo.script import container, runs
 from quorate.cli.demo.stage import Look, Stage
 from quorate.core.timing import PROFILES, Profile
@@ -27,10 +26,10 @@ from quorate.lab.commands import MANAGER_PORT, Addresses
 from quorate.lab.files import lab_files
 from quorate.lab.observer import Observer
 from quorate.lab.options import Options
-from quorate.view.report import Report
 from tests.bench.labs import IDLE, wait
 from tests.bench.lines import Line, tell
 from tests.scrape import scrape
+from tests.unwatched import Quiet
 
 NAME: Final = "bench"
 GOALS_S: Final = {Profile.FAST: 20.0, Profile.BALANCED: 30.0}
@@ -46,19 +45,6 @@ LOSSES: Final = {
 }
 GUEST: Final = GuestKey("default", "web")
 LIMIT_S: Final = 120.0
-
-
-class Quiet:
-    """Nobody watches."""
-
-    def begin(self, number: int, title: str) -> None:
-        pass
-
-    def draw(self, report: Report) -> None:
-        pass
-
-    def end(self, record: Record) -> None:
-        pass
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

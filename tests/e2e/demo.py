@@ -4,16 +4,13 @@ Like the demo of the lab (quorate.cli.demo), on the cluster of kind-config.yaml:
 stays. What is done and seen is printed step by step; the guest must never be seen on two nodes at once.
 """
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
-from quorate.cli.demo.record import Record, timeline
-from quorate.cli.demo.screen import Screen, shown
+from quorate.cli.demo.screen import shown
 from quorate.cli.demo.stage import StepError
+from quorate.cli.demo.steps import Step, played, tell
 from quorate.cli.errors import CliError
-from quorate.cli.output import console, note, say
+from quorate.cli.output import console, note
 from quorate.core.timing import PROFILES, Profile
 from tests.e2e.cluster import LIMIT_S, KindCluster
 from tests.e2e.machine import KindError
@@ -22,15 +19,6 @@ from tests.e2e.stage import WEB, KindStage, is_whole, observed
 
 PROXMOX_S: Final = 120.0
 TIMING: Final = PROFILES[Profile.FAST]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """`play` does it, checks it, and returns what was seen. Raises StepError, KindError or CliError."""
-
-    title: str
-    play: Callable[[KindStage], str]
-    proxmox_s: float | None = None
 
 
 def node_of(stage: KindStage) -> str:
@@ -131,18 +119,23 @@ def _verdict(stage: KindStage) -> str:
     )
 
 
-STORY: Final = (
-    Step("kubectl apply -f manifests/samples/kind.yaml: three workers join, and a guest runs", _begin),
-    Step("docker kill: the guest's worker loses power, and it is recovered", _power_off, PROXMOX_S),
-    Step("docker start: the cluster is whole again, and the guest stays", _power_on),
-    Step("docker pause: its worker freezes, and is killed from outside before it could thaw", _freeze, PROXMOX_S),
-    Step("docker kill, twice: one vote of three is left, no quorum, nothing moves", _lose_two),
-    Step("quorate cluster expected 1: a person says so, and the last worker runs it", _expected, PROXMOX_S),
-    Step("docker start, twice: whole again, the guest stays", _power_on),
-    Step("quorate relocate: it is moved by hand", _relocate),
-    Step("quorate drill: the power switch of a worker is proven, by fence_docker", _drill),
-    Step("iptables: its worker is cut off and runs on, until it is switched off", _cut, PROXMOX_S),
-    Step("At most one instance ever ran", _verdict),
+STORY: Final[tuple[Step[KindStage], ...]] = (
+    Step("join", "kubectl apply -f manifests/samples/kind.yaml: three workers join, and a guest runs", _begin),
+    Step("power-off", "docker kill: the guest's worker loses power, and it is recovered", _power_off, PROXMOX_S),
+    Step("power-on", "docker start: the cluster is whole again, and the guest stays", _power_on),
+    Step(
+        "freeze",
+        "docker pause: its worker freezes, and is killed from outside before it could thaw",
+        _freeze,
+        PROXMOX_S,
+    ),
+    Step("lose-two", "docker kill, twice: one vote of three is left, no quorum, nothing moves", _lose_two),
+    Step("expected", "quorate cluster expected 1: a person says so, and the last worker runs it", _expected, PROXMOX_S),
+    Step("whole", "docker start, twice: whole again, the guest stays", _power_on),
+    Step("relocate", "quorate relocate: it is moved by hand", _relocate),
+    Step("drill", "quorate drill: the power switch of a worker is proven, by fence_docker", _drill),
+    Step("cut", "iptables: its worker is cut off and runs on, until it is switched off", _cut, PROXMOX_S),
+    Step("at-most-once", "At most one instance ever ran", _verdict),
 )
 
 
@@ -150,32 +143,7 @@ def play(cluster: KindCluster) -> int:
     """0 if every step went as the story says. Raises KindError when the cluster cannot be begun with."""
     cluster.kubectl("apply", "-f", str(SAMPLES / "kind.yaml"))
     with observed(cluster) as observer, shown(console(), [step.title for step in STORY]) as screen:
-        records = _steps(KindStage(cluster, observer, screen), screen)
-    console().print(timeline(records))
-    if records[-1].ok:
-        say(f"All {len(records)} steps went as they should, in {records[-1].finished_s:.0f}s.")
-    else:
-        say(f"Step {len(records)} failed: {records[-1].title}. {records[-1].detail}")
+        records = played(KindStage(cluster, observer, screen), STORY, screen, (StepError, KindError, CliError))
+    ok = tell(records)
     note("The cluster stays, to be played with: quorate status. make kind-down removes it.")
-    return 0 if records[-1].ok else 1
-
-
-def _steps(stage: KindStage, screen: Screen) -> list[Record]:
-    """Until the end or the first step that fails."""
-    began_s = time.monotonic()
-    records: list[Record] = []
-    for number, step in enumerate(STORY, 1):
-        screen.begin(number, step.title)
-        started_s = time.monotonic() - began_s
-        try:
-            ok, detail = True, step.play(stage)
-            if stage.observer.violations:
-                ok, detail = False, "; ".join(map(str, stage.observer.violations))
-        except (StepError, KindError, CliError) as error:
-            ok, detail = False, str(error)
-        ended_s = time.monotonic() - began_s
-        records.append(Record(str(number), step.title, started_s, ended_s, ok, detail, step.proxmox_s))
-        screen.end(records[-1])
-        if not ok:
-            break
-    return records
+    return 0 if ok else 1

@@ -4,32 +4,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from quorate.cli.demo.record import Record
 from quorate.cli.demo.screen import Screen
 from quorate.cli.demo.script import runs
 from quorate.cli.demo.stage import Look, Stage
 from quorate.core.types import GuestKey, NodeState
 from quorate.lab.observer import Observer
-from quorate.view.report import Report
 from tests.e2e import eyes
 from tests.e2e.cluster import LIMIT_S, KindCluster
 from tests.e2e.play import GUEST, SAMPLES, WORKERS
 
 WEB: Final = GuestKey("default", GUEST)
 INTERVAL_S: Final = 0.2
-
-
-class Quiet:
-    """Nobody watches."""
-
-    def begin(self, number: int, title: str) -> None:
-        pass
-
-    def draw(self, report: Report) -> None:
-        pass
-
-    def end(self, record: Record) -> None:
-        pass
 
 
 class KindStage(Stage):

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from quorate.cli.demo import play as demo
-from quorate.cli.demo.script import STORY, Step
+from quorate.cli.demo.script import STORY
 from quorate.cli.demo.stage import Stage, StepError
+from quorate.cli.demo.steps import Step
 from quorate.cli.main import main
 from quorate.lab import processes
 from quorate.lab.files import known_labs, lab_files, read_state

@@ -5,23 +5,23 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from quorate.cli.demo.record import Record, timeline
+from quorate.cli.demo.record import Record
 from quorate.cli.demo.screen import Screen, shown
-from quorate.cli.demo.script import STORY, Step, verdict
+from quorate.cli.demo.script import STORY, verdict
 from quorate.cli.demo.stage import Stage, StepError
+from quorate.cli.demo.steps import Step, played, tell
 from quorate.cli.errors import CliError, UsageError
-from quorate.cli.output import console, note, say
+from quorate.cli.output import console, note
 from quorate.lab import client
 from quorate.lab.errors import LabError
 from quorate.lab.files import LabFiles, lab_files
 from quorate.lab.observer import Observer
 from quorate.lab.options import Options
 
-LAST = Step("at-most-once", "At most one instance ever ran", lambda _: "")
+LAST: Step[Stage] = Step("at-most-once", "At most one instance ever ran", lambda _: "")
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -46,37 +46,12 @@ def play(options: Options, report: Path | None) -> int:
 
 def _steps(stage: Stage, screen: Screen, files: LabFiles) -> list[Record]:
     """Until the end or the first step that fails."""
-    began_s = time.monotonic()
-    records: list[Record] = []
-    last = Step(LAST.key, LAST.title, lambda stage: verdict(stage, files))
-    for number, step in enumerate((*STORY, last), 1):
-        screen.begin(number, step.title)
-        record = _one(stage, step, began_s)
-        screen.end(record)
-        records.append(record)
-        if not record.ok:
-            break
-    return records
-
-
-def _one(stage: Stage, step: Step, began_s: float) -> Record:
-    started_s = time.monotonic() - began_s
-    try:
-        ok, detail = True, step.play(stage)
-        if stage.observer.violations:
-            ok, detail = False, "; ".join(map(str, stage.observer.violations))
-    except (StepError, CliError, LabError) as error:
-        ok, detail = False, str(error)
-    return Record(step.key, step.title, started_s, time.monotonic() - began_s, ok, detail, step.proxmox_s)
+    last: Step[Stage] = Step(LAST.key, LAST.title, lambda stage: verdict(stage, files))
+    return played(stage, (*STORY, last), screen, (StepError, CliError, LabError))
 
 
 def _tell(records: Sequence[Record], report: Path | None) -> None:
-    console().print(timeline(records))
-    failed = next((record for record in records if not record.ok), None)
-    if failed is None:
-        say(f"All {len(records)} steps went as they should, in {records[-1].finished_s:.0f}s.")
-    else:
-        say(f"Step {len(records)} failed: {failed.title}. {failed.detail}")
+    tell(records)
     if report is not None:
         report.write_text(json.dumps([record.as_json() for record in records], indent=2) + "\n")
 

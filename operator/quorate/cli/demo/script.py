@@ -4,13 +4,12 @@ Three nodes lose one, then another; a person takes responsibility; the nodes com
 guest that cannot start goes through its limits to Error.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from quorate.cli import expected
 from quorate.cli.commands import give
 from quorate.cli.demo.stage import Look, Stage, StepError
+from quorate.cli.demo.steps import Step
 from quorate.core.override import OverrideState
 from quorate.core.timing import PROFILES, Profile
 from quorate.core.types import GuestKey, GuestState, NodeState
@@ -27,16 +26,6 @@ SOON_S: Final = 20.0
 RECOVERY_S: Final = 45.0
 """Far more than it takes: the demo fails for what does not happen, not for a busy machine."""
 JOURNAL: Final = "journal"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """`play` does it, checks it, and returns what was seen; it raises StepError when that is not what the story says."""
-
-    key: str
-    title: str
-    play: Callable[[Stage], str]
-    proxmox_s: float | None = None
 
 
 def container(*command: str) -> dict[str, Any]:
