@@ -196,8 +196,7 @@ def _human_ack(case: Case) -> Finding:
 
 def out_of_service(node: NodeView) -> str | None:
     """The value of the taint that says so; None without it."""
-    taints = node.kube.taints if node.kube is not None else ()
-    return next((taint.value for taint in taints if taint.key == OUT_OF_SERVICE_TAINT), None)
+    return next((taint.value for taint in node.taints if taint.key == OUT_OF_SERVICE_TAINT), None)
 
 
 def _out_of_service(case: Case) -> Finding:

@@ -438,7 +438,7 @@ class _Round:
     # -- taint and state --------------------------------------------------------------------------------------------
 
     def _tainted(self) -> bool:
-        return self.node.kube is not None and any(taint.key == FENCE_TAINT for taint in self.node.kube.taints)
+        return any(taint.key == FENCE_TAINT for taint in self.node.taints)
 
     def _returning(self) -> bool:
         """All that remains is our taint."""

@@ -11,7 +11,7 @@ from quorate.core.conditions import Finding
 from quorate.core.draft import Draft
 from quorate.core.quick import replace
 from quorate.core.storage import Reach, reach_of
-from quorate.core.types import Instant, NodeName, OnLoss
+from quorate.core.types import Instant, OnLoss
 from quorate.core.world import NodeView, StorageView
 
 CONDITION: Final = "StorageReached"
@@ -24,10 +24,10 @@ def lost(draft: Draft) -> list[tuple[StorageView, Reach]]:
     instance = draft.instance
     if instance is None or instance.ended or not draft.guest.spec.mounts:
         return []
-    view = _view(draft, instance.node)
-    if view is None or not view.reach:
+    there = draft.room.candidate(instance.node)
+    if there is None or not there.view.reach:
         return []
-    found = ((storage, reach_of(view.reach, storage.uid)) for storage in _mounted(draft))
+    found = ((storage, reach_of(there.view.reach, storage.uid)) for storage in _mounted(draft))
     return [(storage, reach) for storage, reach in found if reach is not None and not reach.reached]
 
 
@@ -36,10 +36,6 @@ def _mounted(draft: Draft) -> Iterator[StorageView]:
         storage = draft.room.storages.get(mount.storage)
         if storage is not None:
             yield storage
-
-
-def _view(draft: Draft, node: NodeName) -> NodeView | None:
-    return next((one for one in draft.world.nodes if one.name == node), None)
 
 
 def words(draft: Draft) -> str:

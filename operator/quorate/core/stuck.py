@@ -114,21 +114,19 @@ def _said_s(incident: Incident, now_s: float, wall: Instant) -> float:
     return now_s - (wall - max(one.at for one in incident.evidence if one.kind in OFF)) / 1000
 
 
-def fence_value(taints: tuple[Taint, ...]) -> str:
+def _incident_named(taints: tuple[Taint, ...]) -> str:
     """The incident that our own taint names; "" without one."""
     return next((one.value for one in taints if one.key == FENCE_TAINT), "")
 
 
 def evicts(node: NodeView) -> bool:
     """Is our NoExecute taint on it?"""
-    taints = node.kube.taints if node.kube is not None else ()
-    return any(one.key == FENCE_TAINT and one.effect == "NoExecute" for one in taints)
+    return any(one.key == FENCE_TAINT and one.effect == "NoExecute" for one in node.taints)
 
 
 def out_of_service(node: NodeView) -> bool:
     """Does Kubernetes' own taint say that it is off, whoever set it?"""
-    taints = node.kube.taints if node.kube is not None else ()
-    return any(one.key == OUT_OF_SERVICE_TAINT and one.effect == "NoExecute" for one in taints)
+    return any(one.key == OUT_OF_SERVICE_TAINT and one.effect == "NoExecute" for one in node.taints)
 
 
 def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool, back: bool = False) -> SetTaint | None:
@@ -140,9 +138,8 @@ def taint(node: NodeView, incident: Incident, stuck: Stuck, *, released: bool, b
     Kubernetes itself remove by force what is being deleted there once the node is not Ready, and detach what is mounted:
     so it is not set while the kubelet may live, and taken back when it is found to.
     """
-    taints = node.kube.taints if node.kube is not None else ()
-    ours = fence_value(taints)
-    evict, off = evicts(node), any(one.key == OUT_OF_SERVICE_TAINT and one.value == ours for one in taints if ours)
+    ours = _incident_named(node.taints)
+    evict, off = evicts(node), any(one.key == OUT_OF_SERVICE_TAINT and one.value == ours for one in node.taints if ours)
     silent = not doubted(node, incident, stuck)
     if back:
         return SetTaint(node.name, incident.id) if not ours or evict or off else None

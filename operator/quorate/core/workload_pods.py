@@ -124,9 +124,8 @@ def _first(room: Room, node: NodeView | None, pod: WorkloadPod, nonce: Nonce | N
     lost = status is not None and status.incident is not None and status.incident.nonce == nonce
     boot_id = node.kube.boot_id if node is not None and node.kube is not None else ""
     if node is None or status is None or (status.state not in HEARD and not _confirmed(node, pod, nonce)):
-        boot_id = (
-            ""  # what is seen of it now may be another boot's, whose kubelet runs it while its agent is not up yet
-        )
+        # What is seen of it now may be another boot's, whose kubelet runs it while its agent is not up yet.
+        boot_id = ""
     ready = pod.ready and not pod.deleting and not lost
     return PodRecord(pod.name, pod.uid, pod.node or NodeName(""), nonce or Nonce(""), ready, boot_id, pod.marks)
 

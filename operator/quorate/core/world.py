@@ -209,6 +209,11 @@ class NodeView:
         """Who else would take the machine in hand, "" if nobody."""
         return self.kube.remediator if self.kube is not None else ""
 
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        """Those of its Kubernetes node; none while there is none."""
+        return self.kube.taints if self.kube is not None else ()
+
 
 @quick
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ and every kubelet's Lease of the cluster would come in.
 import asyncio
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 
 from quorate.kube.client import Api
 from quorate.kube.resources import Resource
-from quorate.kube.store import WATCHED, Store
+from quorate.kube.store import WATCHED, Raw, Store
 from quorate.kube.sweep import FILTERS
 
 log = logging.getLogger(__name__)
@@ -67,27 +67,35 @@ def settings() -> kopf.OperatorSettings:
     return made
 
 
-def registry(store: Store, api: Api) -> kopf.OperatorRegistry:
-    """One handler for each watched kind, in a registry of our own."""
+class Hears(Protocol):
+    """What is fed: told of each version of an object, and of its end with the last one."""
+
+    def put(self, resource: Resource, raw: Raw) -> None: ...
+
+    def deleted(self, resource: Resource, last: Raw) -> None: ...
+
+
+def registry(hears: Hears, api: Api, resources: Iterable[Resource]) -> kopf.OperatorRegistry:
+    """One handler for each of these kinds, in a registry of our own."""
     made = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=made)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await connection(api)
 
-    for resource in WATCHED:
-        _handle(made, store, resource)
+    for resource in resources:
+        _handle(made, hears, resource)
     return made
 
 
-def _handle(made: kopf.OperatorRegistry, store: Store, resource: Resource) -> None:
+def _handle(made: kopf.OperatorRegistry, hears: Hears, resource: Resource) -> None:
     @kopf.on.event(resource.group, resource.version, resource.plural, registry=made)
     async def seen(*, event: Any, **_: Any) -> None:
         raw = dict(event["object"])
         if event["type"] == "DELETED":
-            store.deleted(resource, raw)
+            hears.deleted(resource, raw)
         else:
-            store.put(resource, raw)
+            hears.put(resource, raw)
 
 
 async def connection(api: Api) -> kopf.ConnectionInfo:
@@ -126,10 +134,10 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
 
     while not stop.is_set():
         ready = asyncio.Event()
-        telling = asyncio.create_task(_tell(ready, begun))
+        telling = asyncio.create_task(tell(ready, begun))
         try:
             await kopf.operator(
-                registry=registry(store, api),
+                registry=registry(store, api, WATCHED),
                 settings=settings(),
                 clusterwide=True,
                 standalone=True,
@@ -150,6 +158,7 @@ async def watch(store: Store, api: Api, stop: asyncio.Event, began: Callable[[],
             await asyncio.sleep(1.0)
 
 
-async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
+async def tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
+    """Once kopf is ready."""
     await ready.wait()
     began()

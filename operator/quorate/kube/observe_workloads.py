@@ -7,41 +7,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import kopf
 
 from quorate.kube.client import Api
-from quorate.kube.observe import connection, settings
-from quorate.kube.resources import Resource
-from quorate.kube.store import Store, key_of, version_of
+from quorate.kube.observe import registry, settings, tell
+from quorate.kube.store import Store
 from quorate.kube.workloads import FOLLOWED, SELECT
 
 log = logging.getLogger(__name__)
 AGAIN_S: Final = 1.0
-
-
-def registry(store: Store, api: Api) -> kopf.OperatorRegistry:
-    """One handler for each kind that is followed."""
-    made = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=made)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await connection(api)
-
-    for resource in FOLLOWED:
-        _handle(made, store, resource)
-    return made
-
-
-def _handle(made: kopf.OperatorRegistry, store: Store, resource: Resource) -> None:
-    @kopf.on.event(resource.group, resource.version, resource.plural, registry=made)
-    async def seen(*, event: Any, **_: Any) -> None:
-        raw = dict(event["object"])
-        if event["type"] == "DELETED":
-            store.workloads.gone(resource, key_of(raw), raw["metadata"].get("uid", ""), version_of(raw))
-        else:
-            store.workloads.put(resource, raw)
 
 
 def selective() -> kopf.OperatorSettings:
@@ -76,7 +52,7 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
     ends, ready = asyncio.Event(), asyncio.Event()
     operator = asyncio.create_task(
         kopf.operator(
-            registry=registry(store, api),
+            registry=registry(store.workloads, api, FOLLOWED),
             settings=selective(),
             namespaces=namespaces,
             standalone=True,
@@ -85,7 +61,7 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
             ready_flag=ready,
         )
     )
-    telling = asyncio.create_task(_tell(ready, began))
+    telling = asyncio.create_task(tell(ready, began))
     asked = asyncio.create_task(_either(store.workloads.moved, stop))
     try:
         await asyncio.wait((operator, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -98,11 +74,6 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
         with suppress(asyncio.CancelledError):
             await operator
         began()  # should it have ended before it was ready, it still has the signals
-
-
-async def _tell(ready: asyncio.Event, began: Callable[[], None]) -> None:
-    await ready.wait()
-    began()
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -1,9 +1,13 @@
 """Where objects live in the API: one `Resource` for each kind that the manager touches."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from quorate.core.types import GROUP, VERSION, Kind, Ref
+
+Key: TypeAlias = tuple[str, str]
+"""(namespace, name)"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,18 @@ OURS: Final[dict[Kind, Resource]] = {
     Kind.HARESOURCE: HARESOURCES,
     Kind.STORAGE: STORAGES,
 }
+
+
+def key_of(raw: Mapping[str, Any]) -> Key:
+    """The place of an object."""
+    metadata = raw["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def version_of(raw: Mapping[str, Any]) -> int:
+    """The resourceVersion of an object or a list, 0 for one that is no number."""
+    text = raw["metadata"].get("resourceVersion", "")
+    return int(text) if text.isdigit() else 0
 
 
 def path_of(ref: Ref, subresource: str = "") -> str:

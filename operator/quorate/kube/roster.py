@@ -11,9 +11,8 @@ from quorate.core.housekeeping import resolve_cluster
 from quorate.core.load import Usage
 from quorate.core.quick import replace
 from quorate.core.world import GuestView, PodView, Refusal, Verdict
+from quorate.kube.resources import Key
 
-Key: TypeAlias = tuple[str, str]
-"""(namespace, name)"""
 Parts: TypeAlias = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]
 """The guest by itself, its Pod, what the API server said of its template and of its Pod, its trouble, and what it uses."""
 

@@ -31,8 +31,21 @@ from quorate.core.world import (
 from quorate.kube import views
 from quorate.kube.fencers.known import Known
 from quorate.kube.reaches import Reaches
-from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NODES, OURS, PODS, STORAGES, Resource
-from quorate.kube.roster import Key, Parts, Roster
+from quorate.kube.resources import (
+    CLUSTERS,
+    HARESOURCES,
+    KUBE_NODES,
+    LEASES,
+    NODES,
+    OURS,
+    PODS,
+    STORAGES,
+    Key,
+    Resource,
+    key_of,
+    version_of,
+)
+from quorate.kube.roster import Parts, Roster
 from quorate.kube.workloads import Workloads
 
 Raw = dict[str, Any]
@@ -51,17 +64,6 @@ PARSERS: Final[Parsers] = {
     PODS: views.pod,
     KUBE_NODES: views.kube_node,
 }
-
-
-def key_of(raw: Raw) -> Key:
-    metadata = raw["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
-
-
-def version_of(raw: Raw) -> int:
-    """Its resourceVersion, 0 for one that is no number."""
-    text = raw["metadata"].get("resourceVersion", "")
-    return int(text) if text.isdigit() else 0
 
 
 def _kept(resource: Resource, raw: Raw) -> Raw:

@@ -12,9 +12,8 @@ from typing import Final
 
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL
 from quorate.kube.calls import ApiError, Calls
-from quorate.kube.resources import CLUSTERS, ENDPOINT_SLICES, LEASES, PODS, Resource
-from quorate.kube.roster import Key
-from quorate.kube.store import WATCHED, Raw, Store, key_of, version_of
+from quorate.kube.resources import CLUSTERS, ENDPOINT_SLICES, LEASES, PODS, Key, Resource, key_of, version_of
+from quorate.kube.store import WATCHED, Raw, Store
 from quorate.kube.workloads import list_all
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,7 @@ async def _sweep(store: Store, api: Calls, resource: Resource) -> None:
     for item in items:
         item.setdefault("apiVersion", resource.api_version)
         item.setdefault("kind", resource.kind)
-    text = listed["metadata"].get("resourceVersion", "0")
-    version = int(text) if text.isdigit() else 0
+    version = version_of(listed)
     if 0 < version < newest:
         raise Rewound(f"the API server lists {resource.plural} as of version {version}, it had come to {newest}")
     _compare(resource, known, items)

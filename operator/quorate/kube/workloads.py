@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
+from operator import is_
 from typing import Any, Final
 
 from quorate.core.quick import replace
@@ -26,8 +27,7 @@ from quorate.core.workloads import (
 )
 from quorate.core.world import GuestView, WorkloadView
 from quorate.kube.calls import ApiError, Calls
-from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS, Resource
-from quorate.kube.roster import Key
+from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS, Key, Resource, key_of, version_of
 
 log = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
@@ -100,8 +100,7 @@ class Workloads:
     def put(self, resource: Resource, raw: Raw) -> None:
         """A version of an object; an older one never replaces a newer one."""
         metadata = raw["metadata"]
-        key, uid = (metadata.get("namespace", ""), metadata["name"]), str(metadata.get("uid", ""))
-        version = _number(metadata.get("resourceVersion", ""))
+        key, uid, version = key_of(raw), str(metadata.get("uid", "")), version_of(raw)
         before = self._versions.get((resource, key))
         if key[0] not in self.namespaces() or version < self._deleted.get(uid, 0):
             return
@@ -121,6 +120,10 @@ class Workloads:
         if before is not None and before.uid == view.uid and before.ending_s is not None:
             ending_s = before.ending_s
         namespace[key[1]] = replace(view, seen_s=now_s, ending_s=ending_s)
+
+    def deleted(self, resource: Resource, last: Raw) -> None:
+        """A watch has told of its end, and of the last version of it."""
+        self.gone(resource, key_of(last), last["metadata"].get("uid", ""), version_of(last))
 
     def gone(self, resource: Resource, key: Key, uid: str, version: float = inf) -> None:
         """It has been deleted."""
@@ -209,7 +212,7 @@ class Workloads:
         found: dict[GuestKey, WorkloadView] = {}
         for namespace, members in by_namespace.items():
             guests, known = tuple(members), self._known.get(namespace)
-            same = known is not None and len(known[0]) == len(guests) and all(map(_is, known[0], guests))
+            same = known is not None and len(known[0]) == len(guests) and all(map(is_, known[0], guests))
             if known is None or not same or namespace in self._touched:
                 known = self._known[namespace] = (guests, self._put_together(namespace, guests))
             found |= known[1]
@@ -232,14 +235,6 @@ class Workloads:
         return {
             one.key: WorkloadView(one, matched.get(one.key, Matched()), self._volumes.get(one.key)) for one in guests
         }
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
 
 
 # -- objects as they are seen -------------------------------------------------------------------------------------------
@@ -321,8 +316,7 @@ async def list_namespace(workloads: Workloads, api: Calls, namespace: str) -> No
     for resource in FOLLOWED:
         query = {"labelSelector": SELECT[resource]} if resource in SELECT else None
         listed = await api.get(resource.path(namespace=namespace), query)
-        version = _number(listed["metadata"].get("resourceVersion", "0"))
-        workloads.sweep(resource, namespace, listed.get("items") or [], version)
+        workloads.sweep(resource, namespace, listed.get("items") or [], version_of(listed))
     workloads.opened(namespace)
 
 
