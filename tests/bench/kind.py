@@ -19,6 +19,7 @@ from quorate.core.timing import PROFILES, Profile
 from quorate.lab.observer import Observer
 from tests.bench import kind_cost
 from tests.bench.lines import Line, tell
+from tests.bench.power_loss import DEVICE_GOALS_S, GOALS_S
 from tests.e2e.cluster import LIMIT_S, played
 from tests.e2e.machine import LackingError
 from tests.e2e.play import SAMPLES, devices_ready, give_device, leader, relocate, set_profile
@@ -34,8 +35,6 @@ FAULTS: Final = {
     "freeze": ("freeze", "the guest's node frozen"),
     "cut": ("cut", "the guest's node cut from the network"),
 }
-GOALS_S: Final = {Profile.FAST: 20.0, Profile.BALANCED: 30.0}
-DEVICE_GOALS_S: Final = {Profile.FAST: 15.0, Profile.BALANCED: 20.0}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from quorate.core.liveness import Pulse, valid
 from quorate.core.quick import quick, replace
 from quorate.core.sequence import Purpose
 from quorate.core.status import Evidence, Incident, Instance, NodeStatus, WatchdogStatus
-from quorate.core.stuck import NOBODY, Stuck, see_kubelet, showed_life, taint
+from quorate.core.stuck import NOBODY, Stuck, see_kubelet, showed_life, taint, taken_over
 from quorate.core.types import (
     FENCE_TAINT,
     HEARD,
@@ -421,7 +421,7 @@ class _Round:
         The one before would never end, and proves nothing of that boot. Our taints stay.
         """
         beat, before = self.node.beat, self.status
-        if beat is None or incident.stage not in TAKEN or not beat.held_by_another(incident.nonce):
+        if beat is None or not taken_over(self.node, incident):
             return False
         here = any(one.nonce == beat.nonce for one in self.stuck.instances)
         if not here or self._old_instances() or self.pulse.alive is not Answer.NO or not valid(beat):
@@ -467,9 +467,8 @@ class _Round:
             if self._tainted():
                 self.actions.append(SetTaint(self.node.name, None))
         else:
-            beat, pods = self.node.beat, self._old_pods()
-            another = beat is not None and beat.held_by_another(incident.nonce)
-            released = not another and any(covers(incident, one) is not None for one in pods)
+            proven = any(covers(incident, one) is not None for one in self._old_pods())
+            released = proven and not taken_over(self.node, incident)
             missing = taint(self.node, incident, self.stuck, released=released, back=self._ready_to_return())
             if missing is not None:
                 self.actions.append(missing)

@@ -34,7 +34,7 @@ from quorate.core.rulebook import Rulebook
 from quorate.core.sequence import Purpose, Verb
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.stopped import from_pod
-from quorate.core.stuck import evicts
+from quorate.core.stuck import evicts, taken_over
 from quorate.core.timing import Timing
 from quorate.core.types import (
     HEARD,
@@ -51,7 +51,7 @@ from quorate.core.types import (
     Wanted,
     node_ref,
 )
-from quorate.core.workload_pods import instance_of, taken_over
+from quorate.core.workload_pods import instance_of
 from quorate.core.world import GuestView, NodeView, WorkloadView, World
 
 

@@ -30,6 +30,7 @@ from quorate.core.types import (
     Wanted,
     clock,
 )
+from quorate.core.volumes import AWAITED
 from quorate.core.world import GuestView
 
 S = GuestState
@@ -123,7 +124,7 @@ def _has_claims(draft: Draft) -> bool:
         namespace = draft.guest.key.namespace
         made = next((one for one in storage.status.volumes if one.namespace == namespace), None)
         if made is None or made.problem:
-            why = made.problem if made is not None else "it is being made"
+            why = made.problem if made is not None else AWAITED
             draft.say(f"about to start: waits for the claim of Storage {storage.name} in {namespace}: {why}")
             return False
     return True

@@ -114,6 +114,15 @@ def _said_s(incident: Incident, now_s: float, wall: Instant) -> float:
     return now_s - (wall - max(one.at for one in incident.evidence if one.kind in OFF)) / 1000
 
 
+def taken_over(node: NodeView, incident: Incident) -> bool:
+    """Has another boot of the node taken the Lease that the lost one has lost? Its kubelet has the Pods in hand.
+
+    Whether it still renews is another question, and whether this manager has seen it renew: it ran them in any case.
+    """
+    beat = node.beat
+    return incident.stage in TAKEN and beat is not None and beat.held_by_another(incident.nonce)
+
+
 def _incident_named(taints: tuple[Taint, ...]) -> str:
     """The incident that our own taint names; "" without one."""
     return next((one.value for one in taints if one.key == FENCE_TAINT), "")

@@ -14,8 +14,8 @@ from quorate.core.guard import guarded_by_devices, watchdog_problem
 from quorate.core.liveness import armed_now, valid
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Instance
-from quorate.core.stuck import NOBODY, Stuck
-from quorate.core.types import HEARD, TAKEN, InstanceId, NodeName, Nonce, Wanted
+from quorate.core.stuck import NOBODY, Stuck, taken_over
+from quorate.core.types import HEARD, InstanceId, NodeName, Nonce, Wanted
 from quorate.core.workloads import MAX_PODS, PodRecord, WorkloadPod
 from quorate.core.world import NodeView, WorkloadView, World
 
@@ -134,15 +134,6 @@ def _confirmed(node: NodeView, pod: WorkloadPod, nonce: Nonce | None) -> bool:
     """Has that boot renewed after this version of the Pod was seen? Then it was that boot's kubelet that reported it."""
     beat = node.beat
     return beat is not None and beat.nonce == nonce and valid(beat) and beat.moved and beat.seen_s >= pod.seen_s
-
-
-def taken_over(node: NodeView, incident: Incident) -> bool:
-    """Has another boot of the node taken the Lease that the lost one has lost? Its kubelet has the Pods in hand.
-
-    Whether it still renews is another question, and whether this manager has seen it renew: it ran them in any case.
-    """
-    beat = node.beat
-    return incident.stage in TAKEN and beat is not None and beat.held_by_another(incident.nonce)
 
 
 def incident_of(room: Room, record: PodRecord) -> Incident | None:

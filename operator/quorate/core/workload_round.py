@@ -14,9 +14,9 @@ from quorate.core.draft import Draft, Room
 from quorate.core.fencing import covers
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Timeline
-from quorate.core.stuck import OFF, SILENT_S, evicts, out_of_service, refuted, showed_life
+from quorate.core.stuck import OFF, SILENT_S, evicts, out_of_service, refuted, showed_life, taken_over
 from quorate.core.types import GuestKey, GuestState, Instant, NodeName, NodeState, Wanted, clock
-from quorate.core.workload_pods import follow, incident_of, instance_of, taken_over
+from quorate.core.workload_pods import follow, incident_of, instance_of
 from quorate.core.workload_words import describe
 from quorate.core.workloads import KubeletSeen, PodRecord, VolumesLook, WorkloadPod, sid_of
 from quorate.core.world import NodeView, WorkloadView
