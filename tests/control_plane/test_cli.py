@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
+from quorate.access import kubeconfig
+from quorate.access.client import Api
+from quorate.access.errors import ConflictError, NotFoundError, NotInstalledError
+from quorate.access.waiting import Deadline, wait_for
 from quorate.api import parse
 from quorate.api.wire import to_wire
-from quorate.cli import kubeconfig
-from quorate.cli.client import Api
-from quorate.cli.errors import ConflictError, NotFoundError, NotInstalledError
 from quorate.cli.main import main
-from quorate.cli.options import Deadline
 from quorate.cli.removal.steps import Steps
 from quorate.cli.removal.waits import Wait
-from quorate.cli.waiting import wait_for
 from quorate.core.override import Override, OverrideState
 from quorate.core.status import CommandResult, GuestStatus
 from quorate.core.types import GuestState, NodeName

@@ -6,10 +6,10 @@ stays. What is done and seen is printed step by step; the guest must never be se
 
 from typing import Final
 
+from quorate.access.errors import CliError
 from quorate.cli.demo.screen import shown
 from quorate.cli.demo.stage import StepError
 from quorate.cli.demo.steps import Step, played, tell
-from quorate.cli.errors import CliError
 from quorate.cli.output import console, note
 from quorate.core.timing import PROFILES, Profile
 from tests.e2e.cluster import LIMIT_S, KindCluster

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from quorate.cli.errors import CliError, UsageError
+from quorate.access.errors import CliError, UsageError
 from quorate.cli.lab import app
 from quorate.lab import client
 from quorate.lab.files import LabFiles, LabState, lab_files

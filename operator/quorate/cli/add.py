@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError, ConflictError, NotFoundError, UsageError
 from quorate.cli import workloads
-from quorate.cli.errors import CliError, ConflictError, NotFoundError, UsageError
 from quorate.cli.guests import Comment, Failback, Relocations, Restarts, State, settings
 from quorate.cli.options import ClusterName
 from quorate.cli.output import note, say
@@ -151,8 +151,8 @@ def _template(key: GuestKey, image: str | None, file: str | None, command: list[
 
 def obstacles(session: Session, body: dict[str, Any], key: GuestKey) -> list[str]:
     """What it will have to wait for. Raises CliError for what can never run."""
+    from quorate.access.names import the_cluster
     from quorate.api import parse
-    from quorate.cli.names import the_cluster
     from quorate.core.place import storage_problem
 
     try:

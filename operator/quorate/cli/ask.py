@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from quorate.cli.errors import UsageError
+from quorate.access.errors import UsageError
 from quorate.cli.output import note
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError, ConflictError, UsageError
 from quorate.cli.ask import confirm
-from quorate.cli.errors import CliError, ConflictError, UsageError
 from quorate.cli.help import Verbs
 from quorate.cli.options import ClusterName, Yes
 from quorate.cli.output import say
@@ -117,13 +117,13 @@ def expected(
     soon, this lets the rest act: their guests recover here, once each node is proven dead. It is refused while a
     real majority lives, and it ends by itself when one lives again; after that it takes a new command.
     """
-    from quorate.cli import expected as override
+    from quorate.access import expected as override
 
-    found = override.look(session, cluster)
+    found = override.look(session.api, cluster)
     override.refuse(found, votes)
     confirm(override.meaning(found, votes), f"Count Cluster {found.name} with {votes} expected votes?", yes=yes)
-    generation = override.write(session, found.name, votes, reason)
-    say(override.outcome(session, found.name, votes, generation))
+    generation = override.write(session.api, found.name, votes, reason)
+    say(override.outcome(session.api, found.name, votes, generation))
 
 
 def quorum(

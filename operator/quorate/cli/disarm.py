@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from quorate.access.errors import CliError
+from quorate.access.names import the_cluster
+from quorate.access.waiting import Deadline, wait_for
 from quorate.cli.ask import confirm
-from quorate.cli.errors import CliError, UsageError
-from quorate.cli.names import the_cluster
-from quorate.cli.options import ClusterName, Deadline, Timeout, Yes
+from quorate.cli.options import ClusterName, Timeout, Yes
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.cli.waiting import wait_for
-from quorate.core.timing import parse_duration
 from quorate.core.types import HEARD, DisarmMode, Instant
 from quorate.kube.resources import CLUSTERS
 
@@ -53,29 +52,19 @@ def disarm(
     begins; then the watchdogs are released, so that no node resets itself. Until its end nothing is fenced, recovered,
     started or moved. HA arms itself again then, or with quorate arm.
     """
-    from quorate.api.wire import format_instant
-    from quorate.cli.commands import cluster_status
+    from quorate.access import disarming
+    from quorate.access.commands import cluster_status
 
     deadline = Deadline(timeout)
-    moment(until, for_, session.api.now())
+    disarming.moment(until, for_, session.api.now())
     name = str(the_cluster(session.api.items(CLUSTERS.path()), cluster)["metadata"]["name"])
-    end = moment(until, for_, session.api.now())  # once more, by the clock that has just been read
-    text = format_instant(end)
-    confirm(
-        [
-            f"Cluster {name} until {text}: nothing is fenced, recovered, started or moved, and no node resets itself.",
-            "What a node runs that is lost meanwhile stays down, until HA is armed and the node has booted again or you",
-            "confirm that it is off (quorate fence confirm): its silence proves nothing.",
-        ],
-        f"Disarm Cluster {name}?",
-        yes=yes,
-    )
-    wish = {"mode": str(mode), "reason": reason, "until": text}
-    session.api.merge(CLUSTERS.path(name), {"spec": {"disarm": wish}})
+    end = disarming.moment(until, for_, session.api.now())  # once more, by the clock that has just been read
+    confirm(disarming.meaning(name, end), f"Disarm Cluster {name}?", yes=yes)
+    said = disarming.disarm(session.api, name, mode, reason, end)
     if not wait:
-        say(f"Cluster {name}: it disarms. Do not begin before quorate status says that it is disarmed")
+        say(f"{said}. Do not begin before quorate status says that it is disarmed")
         return
-    note(f"Cluster {name}: it disarms")
+    note(said)
     status = wait_for(lambda: cluster_status(session.api, name), lambda found: _disarmed(found, end), deadline)
     if status is None:
         raise CliError(
@@ -96,11 +85,13 @@ def arm(
 
     What runs is looked at before anything is done; nodes with guests arm their watchdogs.
     """
+    from quorate.access import disarming
+
     deadline = Deadline(timeout)
     raw = the_cluster(session.api.items(CLUSTERS.path()), cluster)
     name = str(raw["metadata"]["name"])
     if (raw.get("spec") or {}).get("disarm"):
-        session.api.merge(CLUSTERS.path(name), {"spec": {"disarm": None}})
+        disarming.arm(session.api, name)
     elif not (raw.get("status") or {}).get("disarm"):
         say(f"Cluster {name}: HA is not disarmed, nothing was changed")
         return
@@ -115,26 +106,6 @@ def arm(
     say(f"Cluster {name}: HA is armed")
 
 
-def moment(until: str | None, lasts: str | None, now: Instant) -> Instant:
-    """The end that was meant. Raises UsageError for none, two, or one that is past."""
-    from quorate.api.wire import parse_instant
-
-    if until is not None and lasts is not None:
-        raise UsageError("--for and --until both say when it ends: use one of them")
-    if until is None and lasts is None:
-        raise UsageError(
-            "say when it ends, with --for 30m or --until TIME: a disarm without an end is one that is forgotten"
-        )
-    try:
-        end = parse_instant(until) if until is not None else Instant(now + round(parse_duration(lasts or "") * 1000))
-    except ValueError as error:
-        option = "--until" if until is not None else "--for"
-        raise UsageError(f"{option}: {error}. Write for example --for 30m or --until 2026-01-31T14:00:00Z") from error
-    if end <= now:
-        raise UsageError(f"--until: {until} is over already" if until is not None else "--for: it must last some time")
-    return end
-
-
 def _disarmed(status: "ClusterStatus", until: Instant) -> bool:
     from quorate.core.status import DisarmState
 
@@ -144,8 +115,8 @@ def _disarmed(status: "ClusterStatus", until: Instant) -> bool:
 
 def _unarmed(session: Session, name: str) -> list[str]:
     """What is awaited before HA is armed: the manager's answer, then each node that carries guests and renews."""
+    from quorate.access.commands import cluster_status, members
     from quorate.api.wire import from_wire
-    from quorate.cli.commands import cluster_status, members
     from quorate.core.status import NodeStatus
 
     if cluster_status(session.api, name).disarm is not None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError
+from quorate.access.waiting import Deadline, wait_for
 from quorate.cli.ask import confirm
-from quorate.cli.errors import CliError
-from quorate.cli.options import Deadline, Timeout, Yes
+from quorate.cli.options import Timeout, Yes
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.cli.waiting import wait_for
 from quorate.core.types import DRILL_ANNOTATION
 from quorate.kube.resources import NODES
 from quorate.view.words import plural
@@ -44,8 +44,8 @@ def drill(
     may be on it: begin with quorate maintenance on NODE. A drill proves one level at a time: the lowest that no drill has
     proven yet.
     """
-    from quorate.cli.commands import fetch_node, node_status
-    from quorate.cli.fence import whoami
+    from quorate.access.commands import fetch_node, node_status
+    from quorate.access.vouching import whoami
 
     deadline = Deadline(timeout)
     raw = fetch_node(session.api, node)
@@ -64,7 +64,7 @@ def drill(
         f"Switch {node} off and on?",
         yes=yes,
     )
-    value = f"{secrets.token_hex(4)}/{status.nonce}/{whoami(session)}"
+    value = f"{secrets.token_hex(4)}/{status.nonce}/{whoami(session.api)}"
     session.api.merge(NODES.path(node), {"metadata": {"annotations": {DRILL_ANNOTATION: value}}})
     if not wait:
         say(f"{node}: drill {value} is asked for. Next: quorate history {node}, or its condition DevicesReady")

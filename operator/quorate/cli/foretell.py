@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.errors import CliError
+from quorate.access.errors import CliError
 from quorate.cli.options import ClusterName
 from quorate.cli.output import Format, Output, console, data, say
 from quorate.cli.session import Session, verb
@@ -48,9 +48,9 @@ def what_if(session: Session, *, fail: Fail = None, cluster: ClusterName = None,
     Which guest would go where, and which would have no node: judged by the planner on what is now, with memory that
     guests request as a limit. Nothing is changed.
     """
+    from quorate.access.names import the_cluster
+    from quorate.access.world import whole
     from quorate.api.wire import to_wire
-    from quorate.cli.names import the_cluster
-    from quorate.cli.world import whole
     from quorate.core.capacity import Survey
     from quorate.view.foretold import LossesView, LossView
 
@@ -94,8 +94,8 @@ def explain(session: Session, about: About, *, output: Output = Format.TABLE) ->
     Judged by the planner on what is now. Of a workload: its Pods, and whether each is protected. Of a node: how it is,
     what is awaited of it, and what each of its guests says. A name of both means the guest.
     """
+    from quorate.access.world import whole
     from quorate.api.wire import to_wire
-    from quorate.cli.world import whole
     from quorate.core import explain as core
     from quorate.core.world import NodeView
     from quorate.view.foretold import ExplanationView, NodePicture
@@ -125,7 +125,7 @@ def explain(session: Session, about: About, *, output: Output = Format.TABLE) ->
 
 def _explained(session: Session, key: "GuestKey", output: Format) -> bool:
     """Of a workload: its Pods, where they are, whether each is protected, and its last recovery. False for a container."""
-    from quorate.cli.commands import fetch
+    from quorate.access.commands import fetch
     from quorate.view.guests import sid_of, workload_of
     from quorate.view.workloads import WorkloadPicture
 
@@ -143,8 +143,8 @@ def _explained(session: Session, key: "GuestKey", output: Format) -> bool:
 
 def _subject(session: Session, about: str) -> "tuple[GuestKey | NodeName, Mapping[str, Any]]":
     """The guest or the node of that name, and its Cluster. Raises CliError."""
-    from quorate.cli.commands import fetch
-    from quorate.cli.names import the_cluster
+    from quorate.access.commands import fetch
+    from quorate.access.names import the_cluster
 
     api = session.api
     clusters = api.items(CLUSTERS.path())

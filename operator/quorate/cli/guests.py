@@ -4,15 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.errors import CliError, UsageError
-from quorate.cli.options import Deadline, Timeout
+from quorate.access.errors import CliError, UsageError
+from quorate.access.waiting import Deadline, wait_for
+from quorate.cli.options import Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.cli.waiting import wait_for
-from quorate.cli.workloads import refuse_verb
 from quorate.core.types import GuestKey, GuestState, Wanted
-from quorate.kube.resources import HARESOURCES
-from quorate.view.guests import sid_of, workload_of
 
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
@@ -33,12 +30,6 @@ Failback = Annotated[
     bool | None, typer.Option("--failback/--no-failback", help="Return to a node that a rule prefers.")
 ]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Free text.")]
-NEXT: Final = {
-    Wanted.STARTED: "it is started",
-    Wanted.STOPPED: "it is stopped gracefully and stays stopped",
-    Wanted.DISABLED: "it is stopped and stays stopped, out of Error if it was there",
-    Wanted.IGNORED: "Quorate keeps its hands off it",
-}
 SET_EXAMPLES: Final = (
     "quorate set web --state stopped",
     "quorate set ct:shop/web --max-restart 3 --max-relocate 2",
@@ -88,28 +79,12 @@ def set_guest(
 
     A guest in Error is left alone until it is Disabled or reset: find out why it failed first (quorate status).
     """
-    from quorate.cli.commands import fetch
+    from quorate.access import guests
 
     wished = settings(state, max_restart, max_relocate, comment, failback)
     if not wished:
         raise UsageError("nothing to set: give --state, --max-restart, --max-relocate, --failback or --comment")
-    key = session.guest(guest)
-    raw = fetch(session.api, key)
-    before, name = raw["spec"], sid_of(raw)
-    changes = {field: value for field, value in wished.items() if before.get(field) != value}
-    if not changes:
-        say(f"{name}: it is so already, nothing was changed")
-        return
-    session.api.merge(HARESOURCES.path(key.name, key.namespace), {"spec": changes})
-    said = ", ".join(f"{field} {_shown(before.get(field))} -> {_shown(value)}" for field, value in changes.items())
-    follows = NEXT[Wanted(changes["state"])] if "state" in changes else "it counts from now on"
-    if workload_of(raw) and changes.get("state") == Wanted.STARTED:
-        follows = "its Pods are protected where they are"
-    say(f"{name}: {said}. Next: {follows}")
-
-
-def _shown(value: object) -> str:
-    return str(value) if value not in {None, ""} else "(none)"
+    say(guests.change(session.api, session.guest(guest), wished))
 
 
 def relocate(
@@ -146,21 +121,14 @@ def migrate(
 
 
 def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, timeout: str) -> None:
-    from quorate.cli.commands import fetch, give
-    from quorate.cli.preflight import obstacles
+    from quorate.access import guests
 
     deadline = Deadline(timeout)
     key = session.guest(guest)
-    raw = fetch(session.api, key)
-    refuse_verb(raw, key, verb_)
-    status = raw.get("status") or {}
-    if status.get("state") == GuestState.STARTED and status.get("node") == node:
+    result = guests.move(session.api, key, verb_, node)
+    if not result:
         say(f"{key.sid} runs on {node} already: nothing to do")
         return
-    found = obstacles(session.api, raw, node)
-    if found:
-        raise CliError("\n  ".join([f"{key.sid} cannot be {verb_.removesuffix('e')}ed to {node}:", *found]))
-    result = give(session.api, key, verb_, node)
     if not wait:
         say(f"{key.sid}: {result}. Next: it is stopped, then started on {node}; watch it with quorate status -w")
         return
@@ -170,7 +138,7 @@ def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, ti
 
 def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadline) -> None:
     """Say so when the guest runs there. Raises CliError when it ended up elsewhere, or nowhere in time."""
-    from quorate.cli.commands import status_of
+    from quorate.access.commands import status_of
 
     def settled(status: "GuestStatus") -> bool:
         arrived = status.state is GuestState.STARTED and status.ready and status.target is None
@@ -193,11 +161,7 @@ def reset(session: Session, guest: Guest) -> None:
 
     Its counters begin anew. Find out first why it failed: its last words are in quorate status.
     """
-    from quorate.cli.commands import fetch, give, status_of
+    from quorate.access import guests
 
     key = session.guest(guest)
-    refuse_verb(fetch(session.api, key), key, "reset")
-    status = status_of(session.api, key)
-    if status.state is not GuestState.ERROR:
-        raise CliError(f"{key.sid}: nothing to reset, it is {status.state}")
-    say(f"{key.sid}: {give(session.api, key, 'reset')}. Next: it is started again; watch it with quorate status -w")
+    say(f"{key.sid}: {guests.reset(session.api, key)}. Next: it is started again; watch it with quorate status -w")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.errors import CliError, UsageError
+from quorate.access.errors import CliError, UsageError
 from quorate.cli.output import Format, Output, console, data, note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import NodeName, node_ref
@@ -44,8 +44,8 @@ def history(
     From the Events about Quorate's objects and from what their statuses remember. Kubernetes forgets Events after
     about an hour; the last recovery and the last end of each guest are kept.
     """
+    from quorate.access.gather import gather
     from quorate.api.wire import to_wire
-    from quorate.cli.gather import gather
     from quorate.view import history as view
 
     earliest = _earliest(since)
@@ -98,7 +98,7 @@ def _meant(
 
     What is gone may still have a history. Raises CliError when nothing of that name is known.
     """
-    from quorate.cli.names import nearest
+    from quorate.access.names import nearest
     from quorate.view.guests import key_of, sid_of
     from quorate.view.snapshot import name_of
 

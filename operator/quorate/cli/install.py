@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorate.cli.errors import UsageError
+from quorate.access.errors import UsageError
 from quorate.cli.output import note
 from quorate.cli.session import Session, verb
 

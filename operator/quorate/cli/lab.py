@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from quorate.cli.errors import CliError, UsageError
+from quorate.access.errors import CliError, UsageError
 from quorate.cli.help import Verb, Verbs
 from quorate.cli.output import Format, Output, console, data, note, say
 from quorate.core.timing import Profile

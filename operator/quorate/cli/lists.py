@@ -32,8 +32,8 @@ def nodes(session: Session, *, output: PveOutput = PveFormat.TABLE) -> None:
     Its votes, how it is, how old its last heartbeat is, its watchdog and its guests; and why, where it is not as
     wished. What to do about that stands in quorate status.
     """
+    from quorate.access.gather import gather
     from quorate.api.wire import to_wire
-    from quorate.cli.gather import gather
     from quorate.view import pve
     from quorate.view.build import build
     from quorate.view.table import NodesView
@@ -53,8 +53,8 @@ def list_guests(session: Session, *, output: PveOutput = PveFormat.TABLE) -> Non
 
     What was asked of each: state, limits, image, storage. How each one is stands in quorate status.
     """
+    from quorate.access.gather import gather
     from quorate.api.wire import to_wire
-    from quorate.cli.gather import gather
     from quorate.view import pve
     from quorate.view.settings import SettingsView, settings
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from quorate import __version__
+from quorate.access.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli import (
     add,
     clusters,
@@ -27,7 +28,6 @@ from quorate.cli import (
     storage,
     uninstall,
 )
-from quorate.cli.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli.help import CLUSTER, GUESTS, LOOK, PARTS, Verbs, program_name
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, with_session

@@ -4,15 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from quorate.cli.errors import CliError
+from quorate.access.errors import CliError
+from quorate.access.waiting import Deadline, wait_for
 from quorate.cli.help import Verbs
-from quorate.cli.options import Deadline, Timeout
+from quorate.cli.options import Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.cli.waiting import wait_for
 from quorate.core.types import NodeState
-from quorate.kube.resources import HARESOURCES, NODES
-from quorate.view.guests import sid_of
 from quorate.view.words import plural
 
 if TYPE_CHECKING:
@@ -47,17 +45,15 @@ def begin(
     The node goes on voting. A guest moves when another node is ready for it; one that has nowhere to go runs on, and is
     named. All return by themselves when the maintenance ends. What is not under HA stays: that is for kubectl drain.
     """
-    from quorate.cli.commands import fetch_node, node_status
+    from quorate.access import maintaining
+    from quorate.access.commands import node_status
 
     deadline = Deadline(timeout)
-    raw = fetch_node(session.api, node)
-    wished = {"enabled": True, "reason": reason}
-    if raw["spec"].get("maintenance") != wished:
-        session.api.merge(NODES.path(node), {"spec": {"maintenance": wished}})
+    said = maintaining.begin(session.api, node, reason)
     if not wait:
-        say(f"{node}: its guests move away. Next: wait until none is left (quorate maintenance on {node} --wait)")
+        say(f"{said}. Next: wait until none is left (quorate maintenance on {node} --wait)")
         return
-    note(f"{node}: its guests move away")
+    note(said)
     done = wait_for(lambda: node_status(session.api, node), _drained, deadline)
     if done is None:
         now = node_status(session.api, node)
@@ -70,15 +66,14 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
 
     A guest that was recovered or failed elsewhere meanwhile stays where it is.
     """
-    from quorate.cli.commands import fetch_node, node_status
+    from quorate.access import maintaining
+    from quorate.access.commands import node_status
 
     deadline = Deadline(timeout)
-    raw = fetch_node(session.api, node)
-    if not (raw["spec"].get("maintenance") or {}).get("enabled"):
+    if not maintaining.end(session.api, node):
         say(f"{node} is not in maintenance: nothing was changed")
         return
-    session.api.merge(NODES.path(node), {"spec": {"maintenance": None}})
-    coming = len(_coming(session, node))
+    coming = len(maintaining.coming(session.api, node))
     if not wait:
         say(f"{node}: the maintenance is over. Next: {plural(coming, 'guest')} to return, once it is online")
         return
@@ -86,7 +81,7 @@ def end(session: Session, node: NodeArgument, *, wait: Wait = False, timeout: Ti
     done = wait_for(lambda: _back(session, node), lambda back: back, deadline)
     if done is None:
         now = node_status(session.api, node)
-        left = [f"{node}: {now.state}, {now.message}", *_coming(session, node)]
+        left = [f"{node}: {now.state}, {now.message}", *maintaining.coming(session.api, node)]
         raise CliError("\n  ".join([f"not all is back after {deadline.timeout_s:g}s:", *left]))
     say(f"{node} is online, and every guest that had left it is back")
 
@@ -96,14 +91,7 @@ def _drained(status: "NodeStatus") -> bool:
 
 
 def _back(session: Session, node: str) -> bool:
-    from quorate.cli.commands import node_status
+    from quorate.access import maintaining
+    from quorate.access.commands import node_status
 
-    return node_status(session.api, node).state is NodeState.ONLINE and not _coming(session, node)
-
-
-def _coming(session: Session, node: str) -> list[str]:
-    """The guests that are to return to it, with what each waits for."""
-    found = [(one, one.get("status") or {}) for one in session.api.items(HARESOURCES.path())]
-    return [
-        f"{sid_of(raw)}: {status.get('message', '')}" for raw, status in found if status.get("maintenanceNode") == node
-    ]
+    return node_status(session.api, node).state is NodeState.ONLINE and not maintaining.coming(session.api, node)

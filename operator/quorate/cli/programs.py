@@ -7,7 +7,7 @@ from typing import Any, Final
 import typer
 
 from quorate import __version__
-from quorate.cli.errors import USAGE
+from quorate.access.errors import USAGE
 from quorate.cli.help import Verb
 from quorate.cli.output import Format, Output, data, say
 from quorate.cli.session import Session, verb

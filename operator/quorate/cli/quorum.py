@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from quorate.cli.errors import UsageError
-from quorate.cli.names import the_cluster
+from quorate.access.errors import UsageError
+from quorate.access.names import the_cluster
 from quorate.core.timing import parse_duration
 from quorate.kube.resources import CLUSTERS
 

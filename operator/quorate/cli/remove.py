@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError, NotFoundError
+from quorate.access.waiting import Deadline
 from quorate.cli.ask import confirm
-from quorate.cli.errors import CliError, NotFoundError
 from quorate.cli.guests import Guest
-from quorate.cli.options import Deadline, Timeout, Yes
+from quorate.cli.options import Timeout, Yes
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import GuestKey
@@ -39,7 +40,7 @@ def remove(
     HAResource. Volumes and claims stay. It is gone only once it has stopped for certain; if its node is lost, that
     is when the node is proven dead. A workload (sts/NAME) runs on and is no longer protected.
     """
-    from quorate.cli.commands import fetch
+    from quorate.access.commands import fetch
 
     deadline = Deadline(timeout)
     key = session.guest(guest)
@@ -85,8 +86,8 @@ def _meaning(key: GuestKey, raw: dict[str, Any]) -> list[str]:
 
 def _await_end(session: Session, key: GuestKey, deadline: Deadline) -> None:
     """Until its HAResource is gone; what is awaited is said whenever it changes. Raises CliError."""
+    from quorate.access.waiting import wait_for
     from quorate.api.wire import from_wire
-    from quorate.cli.waiting import wait_for
     from quorate.core.status import GuestStatus
 
     said: list[str] = []

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quorate.access.errors import CliError
+from quorate.access.names import the_cluster
 from quorate.api.wire import from_wire
-from quorate.cli.errors import CliError
-from quorate.cli.names import the_cluster
 from quorate.core.status import ClusterStatus, Rewind
 from quorate.core.types import ACCEPT_ANNOTATION
 from quorate.kube.resources import CLUSTERS

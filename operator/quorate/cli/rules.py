@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import typer
 
+from quorate.access.errors import UsageError
 from quorate.cli.ask import confirm
-from quorate.cli.errors import UsageError
 from quorate.cli.help import Verbs
 from quorate.cli.options import ClusterName, Yes
 from quorate.cli.output import Format, Output, PveFormat, PveOutput, console, data, note, say
@@ -69,8 +69,8 @@ def list_rules(session: Session, *, output: Output = Format.TABLE) -> None:
     A rule that contradicts others, or that these nodes cannot satisfy, is ignored, and WHY says what to do. Where a
     guest cannot be as a rule wishes for now, quorate status says so.
     """
+    from quorate.access.gather import gather
     from quorate.api.wire import to_wire
-    from quorate.cli.gather import gather
     from quorate.view.rules import RulesView, rules
 
     found = rules(gather(session.api))
@@ -82,7 +82,7 @@ def list_rules(session: Session, *, output: Output = Format.TABLE) -> None:
 
 def config(session: Session, *, output: PveOutput = PveFormat.YAML) -> None:
     """Print the rules as they were written (ha-manager rules config)."""
-    from quorate.cli.gather import gather
+    from quorate.access.gather import gather
     from quorate.view.rules import RulesView, pve, rules
 
     snapshot = gather(session.api)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
+from quorate.access import ruled
+from quorate.access.errors import CliError, ConflictError, UsageError
+from quorate.access.names import nearest, the_cluster
 from quorate.api import parse
-from quorate.cli import ruled
 from quorate.cli.clusters import labels
-from quorate.cli.errors import CliError, ConflictError, UsageError
-from quorate.cli.names import nearest, the_cluster
 from quorate.kube.resources import CLUSTERS
 from quorate.view.rules import says, sid
 

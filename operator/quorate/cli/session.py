@@ -16,8 +16,8 @@ import typer
 from quorate.cli.help import ACCESS, Verb
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
-    from quorate.cli.kubeconfig import Login
+    from quorate.access.client import Api
+    from quorate.access.kubeconfig import Login
     from quorate.core.types import GuestKey
 
 Function: TypeAlias = Callable[..., int | None]
@@ -51,20 +51,20 @@ class Session:
     @cached_property
     def login(self) -> "Login":
         """Raises KubeconfigError."""
-        from quorate.cli import kubeconfig
+        from quorate.access import kubeconfig
 
         return kubeconfig.load(self.kubeconfig, self.context)
 
     @cached_property
     def api(self) -> "Api":
         """The API server that is meant; asked for the first time when something is read."""
-        from quorate.cli.client import Api
+        from quorate.access.client import Api
 
         return Api(self.login)
 
     def guest(self, text: str) -> "GuestKey":
         """The guest that was named on the command line. Raises UsageError."""
-        from quorate.cli.names import guest_key
+        from quorate.access.names import guest_key
 
         return guest_key(text, self.namespace, self.login.namespace)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quorate.cli.errors import CliError, UsageError
+from quorate.access.errors import CliError, UsageError
 from quorate.cli.help import Verb, Verbs
 from quorate.cli.output import note, say
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from quorate.cli.errors import CANNOT_TELL, INTERRUPTED, CliError, TransientError, UsageError
-from quorate.cli.options import Deadline, Timeout
+from quorate.access.errors import CANNOT_TELL, INTERRUPTED, CliError, TransientError, UsageError
+from quorate.access.waiting import Deadline
+from quorate.cli.options import Timeout
 from quorate.cli.output import PveFormat, PveOutput, console, data, note, say
 from quorate.cli.session import Session, verb
 
@@ -130,7 +131,7 @@ class Looks:
         return drawn.report.health.severity
 
     def _look(self) -> "Snapshot":
-        from quorate.cli.gather import gather
+        from quorate.access.gather import gather
 
         return gather(self._session.api, self._session.namespace)
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError, ConflictError, NotFoundError, UsageError
 from quorate.cli.clusters import labels
-from quorate.cli.errors import CliError, ConflictError, NotFoundError, UsageError
 from quorate.cli.help import Verbs
 from quorate.cli.output import Format, Output, console, data, say
 from quorate.cli.session import Session, verb

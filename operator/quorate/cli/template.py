@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from quorate.cli.errors import UsageError
+from quorate.access.errors import UsageError
 
 Template = dict[str, Any]
 REMEDIES = {

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from quorate.access.errors import CliError
+from quorate.access.waiting import Deadline
 from quorate.cli.ask import confirm
-from quorate.cli.errors import CliError
-from quorate.cli.options import Deadline, Timeout, Yes
+from quorate.cli.options import Timeout, Yes
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import AGENT_NAMESPACE

@@ -2,19 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from quorate.cli.errors import CliError, NotFoundError, UsageError
+from quorate.access.errors import CliError, NotFoundError, UsageError
 from quorate.core.types import GuestKey
-from quorate.core.workloads import WorkloadKind, sid_of
+from quorate.core.workloads import WorkloadKind
 from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS
-from quorate.view.guests import workload_of
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 
 def wanted(text: str, selector: str | None) -> dict[str, Any] | None:
     """`spec.guest.workload` of what was named (`sts/db`), or of --selector; None for a container. Raises UsageError."""
-    from quorate.cli.names import workload
+    from quorate.access.names import workload
 
     meant = workload(text)
     if selector is not None:
@@ -56,13 +55,3 @@ def missing(api: "Api", key: GuestKey, target: dict[str, Any]) -> str:
     except CliError:
         return ""  # whoever may not look at it leaves that to the manager
     return ""
-
-
-def refuse_verb(raw: dict[str, Any], key: GuestKey, verb: str) -> None:
-    """A workload is moved, stopped and started by its own controller. Raises CliError."""
-    what = workload_of(raw)
-    if what:
-        raise CliError(
-            f"{sid_of(key)}: quorate {verb} is not for {what}: its own controller makes and places its Pods. Use kubectl: "
-            "scale, rollout restart, or drain of a node"
-        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.client import Api
+from quorate.access.client import Api
 from quorate.cli.main import main
 from quorate.view.snapshot import Snapshot
 from tests.unit.cli.stub import Stub, kubeconfig, serve
@@ -48,9 +48,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line gives up on an API server at once, and on a manager that does not answer."""
-    monkeypatch.setattr("quorate.cli.client.Api", partial(Api, budget_s=0.05))
-    monkeypatch.setattr("quorate.cli.commands.ANSWER", "100ms")
-    monkeypatch.setattr("quorate.cli.expected.ANSWER", "100ms")
+    monkeypatch.setattr("quorate.access.client.Api", partial(Api, budget_s=0.05))
+    monkeypatch.setattr("quorate.access.commands.ANSWER", "100ms")
+    monkeypatch.setattr("quorate.access.expected.ANSWER", "100ms")
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from quorate.cli import exec_plugin
-from quorate.cli.client import Api
-from quorate.cli.errors import (
+from quorate.access import exec_plugin
+from quorate.access.client import Api
+from quorate.access.errors import (
     ApiError,
     ConflictError,
     ForbiddenError,
@@ -16,7 +16,7 @@ from quorate.cli.errors import (
     TransientError,
     UnreachableError,
 )
-from quorate.cli.kubeconfig import Credentials, KubeconfigError, Login
+from quorate.access.kubeconfig import Credentials, KubeconfigError, Login
 from tests.unit.cli.stub import Answer, Stub, serve
 
 PATH = "/apis/quorate.dev/v1alpha1/clusters/prod"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.access import expected
+from quorate.access.errors import CliError
 from quorate.api.wire import to_wire
-from quorate.cli import expected
-from quorate.cli.errors import CliError
 from quorate.core.override import Override, OverrideState
 from quorate.core.quorum import Rule
 from quorate.core.status import VotesStatus

@@ -83,7 +83,7 @@ def test_it_asks_and_without_a_terminal_does_nothing(run, prod):
 
 
 def test_wait_ends_when_every_watchdog_is_released(run, prod, said, monkeypatch):
-    monkeypatch.setattr("quorate.cli.disarm.moment", lambda *_: END)
+    monkeypatch.setattr("quorate.access.disarming.moment", lambda *_: END)
     said()
     ended = disarm(run, "--wait")
     assert ended.code == 0, ended
@@ -95,7 +95,7 @@ def test_wait_ends_when_every_watchdog_is_released(run, prod, said, monkeypatch)
 )
 def test_wait_says_what_it_waits_for(run, prod, said, monkeypatch, state, until):
     """Also where it is still disarmed by an earlier word with another end."""
-    monkeypatch.setattr("quorate.cli.disarm.moment", lambda *_: END)
+    monkeypatch.setattr("quorate.access.disarming.moment", lambda *_: END)
     said(state, "disarming until 12:30:00 UTC (new switch): waits for n1 to release the watchdog", until)
     ended = disarm(run, "--wait", "--timeout", "100ms")
     assert ended.code == 1

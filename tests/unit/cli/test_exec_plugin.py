@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.cli import exec_plugin
-from quorate.cli.kubeconfig import Credentials, KubeconfigError, Login
+from quorate.access import exec_plugin
+from quorate.access.kubeconfig import Credentials, KubeconfigError, Login
 
 LOGIN = Login("https://api:6443", "context prod of kubeconfig x", "ada", authority=b"CA")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quorate.cli.kubeconfig import KubeconfigError, in_cluster, load
+from quorate.access.kubeconfig import KubeconfigError, in_cluster, load
 
 SECRET = "s"
 

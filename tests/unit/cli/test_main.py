@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from quorate import __version__
+from quorate.access.errors import CliError
 from quorate.cli import programs
-from quorate.cli.errors import CliError
 
 HEAVY = {"kopf", "kubernetes", "aiohttp", "rich", "urllib3", "yaml", "jsonpatch", "jsonschema", "cel"}
 

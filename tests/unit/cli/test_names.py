@@ -1,7 +1,7 @@
 import pytest
 
-from quorate.cli.errors import CliError, UsageError
-from quorate.cli.names import guest_key, the_cluster
+from quorate.access.errors import CliError, UsageError
+from quorate.access.names import guest_key, the_cluster
 from quorate.core.types import GuestKey
 
 

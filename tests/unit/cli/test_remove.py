@@ -11,7 +11,7 @@ WEB = "/apis/quorate.dev/v1alpha1/namespaces/shop/haresources/web"
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
-    monkeypatch.setattr("quorate.cli.waiting.LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr("quorate.access.waiting.LOOK_EVERY_S", 0.001)
 
 
 @pytest.fixture

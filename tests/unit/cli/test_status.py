@@ -114,7 +114,7 @@ class TestWait:
             looks.append(seconds)
             fill(stub, pictures.whole())
 
-        monkeypatch.setattr("quorate.cli.options.Deadline.pause", heal)
+        monkeypatch.setattr("quorate.access.waiting.Deadline.pause", heal)
         ended = run("status", "--wait")
         assert (ended.code, len(looks)) == (0, 1)
         assert ended.err.startswith("waiting: n1 is lost")
@@ -123,8 +123,8 @@ class TestWait:
     def test_it_gives_up_with_what_is(self, run, stub, monkeypatch):
         fill(stub, pictures.quorum_lost())
         looks = []
-        monkeypatch.setattr("quorate.cli.options.Deadline.pause", lambda _, seconds: looks.append(seconds))
-        monkeypatch.setattr("quorate.cli.options.Deadline.passed", property(lambda _: len(looks) == 3))
+        monkeypatch.setattr("quorate.access.waiting.Deadline.pause", lambda _, seconds: looks.append(seconds))
+        monkeypatch.setattr("quorate.access.waiting.Deadline.passed", property(lambda _: len(looks) == 3))
         ended = run("status", "--wait", "--timeout", "200ms")
         assert ended.code == 2
         assert "not well after 0.2s" in ended.err

@@ -2,8 +2,8 @@ import io
 
 import pytest
 
+from quorate.access.errors import UsageError
 from quorate.cli import template
-from quorate.cli.errors import UsageError
 
 CONTAINERS = "containers: [{name: web, image: nginx}]"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cli.client import Api
-from quorate.cli.errors import UnreachableError
-from quorate.cli.kubeconfig import Credentials, Login
+from quorate.access.client import Api
+from quorate.access.errors import UnreachableError
+from quorate.access.kubeconfig import Credentials, Login
 from tests.unit.cli.stub import serve
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")

@@ -163,7 +163,7 @@ class _interrupting:  # noqa: N801 - used like a function
         self.stub, self.writes = stub, writes
 
     def __enter__(self) -> None:
-        from quorate.cli.client import Api
+        from quorate.access.client import Api
 
         self.patch = pytest.MonkeyPatch()
         real, stub, writes = Api._attempt, self.stub, self.writes

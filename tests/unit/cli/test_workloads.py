@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from quorate.access.names import guest_key
 from quorate.api.wire import to_wire
-from quorate.cli.names import guest_key
 from quorate.core.status import Condition, GuestStatus, Timeline
 from quorate.core.types import GuestKey, GuestState, IncidentId, Instant, NodeName, Nonce, Uid
 from quorate.core.workloads import PodRecord

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from quorate.access.errors import CliError, UsageError
 from quorate.cli.demo.record import Record
 from quorate.cli.demo.screen import Screen, shown
 from quorate.cli.demo.script import STORY, verdict
 from quorate.cli.demo.stage import Stage, StepError
 from quorate.cli.demo.steps import Step, played, tell
-from quorate.cli.errors import CliError, UsageError
 from quorate.cli.output import console, note
 from quorate.lab import client
 from quorate.lab.errors import LabError

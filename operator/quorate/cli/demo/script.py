@@ -6,8 +6,8 @@ guest that cannot start goes through its limits to Error.
 
 from typing import Any, Final
 
-from quorate.cli import expected
-from quorate.cli.commands import give
+from quorate.access import expected
+from quorate.access.commands import give
 from quorate.cli.demo.stage import Look, Stage, StepError
 from quorate.cli.demo.steps import Step
 from quorate.core.override import OverrideState
@@ -119,10 +119,10 @@ def _lose_quorum(stage: Stage) -> str:
 
 
 def _expected(stage: Stage) -> str:
-    found = expected.look(stage.session, CLUSTER)
+    found = expected.look(stage.session.api, CLUSTER)
     expected.refuse(found, 1)
-    generation = expected.write(stage.session, CLUSTER, 1, "the demo: node1 and node2 are off")
-    expected.outcome(stage.session, CLUSTER, 1, generation)
+    generation = expected.write(stage.session.api, CLUSTER, 1, "the demo: node1 and node2 are off")
+    expected.outcome(stage.session.api, CLUSTER, 1, generation)
     stage.until(f"{WEB.sid} to run on node3", lambda look: runs(look, WEB, "node3"), RECOVERY_S)
     _observed(stage, WEB, "node3")
     return "1 of 1 votes by a person's word; runs on node3"

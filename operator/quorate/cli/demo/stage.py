@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from quorate.access.errors import TransientError
+from quorate.access.gather import gather
 from quorate.api.wire import from_wire
 from quorate.cli.demo.screen import Screen
-from quorate.cli.errors import TransientError
-from quorate.cli.gather import gather
 from quorate.cli.session import Session
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus, StorageStatus
 from quorate.core.types import GuestKey, Instant
@@ -24,7 +24,7 @@ from quorate.view.report import Report
 from quorate.view.snapshot import Raw, Snapshot, name_of
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 LOOK_EVERY_S: Final = 0.2
 

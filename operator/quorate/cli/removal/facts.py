@@ -18,7 +18,7 @@ from quorate.core.types import ATTESTATION_ANNOTATION
 from quorate.core.world import Attestation
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = dict[str, Any]
 LEADS_WITHIN_S: Final = 10.0

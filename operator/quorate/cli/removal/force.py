@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from quorate.cli.options import Deadline
+from quorate.access.waiting import Deadline
 from quorate.cli.output import note
 from quorate.cli.removal import found
 from quorate.cli.removal.facts import armed, attested

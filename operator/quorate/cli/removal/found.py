@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from quorate.cli.errors import ForbiddenError, NotFoundError, NotInstalledError
+from quorate.access.errors import ForbiddenError, NotFoundError, NotInstalledError
 from quorate.core.types import (
     AGENT_NAMESPACE,
     FENCE_TAINT,
@@ -30,7 +30,7 @@ from quorate.kube.resources import (
 )
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = dict[str, Any]
 RBAC: Final = "rbac.authorization.k8s.io"

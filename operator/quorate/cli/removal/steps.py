@@ -7,7 +7,7 @@ The namespace of the agents' Leases goes last: an armed node that cannot renew i
 
 from typing import TYPE_CHECKING, Any
 
-from quorate.cli.errors import ApiError, ConflictError, NotFoundError
+from quorate.access.errors import ApiError, ConflictError, NotFoundError
 from quorate.cli.output import note
 from quorate.cli.removal import found
 from quorate.cli.removal.facts import Leaders, Watchdogs, timing_of
@@ -29,7 +29,7 @@ from quorate.kube.resources import (
 from quorate.kube.taints import foreign_taints
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = dict[str, Any]
 

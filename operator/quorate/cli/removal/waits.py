@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from quorate.cli.errors import CliError, TransientError
-from quorate.cli.options import Deadline
+from quorate.access.errors import CliError, TransientError
+from quorate.access.waiting import Deadline
 from quorate.cli.output import note
 from quorate.core.types import Instant, clock
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 LOOK_EVERY_S: Final = 0.5
 NAMED: Final = 5

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from quorate.cli.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, NotInstalledError
-from quorate.cli.kubeconfig import Login
+from quorate.access.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, NotInstalledError
+from quorate.access.kubeconfig import Login
 from quorate.core.types import GROUP
 
 

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from quorate.cli.errors import ForbiddenError, NotFoundError
+from quorate.access.errors import ForbiddenError, NotFoundError
 from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE
 from quorate.kube.resources import CLUSTERS, HARESOURCES, LEASES, NODES, STORAGES
 from quorate.view.snapshot import Raw, Snapshot
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 
 def gather(api: "Api", namespace: str | None = None) -> Snapshot:

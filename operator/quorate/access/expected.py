@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from quorate.cli.commands import cluster_status
-from quorate.cli.errors import CliError, ConflictError
-from quorate.cli.gather import gather
-from quorate.cli.names import the_cluster
-from quorate.cli.options import Deadline
-from quorate.cli.waiting import ANSWER, wait_for
+from quorate.access.commands import cluster_status
+from quorate.access.errors import CliError, ConflictError
+from quorate.access.gather import gather
+from quorate.access.names import the_cluster
+from quorate.access.waiting import ANSWER, Deadline, wait_for
 from quorate.core.override import OverrideState
 from quorate.core.quorum import Rule, majority
 from quorate.core.status import ClusterStatus
@@ -24,14 +23,14 @@ from quorate.view.report import ClusterReport
 from quorate.view.votes import largest_total
 
 if TYPE_CHECKING:
-    from quorate.cli.session import Session
+    from quorate.access.client import Api
 
 
-def look(session: "Session", wanted: str | None) -> ClusterReport:
+def look(api: "Api", wanted: str | None) -> ClusterReport:
     """The Cluster that is meant, as it is now. Raises CliError."""
-    snapshot = gather(session.api)
+    snapshot = gather(api)
     name = str(the_cluster(snapshot.clusters, wanted)["metadata"]["name"])
-    report = build(snapshot, session.api.now())
+    report = build(snapshot, api.now())
     return next(cluster for cluster in report.clusters if cluster.name == name)
 
 
@@ -84,20 +83,20 @@ def meaning(cluster: ClusterReport, votes: int) -> list[str]:
     return lines
 
 
-def write(session: "Session", name: str, votes: int, reason: str) -> int:
+def write(api: "Api", name: str, votes: int, reason: str) -> int:
     """Write the override under the next generation and return that. Refuses anew if the votes have changed."""
     again = Retrying(retry=retry_if_exception_type(ConflictError), stop=stop_after_attempt(5), reraise=True)
-    return again(_write_once, session, name, votes, reason)
+    return again(_write_once, api, name, votes, reason)
 
 
-def _write_once(session: "Session", name: str, votes: int, reason: str) -> int:
+def _write_once(api: "Api", name: str, votes: int, reason: str) -> int:
     path = CLUSTERS.path(name)
-    raw = session.api.get(path)
-    refuse(look(session, name), votes)
+    raw = api.get(path)
+    refuse(look(api, name), votes)
     generation = _last_generation(raw) + 1
     wish = {"votes": votes, "reason": reason, "generation": generation}
     version = raw["metadata"]["resourceVersion"]
-    session.api.merge(path, {"metadata": {"resourceVersion": version}, "spec": {"quorum": {"expectedVotes": wish}}})
+    api.merge(path, {"metadata": {"resourceVersion": version}, "spec": {"quorum": {"expectedVotes": wish}}})
     return generation
 
 
@@ -108,13 +107,13 @@ def _last_generation(raw: dict[str, Any]) -> int:
     return max(int(wish.get("generation", 0)), int(override.get("generation", 0)))
 
 
-def outcome(session: "Session", name: str, votes: int, generation: int) -> str:
+def outcome(api: "Api", name: str, votes: int, generation: int) -> str:
     """What the manager made of it. Raises CliError when it refused."""
 
     def answered(seen: ClusterStatus) -> bool:
         return seen.override is not None and seen.override.generation >= generation
 
-    status = wait_for(lambda: cluster_status(session.api, name), answered, Deadline(ANSWER))
+    status = wait_for(lambda: cluster_status(api, name), answered, Deadline(ANSWER))
     written = f"Cluster {name}: expected votes are {votes} (generation {generation})"
     if status is None or status.override is None:
         return f"{written}. No manager has answered within {ANSWER}; it counts when one does: quorate status -w"

@@ -5,17 +5,16 @@ comes back in the status.
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from quorate.access.errors import CliError, NotFoundError
+from quorate.access.names import nearest
+from quorate.access.waiting import ANSWER, Deadline, wait_for
 from quorate.api.wire import from_wire
-from quorate.cli.errors import CliError, NotFoundError
-from quorate.cli.names import nearest
-from quorate.cli.options import Deadline
-from quorate.cli.waiting import ANSWER, wait_for
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
 from quorate.core.types import COMMAND_ANNOTATION, GuestKey
 from quorate.kube.resources import CLUSTERS, HARESOURCES, NODES
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 
 def fetch(api: "Api", key: GuestKey) -> dict[str, Any]:

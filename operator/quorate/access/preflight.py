@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from quorate.access import ruled
+from quorate.access.commands import members
+from quorate.access.errors import CliError, ForbiddenError, NotFoundError
 from quorate.api import parse
 from quorate.api.wire import from_wire
-from quorate.cli import ruled
-from quorate.cli.commands import members
-from quorate.cli.errors import CliError, ForbiddenError, NotFoundError
 from quorate.core.commands import companions
 from quorate.core.place import Candidate, rejection
 from quorate.core.status import ClusterStatus
@@ -21,7 +21,7 @@ from quorate.kube import views
 from quorate.kube.resources import CLUSTERS, KUBE_NODES, LEASES, STORAGES
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = dict[str, Any]
 

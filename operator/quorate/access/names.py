@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from quorate.cli.errors import CliError, UsageError
+from quorate.access.errors import CliError, UsageError
 from quorate.core.types import GuestKey
 from quorate.core.workloads import WorkloadKind
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from quorate.cli.kubeconfig import Credentials, KubeconfigError, Login, Section
+from quorate.access.kubeconfig import Credentials, KubeconfigError, Login, Section
 
 PATIENCE_S: Final = 120.0
 """A plugin may wait for a person to sign in."""

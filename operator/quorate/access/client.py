@@ -29,9 +29,9 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from quorate.cli.errors import NotFoundError, TransientError, UnreachableError
-from quorate.cli.kubeconfig import Credentials, KubeconfigError, Login
-from quorate.cli.refusals import refusal
+from quorate.access.errors import NotFoundError, TransientError, UnreachableError
+from quorate.access.kubeconfig import Credentials, KubeconfigError, Login
+from quorate.access.refusals import refusal
 from quorate.core.types import Instant
 
 Json = dict[str, Any]
@@ -161,7 +161,7 @@ class Api:
         )
 
     def _connect(self) -> urllib3.PoolManager:
-        from quorate.cli import exec_plugin
+        from quorate.access import exec_plugin
 
         login, known = self.login, self.login.credentials
         if known.exec is not None:

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from quorate.cli import world
-from quorate.cli.errors import ForbiddenError
+from quorate.access import world
+from quorate.access.errors import ForbiddenError
 from quorate.core.board import Board, board_of, rulebook
 from quorate.core.contradictions import Contradiction
 from quorate.core.rulebook import Rulebook
 from quorate.core.world import World
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = dict[str, Any]
 

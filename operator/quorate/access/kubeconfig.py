@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import yaml
 
-from quorate.cli.errors import UnreachableError
+from quorate.access.errors import UnreachableError
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 Section = Mapping[str, Any]

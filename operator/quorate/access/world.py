@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from quorate.access.commands import members
+from quorate.access.errors import CliError, ForbiddenError
 from quorate.api import parse
-from quorate.cli.commands import members
-from quorate.cli.errors import CliError, ForbiddenError
 from quorate.core.load import NOTHING, Size
 from quorate.core.types import AGENT_NAMESPACE, GUEST_LABEL, Instant, NodeName, SchedulingMode
 from quorate.core.world import Beat, GuestView, NodeView, WorkloadView, World
@@ -14,7 +14,7 @@ from quorate.kube import reaches, views
 from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, PODS, STORAGES
 
 if TYPE_CHECKING:
-    from quorate.cli.client import Api
+    from quorate.access.client import Api
 
 Raw = Mapping[str, Any]
 

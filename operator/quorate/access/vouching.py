@@ -1,0 +1,111 @@
+"""A person's word as evidence: that a lost node is off, or that a fenced one may come back."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from quorate.access.commands import node_status
+from quorate.access.errors import ApiError, CliError
+from quorate.core.flapping import held_until
+from quorate.core.status import Incident, NodeStatus
+from quorate.core.types import CONFIRM_ANNOTATION, TAKEN, Instant, Nonce
+from quorate.kube.resources import HARESOURCES, NODES
+from quorate.view import words
+
+if TYPE_CHECKING:
+    from quorate.access.client import Api
+
+REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+
+def look(api: "Api", node: str) -> tuple[Incident, list[str]]:
+    """The incident of a lost node that can be confirmed, and what that would bring about, in lines. Raises CliError."""
+    incident = open_incident(node, node_status(api, node))
+    guests = [one for one in api.items(HARESOURCES.path()) if is_on(one, node)]
+    return incident, meaning(node, incident, guests, api.now())
+
+
+def confirm(api: "Api", node: str, incident: Incident) -> str:
+    """Vouch, in our own name, that the node is off; returns what is said of it. Raises CliError."""
+    user = whoami(api)
+    value = f"{incident.id}/{incident.nonce}/{user}"
+    api.merge(NODES.path(node), {"metadata": {"annotations": {CONFIRM_ANNOTATION: value}}})
+    return f"{node}: {user} vouches that it is off (incident {incident.id}). Next: {follows(incident)}"
+
+
+def is_on(raw: Mapping[str, Any], node: str) -> bool:
+    """Is the guest there, or a Pod of the workload?"""
+    status = raw.get("status") or {}
+    return status.get("node") == node or any(one.get("node") == node for one in status.get("pods") or ())
+
+
+def fenced_incident(node: str, status: NodeStatus) -> Incident:
+    """The incident of a node that can be released. Raises CliError when there is none."""
+    incident = status.incident
+    if incident is None:
+        raise CliError(f"{node} is not fenced (it is {status.state}: {status.message}). There is nothing to release")
+    if incident.stage not in TAKEN:
+        raise CliError(
+            f"{node} is lost, but not fenced yet (incident {incident.id}): its guests may still run there. If it is "
+            f"certainly off, run quorate fence confirm {node}"
+        )
+    if status.guests:
+        guests = "its guest is" if status.guests == 1 else f"its {status.guests} guests are"
+        raise CliError(f"{node}: {guests} still recorded there. Wait until they run elsewhere (quorate status -w)")
+    return incident
+
+
+def boot_to_release(incident: Incident, status: NodeStatus, now: Instant) -> Nonce:
+    """The boot that waits: a later one that is held back, or else the fenced one."""
+    returns = status.returns
+    if returns is None or returns.at < incident.opened or held_until(returns, returns.nonce, now) is None:
+        return incident.nonce
+    return returns.nonce
+
+
+def open_incident(node: str, status: NodeStatus) -> Incident:
+    """The incident that can be confirmed. Raises CliError when there is none."""
+    incident = status.incident
+    if incident is None:
+        raise CliError(
+            f"{node} has no open incident (it is {status.state}: {status.message}). There is nothing to confirm"
+        )
+    if incident.stage in TAKEN and not status.guests:
+        raise CliError(
+            f"{node} is fenced already (incident {incident.id}): its guests are released, nothing to confirm"
+        )
+    return incident
+
+
+def meaning(node: str, incident: Incident, guests: list[dict[str, Any]], now: Instant) -> list[str]:
+    """The incident, and what confirming it brings about, in lines."""
+    sids = ", ".join(str((one.get("status") or {}).get("guest")) for one in guests) or "none"
+    lines = [
+        f"Incident {incident.id}: {node} was lost {words.since(incident.opened, now)} ago ({incident.reason}).",
+        f"Guests that start elsewhere once it is proven off: {sids}.",
+        "If it is not off, they run twice, and what they write is damaged. Nothing checks this after you.",
+    ]
+    if incident.release_by is not None:
+        lines.append(
+            f"Its watchdog was armed: it is released by the clock, {words.deadline(incident.release_by, now)}; "
+            "confirming does not make that earlier."
+        )
+    return lines
+
+
+def follows(incident: Incident) -> str:
+    if incident.release_by is not None:
+        return "its guests are released when its Lease has expired, not before"
+    return "its guests recover as soon as the Cluster is quorate and its Lease is taken"
+
+
+def whoami(api: "Api") -> str:
+    """Our name as the API server knows it; where it cannot be asked, the kubeconfig's name of the user."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = api.create(REVIEWS, review, managed=False)
+        name = str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")
+    except ApiError:
+        name = ""
+    if not name and not api.login.user:
+        raise CliError(f"{api.login.origin}: it names no user, and somebody must vouch. Use a kubeconfig with one")
+    return name or api.login.user
