@@ -255,7 +255,8 @@ def test_wait_sees_a_condition_come(api, kubectl, kubeconfig, unique):
         ready = {"type": "Ready", "status": "True", "reason": "AsWished", "message": ""}
         ready["lastTransitionTime"] = "2026-11-22T17:50:58Z"
         assert waiting.poll() is None
-        api.merge(f"{CLUSTERS}/{unique}/status", {"status": {"conditions": [ready]}}).ok()
+        seen = {"observedGeneration": 1, "conditions": [ready]}  # of an older spec kubectl would not take its word
+        api.merge(f"{CLUSTERS}/{unique}/status", {"status": seen}).ok()
         said, _ = waiting.communicate(timeout=LIMIT_S)
     assert (waiting.returncode, said) == (0, f"cluster.quorate.dev/{unique} condition met\n")
     kubectl("wait", "--for=jsonpath={.spec.timing.profile}=Auto", "qc", unique, "--timeout=20s")

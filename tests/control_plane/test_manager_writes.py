@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.api import attestation
+from quorate.api.crd import UNSEEN
 from quorate.core.actions import Plan, StatusWrite, TakeLease
 from quorate.core.status import GuestStatus
 from quorate.core.types import AGENT_NAMESPACE, ATTESTATION_ANNOTATION, GuestKey, GuestState, Ref
@@ -174,7 +175,7 @@ async def test_another_of_the_same_name_is_another_one(place: Guest):
     place.before("PUT", place.label)
     place.before("PATCH", replace)
     assert not await place.write(JUDGED)
-    assert "status" not in place.now()
+    assert place.now()["status"] == UNSEEN
 
 
 async def test_what_the_schema_refuses_is_said_in_its_words(place: Guest):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from quorate.api.crd import UNSEEN
 from tests.control_plane.objects import CLUSTERS, NODES, STORAGES, cluster, custom, guest, guests, node
 
 MORE = "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
@@ -87,9 +88,14 @@ def test_defaults_fill_what_is_left_out_or_null(api, namespace):
     assert spec == defaults | {"maxRestart": 3, "guest": guest("web")["spec"]["guest"]}
 
 
-def test_a_status_has_no_defaults(api, unique):
+def test_a_new_object_says_that_nobody_has_looked_at_it(api, unique):
     api.post(NODES, node(unique)).ok()
-    assert api.merge(f"{NODES}/{unique}/status", {"status": {"guests": 2}}).ok()["status"] == {"guests": 2}
+    assert api.get(f"{NODES}/{unique}").ok()["status"] == UNSEEN
+
+
+def test_a_status_has_no_defaults_of_its_own(api, unique):
+    api.post(NODES, node(unique)).ok()
+    assert api.merge(f"{NODES}/{unique}/status", {"status": {"guests": 2}}).ok()["status"] == UNSEEN | {"guests": 2}
 
 
 def test_a_template_is_kept_as_it_is(api, namespace):

@@ -86,6 +86,7 @@ def test_a_namespace_hears_only_of_itself(api, namespace, unique, version):
 
 def test_a_change_that_is_none_is_not_told(api, unique, version):
     api.post(CLUSTERS, cluster(unique)).ok()
+    api.merge(f"{CLUSTERS}/{unique}", {"metadata": {"labels": {"a": "b"}}}).ok()
     selector = {"fieldSelector": f"metadata.name={unique}"}
     with api.watch(CLUSTERS, resourceVersion=version(CLUSTERS), **selector) as events:
         api.merge(f"{CLUSTERS}/{unique}", {"spec": {"timing": {"profile": "Auto"}}}).ok()

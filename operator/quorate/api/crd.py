@@ -19,6 +19,9 @@ from quorate.core.types import GROUP, PART_OF, PART_OF_LABEL, VERSION
 
 KINDS: Final[tuple[type[Resource], ...]] = (Cluster, Node, HAResource, Storage)
 Schema = dict[str, Any]
+UNSEEN: Final[Schema] = {"observedGeneration": -1}
+"""The status of an object that nobody has looked at. kstatus, which Flux trusts, takes an object without a
+status for one that is as wished; of a generation other than its own it says that it is in progress."""
 _DROPPED = {"title", "$defs", "uniqueItems", "discriminator"}
 
 
@@ -58,7 +61,7 @@ def schema(kind: type[Resource]) -> Schema:
     """The structural schema of one kind."""
     raw = kind.model_json_schema(by_alias=True, mode="validation")
     body = _structural(raw, raw.get("$defs", {}), ())
-    body["properties"]["status"] = _undefaulted(body["properties"]["status"])
+    body["properties"]["status"] = _undefaulted(body["properties"]["status"]) | {"default": dict(UNSEEN)}
     body["properties"] = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
@@ -110,7 +113,7 @@ def _without_empties(default: Any) -> Any:
 
 
 def _undefaulted(node: Schema) -> Schema:
-    """A status says what was seen: the server must not fill in what was not."""
+    """A status says what was seen: the server must not fill in what was not, but that nothing was (`UNSEEN`)."""
     out = {key: value for key, value in node.items() if key != "default"}
     if "properties" in out:
         out["properties"] = {name: _undefaulted(sub) for name, sub in out["properties"].items()}

@@ -48,7 +48,8 @@ class Kind(Resource):
     def admit(self, new: Json, old: Json | None) -> list[Cause]:
         if old is None and self.status and self.kind != "Node":
             new.pop("status", None)
-            new |= {"status": STATUS[self.kind]} if self.kind in STATUS else {}
+            first = STATUS.get(self.kind) or self.schema.body["properties"].get("status", {}).get("default")
+            new |= {"status": first} if first else {}
         return self.schema.check(new, old) or list(RULES[self.kind](new, old) if self.kind in RULES else ())
 
     def read(self, body: Json, unknown: list[str]) -> Json:
