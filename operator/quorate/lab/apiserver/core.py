@@ -1,5 +1,6 @@
-"""Kubernetes' own kinds, as far as manager, agent, kubelet stand-in and kubectl meet them: by kind the schemas of its
-FIELDS, the STATUS of a new one, and RULES, which yield what else is wrong. What is not named here is kept as it comes.
+"""Kubernetes' own kinds and KubeVirt's, as far as manager, agent, the lab's stand-ins and kubectl meet them: by kind the
+schemas of its FIELDS, the STATUS of a new one, and RULES, which yield what else is wrong. What is not named here is kept as
+it comes.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +23,14 @@ _POD["properties"] |= {"terminationGracePeriodSeconds": {"type": "integer", "def
 _LEASE = _object(acquireTime=_MICRO_TIME, renewTime=_MICRO_TIME, leaseDurationSeconds={"type": "integer", "minimum": 1})
 FIELDS: dict[str, Json] = {"Pod": {"spec": _POD}, "Lease": {"spec": _LEASE}, "Event": {"eventTime": _MICRO_TIME}}
 FIELDS["Node"] = {"spec": _object(), "status": _object()}
+_MACHINE = _object("domain", domain=OPEN | {"required": ["devices"], "properties": {"devices": OPEN}})
+_TEMPLATE = OPEN | {"properties": {"spec": _MACHINE}}
+FIELDS["VirtualMachine"] = {
+    "spec": _object("template", template=_TEMPLATE, runStrategy=TEXT, running={"type": "boolean"})
+}
+FIELDS["VirtualMachine"] |= {"status": OPEN | {"properties": {"printableStatus": TEXT | {"default": "Stopped"}}}}
+FIELDS["VirtualMachineInstance"] = {"spec": _MACHINE}
+FIELDS["VirtualMachineInstanceMigration"] = {"spec": _object(vmiName=TEXT)}
 STATUS: dict[str, Json] = {"Pod": {"phase": "Pending"}, "Namespace": {"phase": "Active"}}
 STATUS["CustomResourceDefinition"] = {"conditions": [{"type": "Established", "status": "True"}]}
 

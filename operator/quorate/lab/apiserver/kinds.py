@@ -1,4 +1,4 @@
-"""Which kinds are served: ours from their CRDs, and those of Kubernetes that manager, agent, CLI and kubectl use."""
+"""Which kinds are served: ours from their CRDs, and those of Kubernetes and KubeVirt that everybody of a lab uses."""
 
 from dataclasses import dataclass, field, replace
 
@@ -8,6 +8,7 @@ from quorate.lab.apiserver.core import FIELDS, RULES, STATUS
 from quorate.sim.store import Resource
 
 _ABOUT = "involvedObject.kind,involvedObject.name,involvedObject.namespace,involvedObject.uid"
+_MIGRATION = "Phase:status.phase,VMI:spec.vmiName"
 # API version, plural, kind, scope (and /status as a subresource), short name, fields to select by, columns of a table
 _CORE = f"""
 v1 namespaces Namespace Cluster/status ns status.phase Status:status.phase
@@ -28,6 +29,9 @@ coordination.k8s.io/v1 leases Lease Namespaced - - Holder:spec.holderIdentity
 discovery.k8s.io/v1 endpointslices EndpointSlice Namespaced - - AddressType:addressType
 storage.k8s.io/v1 volumeattachments VolumeAttachment Cluster/status - - Node:spec.nodeName,Attached:status.attached
 apiextensions.k8s.io/v1 customresourcedefinitions CustomResourceDefinition Cluster/status crd - -
+kubevirt.io/v1 virtualmachines VirtualMachine Namespaced/status vm - Status:status.printableStatus,Ready:status.ready
+kubevirt.io/v1 virtualmachineinstances VirtualMachineInstance Namespaced vmi - Phase:status.phase,Node:status.nodeName
+kubevirt.io/v1 virtualmachineinstancemigrations VirtualMachineInstanceMigration Namespaced/status vmim - {_MIGRATION}
 """
 _EVENTS = {"regarding": "involvedObject", "note": "message", "reportingController": "reportingComponent"}
 _EVENTS |= {"deprecatedSource": "source", "deprecatedCount": "count"}

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from quorate.api.schema import Json
+from quorate.lab.apiserver.binding import bind
 from quorate.lab.apiserver.discovery import documents
 from quorate.lab.apiserver.kinds import Kind
 from quorate.lab.apiserver.table import table
@@ -41,19 +42,21 @@ class Server:
         if path in self._documents:
             return web.json_response(self._documents[path])
         try:
-            kind, place, status = self._locate(path.split("/")[1:])
+            kind, place, part = self._locate(path.split("/")[1:])
             fields = query.get("fieldSelector", "")
             matches = select(place[0], query.get("labelSelector", ""), fields, kind.selectable)
             if query.get("watch") in ("1", "true"):
                 return await self._watch(request, kind, matches)
             if request.method == "GET" and not place[1]:
                 return web.json_response(self._shown(request, kind, self._store.listed(kind, matches)))
-            return await self._do(request, kind, place, status=status)
+            if part == "binding":
+                return await self._bind(request, kind, place)
+            return await self._do(request, kind, place, status=part == "status")
         except ApiError as error:
             return web.json_response(error.status, status=error.code)
 
-    def _locate(self, parts: list[str]) -> tuple[Kind, Place, bool]:
-        """api/v1 or apis/GROUP/VERSION, then [namespaces/NAMESPACE/]PLURAL[/NAME[/status]]."""
+    def _locate(self, parts: list[str]) -> tuple[Kind, Place, str]:
+        """api/v1 or apis/GROUP/VERSION, then [namespaces/NAMESPACE/]PLURAL[/NAME[/status or, of a Pod, /binding]]."""
         head = 2 if parts[0] == "api" else 3
         rest, namespace = parts[head:], ""
         if rest[:1] == ["namespaces"] and len(rest) > 2 and rest[2] != "status":
@@ -61,8 +64,9 @@ class Server:
         plural, name, part, *more = (*rest, "", "", "")
         kind = self._kinds.get(("/".join(parts[1:head]), plural))
         placed = kind and (bool(namespace) == kind.namespaced or not (namespace or name))
-        if kind and placed and part in ("", "status" * kind.status) and not any(more):
-            return kind, (namespace, name), bool(part)
+        parts_of = ("", "status" * kind.status, "binding" * (kind.kind == "Pod")) if kind else ()
+        if kind and placed and part in parts_of and not any(more):
+            return kind, (namespace, name), part
         raise ApiError(404, "NotFound", "the server could not find the requested resource")
 
     async def _do(self, request: web.Request, kind: Kind, place: Place, *, status: bool) -> web.Response:
@@ -98,6 +102,15 @@ class Server:
         warnings = {"Warning": ", ".join(f'299 - "unknown field \\"{one}\\""' for one in unknown)} if unknown else {}
         code = 201 if any(event.old is None for event in store.watch(kind, before)) else 200
         return web.json_response(self._shown(request, kind, found), status=code, headers=warnings)
+
+    async def _bind(self, request: web.Request, kind: Kind, place: Place) -> web.Response:
+        """What a scheduler says: this Pod belongs on that node, from now on and for ever."""
+        if request.method != "POST":
+            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the resource")
+        body = await _body(request)
+        _check_identity(place, body)
+        bind(self._store, kind, place, body)
+        return web.json_response({"kind": "Status", "apiVersion": "v1", "status": "Success", "code": 201}, status=201)
 
     def _shown(self, request: web.Request, kind: Kind, found: Json | list[Json]) -> Json:
         version = {"metadata": {"resourceVersion": str(self._store.version)}}
