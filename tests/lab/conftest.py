@@ -21,7 +21,15 @@ from tests.lab.clusters import Cluster
 from tests.lab.scene import Scene
 from tests.unit.cli.conftest import Ended, Run
 
-LONG = ("test_storage.py", "test_workload.py", "test_demo.py", "test_uninstall.py", "test_rights.py", "test_cli.py")
+LONG = (
+    "test_storage.py",
+    "test_kubevirt.py",
+    "test_workload.py",
+    "test_demo.py",
+    "test_uninstall.py",
+    "test_rights.py",
+    "test_cli.py",
+)
 """Files of few tests that take minutes: they come first, so that the last minutes are not one worker's alone."""
 
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]

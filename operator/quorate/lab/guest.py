@@ -2,7 +2,8 @@
 
     python -m quorate.lab.guest --file data/journal --every 0.01
 
-The file is on a volume that all nodes share. Two instances at once would mix their lines: see `journal.py`.
+The file is on a volume that all nodes share. Two instances at once would mix their lines: see `journal.py`. One that a live
+migration has moved goes on counting: its memory came with it.
 """
 
 import argparse
@@ -26,10 +27,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     path = os.path.join(os.environ.get("QUORATE_ROOT", "."), arguments.file)  # noqa: PTH118 pathlib costs 10 ms a start
     journal = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for counter in itertools.count(1):
+    first = _counted(path, arguments.instance) + 1 if os.environ.get(processes.RESUMED) else 1
+    for counter in itertools.count(first):
         # One write a line: appends are atomic, lines never mix within themselves.
         os.write(journal, f"{arguments.instance} {counter} {arguments.node}\n".encode())
         time.sleep(arguments.every)
+
+
+def _counted(path: str, instance: str) -> int:
+    """How far this instance has counted, by the last whole line that is its own."""
+    with open(path, encoding="ascii", errors="replace") as journal:  # noqa: PTH123 as above
+        lines = [line.split() for line in journal.read().split("\n")[:-1]]
+    return max((int(words[1]) for words in lines if len(words) == 3 and words[0] == instance), default=0)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from quorate.lab.files import LabFiles, LabState
 from quorate.lab.front.control import Front
 from quorate.lab.options import Options
 from quorate.lab.switch import Switch
+from quorate.lab.virt.controller import run_virt_controller
 from quorate.lab.vnode import Services, Site, VirtualNode, node_services
 
 _START_S: Final = 60.0
@@ -76,6 +77,7 @@ class Lab:
             await self._furnish(self._api)
         self._tasks.append(asyncio.create_task(bind_claims(self._api)))
         self._tasks.append(asyncio.create_task(run_controllers(self._api)))
+        self._tasks.append(asyncio.create_task(run_virt_controller(self._api)))
         ports = await self._put_front(access) if self.options.front else {}
         for number in range(1, self.options.nodes + 1):
             await self._add_node(number, access, ports)

@@ -25,6 +25,8 @@ POD: Final = "QUORATE_LAB_POD"
 INSTANCE: Final = "QUORATE_LAB_INSTANCE"
 CONTAINER: Final = "QUORATE_LAB_CONTAINER"
 ROLE: Final = "QUORATE_LAB_ROLE"
+RESUMED: Final = "QUORATE_RESUMED"
+"""Of a guest that goes on where it came from, by a live migration."""
 SERVICE: Final = "QUORATE_LAB_SERVICE"
 """Of what runs outside of the nodes: manager-1, api-server, watchdog, front."""
 

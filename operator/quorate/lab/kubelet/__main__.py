@@ -11,6 +11,7 @@ from quorate.lab.kubelet.node import Identity, NodeReporter
 from quorate.lab.kubelet.pods import Pods
 from quorate.lab.kubelet.spec import Place
 from quorate.lab.kubelet.worker import Host
+from quorate.lab.virt.handler import Handler
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         tasks.create_task(node.run())
         tasks.create_task(pods.run())
         tasks.create_task(link.listen())
+        tasks.create_task(Handler(api, place, arguments.boot, pods.launchers).run())
 
 
 async def _shut_down(node: NodeReporter, pods: Pods, link: RuntimeLink) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from quorate.lab.apiclient import SYNC, follow
 from quorate.lab.kubelet.decide import Json
+from quorate.lab.kubelet.spec import is_launcher
 from quorate.lab.kubelet.worker import Host, PodWorker
 
 _DRAIN_REPORT_S: Final = 3.0
@@ -34,6 +35,11 @@ class Pods:
                 self._vanished(found["metadata"]["uid"])
             else:
                 self._seen(found)
+
+    def launchers(self) -> list[Json]:
+        """Of virtual machines, those that the API server knows."""
+        pods = [one.pod for one in self._workers.values()]
+        return [pod for pod in pods if is_launcher(pod)]
 
     async def shut_down(self) -> None:
         """Stop every pod, each within its grace period, and tell the API server if it can be reached."""

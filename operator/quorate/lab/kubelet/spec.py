@@ -17,6 +17,8 @@ from quorate.core.types import INSTANCE_ANNOTATION
 from quorate.lab import processes
 from quorate.lab.kubelet.decide import Json
 from quorate.lab.records import Record
+from quorate.lab.virt.orders import ADDRESS, COMMAND, RUNS_ANNOTATION
+from quorate.sim.virt_controller import DOMAIN_ANNOTATION, LAUNCHER_LABEL
 
 IDLE: Final = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait; done"]
 """What stands in for an image's own command, which nobody knows here."""
@@ -99,6 +101,11 @@ def root_of(pod: Json, container: Json, place: Place) -> Path:
     return place.pod(pod["metadata"]["uid"]) / "root" / str(container["name"])
 
 
+def is_launcher(pod: Json) -> bool:
+    """Is it that of a virtual machine?"""
+    return (pod["metadata"].get("labels") or {}).get(LAUNCHER_LABEL) == "virt-launcher"
+
+
 def claims_of(pod: Json) -> list[str]:
     """The names of the claims that the pod mounts."""
     volumes = pod["spec"].get("volumes") or []
@@ -107,7 +114,9 @@ def claims_of(pod: Json) -> list[str]:
 
 def _environ(pod: Json, container: Json, place: Place, root: Path, *, init: bool) -> dict[str, str]:
     metadata = pod["metadata"]
-    instance = (metadata.get("annotations") or {}).get(INSTANCE_ANNOTATION, metadata["uid"])
+    annotations, launches = metadata.get("annotations") or {}, is_launcher(pod)
+    instance = annotations.get(INSTANCE_ANNOTATION, metadata["uid"])
+    guest = annotations.get(DOMAIN_ANNOTATION, metadata["name"]) if launches else metadata["name"]
     found = {
         # The interpreter that has quorate comes first, so that `python3 -m quorate…` works in a guest.
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -117,11 +126,14 @@ def _environ(pod: Json, container: Json, place: Place, root: Path, *, init: bool
     }
     for variable in container.get("env") or []:
         found[variable["name"]] = _value(variable, pod, place, found)
+    if launches:
+        found |= {ADDRESS: place.address, COMMAND: annotations.get(RUNS_ANNOTATION, "")}
     return found | {
-        processes.GUEST: f"{metadata['namespace']}/{metadata['name']}",
+        processes.GUEST: f"{metadata['namespace']}/{guest}",
         processes.POD: metadata["uid"],
         processes.INSTANCE: instance,
-        processes.ROLE: "init" if init else "main",
+        # A launcher runs no guest yet: the one that it starts is marked as one.
+        processes.ROLE: "init" if init else "launcher" if launches else "main",
     }
 
 

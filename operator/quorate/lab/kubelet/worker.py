@@ -69,6 +69,11 @@ class PodWorker:
         self.ended = asyncio.Event()
         """Set when nothing of it runs and nothing will."""
 
+    @property
+    def pod(self) -> Json:
+        """As the API server had it last."""
+        return self._pod
+
     def update(self, pod: Json) -> None:
         """The API server has a newer version of the object."""
         self._pod = pod
