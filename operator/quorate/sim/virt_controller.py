@@ -27,6 +27,8 @@ DOMAIN_ANNOTATION: Final = "kubevirt.io/domain"
 MACHINE_FINALIZER: Final = "kubevirt.io/virtualMachineControllerFinalize"
 INSTANCE_FINALIZER: Final = "foregroundDeleteVirtualMachine"
 MIGRATION_FINALIZER: Final = "kubevirt.io/migrationJobFinalize"
+SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"
+"""Of a node whose virt-handler lives."""
 DEFAULT_SCHEDULER: Final = "default-scheduler"
 FINAL: Final = frozenset({"Succeeded", "Failed"})
 DISKS: Final = "/var/run/kubevirt-private/vmi-disks"
@@ -258,7 +260,7 @@ def _moves(instance: Json, migrations: Sequence[Json]) -> list[Json]:
 def launcher(instance: Json, command: Sequence[str] = (), migration: Json | None = None) -> Json:
     """The Pod of an instance, or that of a migration's target."""
     meta, spec = instance["metadata"], instance["spec"]
-    kinds = ("nodeSelector", "affinity", "tolerations", "schedulerName", "priorityClassName")
+    kinds = ("affinity", "tolerations", "schedulerName", "priorityClassName")
     volumes = [one for one in spec.get("volumes") or () if "persistentVolumeClaim" in one]
     compute: Json = {"name": "compute", "image": "virt-launcher", "resources": _resources(spec)}
     compute["volumeMounts"] = [{"name": one["name"], "mountPath": f"{DISKS}/{one['name']}"} for one in volumes]
@@ -286,6 +288,7 @@ def launcher(instance: Json, command: Sequence[str] = (), migration: Json | None
         },
         "spec": {
             **{kind: spec[kind] for kind in kinds if spec.get(kind)},
+            "nodeSelector": {**(spec.get("nodeSelector") or {}), SCHEDULABLE_LABEL: "true"},
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": grace + 15,
             "volumes": [{"name": one["name"], "persistentVolumeClaim": _claim(one)} for one in volumes],

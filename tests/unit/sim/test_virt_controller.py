@@ -62,6 +62,7 @@ def test_what_is_said_in_the_template_reaches_the_launcher() -> None:
     made = pod(node="")
     assert made["metadata"]["annotations"]["a"] == "1"
     assert made["spec"]["schedulerName"] == "quorate"
+    assert made["spec"]["nodeSelector"] == {"kubevirt.io/schedulable": "true"}
     assert made["spec"]["containers"][0]["resources"] == {"requests": {"memory": "64Mi"}}
 
 
@@ -124,7 +125,8 @@ def test_a_migration_that_is_deleted_is_given_up_by_its_source() -> None:
 
 def test_what_names_its_own_scheduler_is_not_bound() -> None:
     ready = {"conditions": READY}
-    nodes = [{"metadata": {"name": name}, "spec": {}, "status": ready} for name in ("node1", "node2")]
+    labels = {virt.SCHEDULABLE_LABEL: "true"}
+    nodes = [{"metadata": {"name": name, "labels": labels}, "spec": {}, "status": ready} for name in ("node1", "node2")]
     waits = pod(node="")
     assert ("bind", "Pod") not in asked(instances=[instance("Scheduling", node="")], pods=[waits], nodes=nodes)
     del waits["spec"]["schedulerName"]

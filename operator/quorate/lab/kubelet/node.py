@@ -13,6 +13,7 @@ from quorate import __version__
 from quorate.lab.apiclient import UNREACHABLE, Api, ApiError, Json, describe
 from quorate.lab.kubelet.spec import Place
 from quorate.lab.runtime import timestamp
+from quorate.sim.virt_controller import SCHEDULABLE_LABEL
 
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _RENEW_S: Final = 10
@@ -66,6 +67,7 @@ class NodeReporter:
             "kubernetes.io/hostname": self._place.node,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": _architecture(),
+            SCHEDULABLE_LABEL: "true",  # virt-handler is a part of the kubelet here
         }
         body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self._place.node, "labels": labels}}
         if not await self._api.create("/api/v1/nodes", body):
