@@ -46,11 +46,12 @@ TRANSIENT: Final = NOTHING_DONE | {500, 502, 504}
 
 
 class Api:
-    """A connection to one API server, made with the first call."""
+    """A connection to one API server, made with the first call. `patience_s`: how long it may take to answer."""
 
-    def __init__(self, login: Login, *, budget_s: float = BUDGET_S) -> None:
+    def __init__(self, login: Login, *, budget_s: float = BUDGET_S, patience_s: float = ANSWER_S) -> None:
         self.login = login
         self._budget_s = budget_s
+        self._patience_s = patience_s
         self._pool: urllib3.PoolManager | None = None
         self._headers = HTTPHeaderDict()
         self._ahead_s = 0.0
@@ -169,7 +170,7 @@ class Api:
         self._headers = _headers(known)
         options: dict[str, Any] = {
             "retries": False,
-            "timeout": urllib3.Timeout(connect=CONNECT_S, read=ANSWER_S),
+            "timeout": urllib3.Timeout(connect=min(CONNECT_S, self._patience_s), read=self._patience_s),
         }
         if login.server.startswith("https://"):
             options["ssl_context"] = _ssl_context(login, known)

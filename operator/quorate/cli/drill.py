@@ -7,6 +7,7 @@ import typer
 
 from quorate.access.errors import CliError
 from quorate.access.waiting import Deadline, wait_for
+from quorate.cli import completion
 from quorate.cli.ask import confirm
 from quorate.cli.options import Timeout, Yes
 from quorate.cli.output import note, say
@@ -31,7 +32,9 @@ def register(app: typer.Typer, section: str) -> None:
 
 def drill(
     session: Session,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The node to switch off and on.")],
+    node: Annotated[
+        str, typer.Argument(autocompletion=completion.nodes, metavar="NODE", help="The node to switch off and on.")
+    ],
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result.")] = False,
     timeout: Timeout = "20m",

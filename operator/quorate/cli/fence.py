@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
+from quorate.cli import completion
 from quorate.cli.ask import confirm
 from quorate.cli.help import Verbs
 from quorate.cli.options import Yes
@@ -31,7 +32,7 @@ def _group() -> None:
 
 def confirm_node(
     session: Session,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The lost node.")],
+    node: Annotated[str, typer.Argument(autocompletion=completion.nodes, metavar="NODE", help="The lost node.")],
     *,
     yes: Yes = False,
 ) -> None:
@@ -51,7 +52,7 @@ def confirm_node(
 
 def release_node(
     session: Session,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The fenced node.")],
+    node: Annotated[str, typer.Argument(autocompletion=completion.nodes, metavar="NODE", help="The fenced node.")],
     *,
     yes: Yes = False,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quorate.access.errors import CliError
+from quorate.cli import completion
 from quorate.cli.options import ClusterName
 from quorate.cli.output import Format, Output, console, data, say
 from quorate.cli.session import Session, verb
@@ -20,10 +21,20 @@ if TYPE_CHECKING:
 
 Fail = Annotated[
     list[str] | None,
-    typer.Option("--fail", metavar="NODE,NODE", help="These nodes are lost together; may be repeated."),
+    typer.Option(
+        "--fail",
+        metavar="NODE,NODE",
+        help="These nodes are lost together; may be repeated.",
+        autocompletion=completion.nodes_in_a_row,
+    ),
 ]
 About = Annotated[
-    str, typer.Argument(metavar="GUEST|NODE", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; or a node.")
+    str,
+    typer.Argument(
+        autocompletion=completion.guests_and_nodes,
+        metavar="GUEST|NODE",
+        help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; or a node.",
+    ),
 ]
 EXIT_CODES: Final = (
     "Exit code  0  every guest concerned would have another node",

@@ -6,6 +6,7 @@ import typer
 
 from quorate.access.errors import CliError, UsageError
 from quorate.access.waiting import Deadline, wait_for
+from quorate.cli import completion
 from quorate.cli.options import Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
@@ -14,9 +15,14 @@ from quorate.core.types import GuestKey, GuestState, Wanted
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
 
-Target = Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")]
+Target = Annotated[str, typer.Argument(autocompletion=completion.nodes, metavar="NODE", help="Where it is to run.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")]
-Guest = Annotated[str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME.")]
+Guest = Annotated[
+    str,
+    typer.Argument(
+        autocompletion=completion.guests, metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME."
+    ),
+]
 State = Annotated[
     Wanted | None, typer.Option(case_sensitive=False, help="What is asked of it; disabled also clears Error.")
 ]

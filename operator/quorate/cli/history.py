@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from quorate.access.errors import CliError, UsageError
+from quorate.cli import completion
 from quorate.cli.output import Format, Output, console, data, note, say
 from quorate.cli.session import Session, verb
 from quorate.core.types import NodeName, node_ref
@@ -34,7 +35,12 @@ def register(app: typer.Typer, section: str) -> None:
 
 def history(
     session: Session,
-    about: Annotated[str | None, typer.Argument(metavar="[GUEST|NODE]", help="Only what concerns it.")] = None,
+    about: Annotated[
+        str | None,
+        typer.Argument(
+            autocompletion=completion.guests_and_nodes, metavar="[GUEST|NODE]", help="Only what concerns it."
+        ),
+    ] = None,
     *,
     since: Annotated[str | None, typer.Option(metavar="DURATION", help="Only what is younger, such as 1h.")] = None,
     output: Output = Format.TABLE,

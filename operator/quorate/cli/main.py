@@ -12,6 +12,7 @@ from quorate.access.errors import INTERNAL, INTERRUPTED, USAGE, CliError
 from quorate.cli import (
     add,
     clusters,
+    completion,
     disarm,
     drill,
     fence,
@@ -79,6 +80,7 @@ def build() -> typer.Typer:
     programs.register(app, PARTS)
     install.register(app, PARTS)
     uninstall.register(app, PARTS)
+    completion.register(app)
     return app
 
 
@@ -93,6 +95,7 @@ quorate relocate web node2 --wait     move it by hand"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    completion.prepare()
     command = typer.main.get_command(build())
     try:
         code = command.main(words, prog_name=program_name(sys.argv[0]), standalone_mode=False)

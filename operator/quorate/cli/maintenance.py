@@ -6,6 +6,7 @@ import typer
 
 from quorate.access.errors import CliError
 from quorate.access.waiting import Deadline, wait_for
+from quorate.cli import completion
 from quorate.cli.help import Verbs
 from quorate.cli.options import Timeout
 from quorate.cli.output import note, say
@@ -21,7 +22,9 @@ ON_EXAMPLES: Final = (
     "quorate maintenance on node2 --wait && ssh node2 reboot",
 )
 OFF_EXAMPLES: Final = ("quorate maintenance off node2", "quorate maintenance off node2 --wait")
-NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node to work on.")]
+NodeArgument = Annotated[
+    str, typer.Argument(autocompletion=completion.nodes, metavar="NODE", help="The node to work on.")
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until its guests have moved.")]
 
 

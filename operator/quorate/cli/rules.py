@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from quorate.access.errors import UsageError
+from quorate.cli import completion
 from quorate.cli.ask import confirm
 from quorate.cli.help import Verbs
 from quorate.cli.options import ClusterName, Yes
@@ -33,7 +34,7 @@ SET_EXAMPLES: Final = (
 )
 REMOVE_EXAMPLES: Final = ("quorate rules remove db-apart",)
 
-Name = Annotated[str, typer.Argument(metavar="RULE", help="Name of the rule.")]
+Name = Annotated[str, typer.Argument(autocompletion=completion.rules, metavar="RULE", help="Name of the rule.")]
 GuestNames = Annotated[
     list[str] | None, typer.Option("--guests", metavar="GUEST,...", help="Whom it is about, by name; repeatable.")
 ]

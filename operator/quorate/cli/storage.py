@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from quorate.access.errors import CliError, ConflictError, NotFoundError, UsageError
+from quorate.cli import completion
 from quorate.cli.clusters import labels
 from quorate.cli.help import Verbs
 from quorate.cli.output import Format, Output, console, data, say
@@ -147,7 +148,10 @@ def _check(body: dict[str, Any]) -> None:
 
 def status(
     session: Session,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="That one, with everything about it.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=completion.storages, metavar="NAME", help="That one, with everything about it."),
+    ] = None,
     *,
     output: Output = Format.TABLE,
 ) -> None:
