@@ -5,35 +5,44 @@ launcher Pod and never a second one but as the target of a migration, and it goe
 What happens on nodes (virt-handler) is not here. The lab carries out what is said here.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from quorate.sim.controllers import place
-
-Json = dict[str, Any]
-API_VERSION: Final = "kubevirt.io/v1"
-MACHINE: Final = "VirtualMachine"
-INSTANCE: Final = "VirtualMachineInstance"
-MIGRATION: Final = "VirtualMachineInstanceMigration"
-LAUNCHER_LABEL: Final = "kubevirt.io"
-"""Of a launcher; its value is virt-launcher."""
-CREATED_BY_LABEL: Final = "kubevirt.io/created-by"
-MIGRATION_LABEL: Final = "kubevirt.io/migrationJobUID"
-NODE_LABEL: Final = "kubevirt.io/nodeName"
-TARGET_LABEL: Final = "kubevirt.io/migrationTargetNodeName"
-DOMAIN_ANNOTATION: Final = "kubevirt.io/domain"
-MACHINE_FINALIZER: Final = "kubevirt.io/virtualMachineControllerFinalize"
-INSTANCE_FINALIZER: Final = "foregroundDeleteVirtualMachine"
-MIGRATION_FINALIZER: Final = "kubevirt.io/migrationJobFinalize"
-SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"
-"""Of a node whose virt-handler lives."""
-DEFAULT_SCHEDULER: Final = "default-scheduler"
-FINAL: Final = frozenset({"Succeeded", "Failed"})
-DISKS: Final = "/var/run/kubevirt-private/vmi-disks"
-"""Where a launcher has the volumes of its machine."""
-_NEW: Final = frozenset({"", "Pending"})
+from quorate.sim.virt_objects import (
+    CREATED_BY_LABEL,
+    DEFAULT_SCHEDULER,
+    FINAL,
+    INSTANCE,
+    INSTANCE_FINALIZER,
+    MACHINE,
+    MACHINE_FINALIZER,
+    MIGRATION,
+    MIGRATION_FINALIZER,
+    MIGRATION_LABEL,
+    NEW,
+    NODE_LABEL,
+    TARGET_LABEL,
+    Json,
+    Step,
+    binding,
+    condition,
+    current,
+    delete,
+    differs,
+    instance_of,
+    is_down,
+    is_ready,
+    launcher,
+    launcher_name,
+    launchers,
+    patch,
+    place_of,
+    run_strategy,
+    status_of,
+    with_condition,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +58,12 @@ class Seen:
     command: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One call: `verb` is create, delete, patch or status (merge patches with a resourceVersion), or bind."""
-
-    verb: str
-    kind: str
-    namespace: str
-    name: str
-    body: Json
-
-
 def steps(seen: Seen) -> list[Step]:
     """What is to be done now; it is asked again after that."""
-    instances = {_place(one): one for one in seen.instances}
+    instances = {place_of(one): one for one in seen.instances}
     found: list[Step] = []
     for machine in seen.machines:
-        found.extend(_machine(machine, instances.get(_place(machine))))
+        found.extend(_machine(machine, instances.get(place_of(machine))))
     for instance in seen.instances:
         found.extend(_instance(instance, launchers(instance, seen.pods), seen))
     for migration in seen.migrations:
@@ -74,55 +72,19 @@ def steps(seen: Seen) -> list[Step]:
     return [*found, *_schedule(seen)]
 
 
-def launchers(instance: Json, pods: Sequence[Json]) -> list[Json]:
-    """The launcher Pods of an instance, source and target of a migration, in the order in which they were made."""
-    uid = instance["metadata"]["uid"]
-    found = [pod for pod in pods if any(one.get("uid") == uid for one in pod["metadata"].get("ownerReferences") or [])]
-    return sorted(found, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
-
-
-def current(instance: Json, pods: Sequence[Json]) -> Json | None:
-    """The launcher that the instance runs in: the newest one on its node, or the newest of all while it has none."""
-    node = status_of(instance).get("nodeName")
-    return next((pod for pod in reversed(pods) if not node or pod["spec"].get("nodeName") == node), None)
-
-
-def status_of(found: Json | None) -> Json:
-    """An object's status; empty where there is no object, or it has none."""
-    status: Json = (found or {}).get("status") or {}
-    return status
-
-
-def condition(found: Json | None, kind: str) -> Json | None:
-    """The condition of that type."""
-    return next((one for one in status_of(found).get("conditions") or () if one.get("type") == kind), None)
-
-
-def with_condition(found: Json, new: Json) -> list[Json]:
-    """All conditions, with this one in place of that of its type."""
-    others = [one for one in status_of(found).get("conditions") or () if one.get("type") != new["type"]]
-    return [*others, new]
-
-
 # -- a machine ----------------------------------------------------------------------------------------------------------
-
-
-def run_strategy(machine: Json) -> str:
-    """When the machine runs, whichever of the two fields says it."""
-    spec = machine["spec"]
-    return str(spec.get("runStrategy") or ("Always" if spec.get("running") else "Halted"))
 
 
 def _machine(machine: Json, instance: Json | None) -> Iterator[Step]:
     meta, finalizers = machine["metadata"], machine["metadata"].get("finalizers") or []
     if meta.get("deletionTimestamp"):
         if instance is not None:
-            yield from _delete(INSTANCE, instance)
+            yield from delete(INSTANCE, instance)
         elif MACHINE_FINALIZER in finalizers:
-            yield _patch(MACHINE, machine, finalizers=[one for one in finalizers if one != MACHINE_FINALIZER])
+            yield patch(MACHINE, machine, finalizers=[one for one in finalizers if one != MACHINE_FINALIZER])
         return
     if MACHINE_FINALIZER not in finalizers:
-        yield _patch(MACHINE, machine, finalizers=[*finalizers, MACHINE_FINALIZER])
+        yield patch(MACHINE, machine, finalizers=[*finalizers, MACHINE_FINALIZER])
         return
     strategy, asked = run_strategy(machine), status_of(machine).get("stateChangeRequests") or []
     over = status_of(instance).get("phase") in FINAL
@@ -131,7 +93,7 @@ def _machine(machine: Json, instance: Json | None) -> Iterator[Step]:
             yield Step("create", INSTANCE, meta["namespace"], meta["name"], instance_of(machine))
             asked = []
     elif strategy == "Halted" or (over and strategy in {"Always", "RerunOnFailure"}):
-        yield from _delete(INSTANCE, instance)
+        yield from delete(INSTANCE, instance)
         if strategy == "RerunOnFailure" and status_of(instance).get("phase") == "Failed":
             asked = [{"action": "Start"}]
     status = {
@@ -141,8 +103,8 @@ def _machine(machine: Json, instance: Json | None) -> Iterator[Step]:
         "runStrategy": strategy,
         "stateChangeRequests": asked,
     }
-    if _differs(status, status_of(machine)):
-        yield _patch(MACHINE, machine, verb="status", status={**status, "stateChangeRequests": asked or None})
+    if differs(status, status_of(machine)):
+        yield patch(MACHINE, machine, verb="status", status={**status, "stateChangeRequests": asked or None})
 
 
 def _starts(machine: Json, strategy: str, *, started: bool) -> bool:
@@ -165,27 +127,6 @@ def _printable(machine: Json, instance: Json | None) -> str:
     return "Running" if status.get("phase") == "Running" else "Starting"
 
 
-def instance_of(machine: Json) -> Json:
-    """The instance of a machine: its template."""
-    template, meta = machine["spec"]["template"], machine["metadata"]
-    owner = {"apiVersion": API_VERSION, "kind": MACHINE, "name": meta["name"], "uid": meta["uid"]}
-    given = template.get("metadata") or {}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": INSTANCE,
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "labels": dict(given.get("labels") or {}),
-            "annotations": dict(given.get("annotations") or {}),
-            "finalizers": [INSTANCE_FINALIZER],
-            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
-        },
-        "spec": template["spec"],
-        "status": {"phase": "Pending"},
-    }
-
-
 # -- an instance --------------------------------------------------------------------------------------------------------
 
 
@@ -194,14 +135,14 @@ def _instance(instance: Json, pods: Sequence[Json], seen: Seen) -> Iterator[Step
     phase, going = status.get("phase") or "", bool(meta.get("deletionTimestamp"))
     if going:
         for one in pods:
-            yield from _delete("Pod", one)
+            yield from delete("Pod", one)
     if phase in FINAL:
         finalizers = meta.get("finalizers") or []
         if not pods and INSTANCE_FINALIZER in finalizers:
-            yield _patch(INSTANCE, instance, finalizers=[one for one in finalizers if one != INSTANCE_FINALIZER])
+            yield patch(INSTANCE, instance, finalizers=[one for one in finalizers if one != INSTANCE_FINALIZER])
         return
-    if phase in _NEW and pod is None and not going and not _moves(instance, seen.migrations):
-        yield Step("create", "Pod", meta["namespace"], _name(instance, ""), launcher(instance, seen.command))
+    if phase in NEW and pod is None and not going and not _moves(instance, seen.migrations):
+        yield Step("create", "Pod", meta["namespace"], launcher_name(instance, ""), launcher(instance, seen.command))
     changed: Json = {"activePods": {one["metadata"]["uid"]: one["spec"].get("nodeName") or "" for one in pods}}
     changed["conditions"] = with_condition(instance, _ready(instance, pod))
     wanted = _phase(phase, pod, going=going)
@@ -210,23 +151,23 @@ def _instance(instance: Json, pods: Sequence[Json], seen: Seen) -> Iterator[Step
         changed |= {"nodeName": pod["spec"]["nodeName"], "migrationTransport": "Unix"}
         labels = {"labels": {NODE_LABEL: pod["spec"]["nodeName"]}}
     changed["phase"] = wanted
-    if _differs(changed, status):
+    if differs(changed, status):
         forgotten = dict.fromkeys(set(status.get("activePods") or {}) - set(changed["activePods"]))
-        yield _patch(
+        yield patch(
             INSTANCE, instance, status={**changed, "activePods": {**forgotten, **changed["activePods"]}}, **labels
         )
 
 
 def _phase(phase: str, pod: Json | None, *, going: bool) -> str:
     """Where virt-controller takes it: to Scheduled. From there on it is virt-handler's, unless its launcher is gone."""
-    if phase in _NEW:
+    if phase in NEW:
         return "Scheduling" if pod is not None else "Failed" if going else "Pending"
     if pod is None:
         return "Failed"
     if phase == "Scheduling":
         if is_down(pod) or pod["metadata"].get("deletionTimestamp"):
             return "Failed"
-        return "Scheduled" if _is_ready(pod) and not going else phase
+        return "Scheduled" if is_ready(pod) and not going else phase
     return phase
 
 
@@ -235,16 +176,7 @@ def _ready(instance: Json, pod: Json | None) -> Json:
         return {"type": "Ready", "status": "False", "reason": "PodNotExists"}
     if status_of(instance).get("phase") != "Running":
         return {"type": "Ready", "status": "False", "reason": "GuestNotRunning"}
-    return {"type": "Ready", "status": "True" if _is_ready(pod) else "False"}
-
-
-def is_down(pod: Json) -> bool:
-    """Has it ended, as its kubelet says?"""
-    return status_of(pod).get("phase") in FINAL
-
-
-def _is_ready(pod: Json) -> bool:
-    return (condition(pod, "Ready") or {}).get("status") == "True"
+    return {"type": "Ready", "status": "True" if is_ready(pod) else "False"}
 
 
 def _moves(instance: Json, migrations: Sequence[Json]) -> list[Json]:
@@ -252,68 +184,9 @@ def _moves(instance: Json, migrations: Sequence[Json]) -> list[Json]:
     return [
         one
         for one in migrations
-        if _place(instance) == (one["metadata"]["namespace"], one["spec"].get("vmiName"))
+        if place_of(instance) == (one["metadata"]["namespace"], one["spec"].get("vmiName"))
         and status_of(one).get("phase") not in FINAL
     ]
-
-
-def launcher(instance: Json, command: Sequence[str] = (), migration: Json | None = None) -> Json:
-    """The Pod of an instance, or that of a migration's target."""
-    meta, spec = instance["metadata"], instance["spec"]
-    kinds = ("affinity", "tolerations", "schedulerName", "priorityClassName")
-    volumes = [one for one in spec.get("volumes") or () if "persistentVolumeClaim" in one]
-    compute: Json = {"name": "compute", "image": "virt-launcher", "resources": _resources(spec)}
-    compute["volumeMounts"] = [{"name": one["name"], "mountPath": f"{DISKS}/{one['name']}"} for one in volumes]
-    if command:
-        compute["command"] = list(command)
-    labels = {**(meta.get("labels") or {}), LAUNCHER_LABEL: "virt-launcher", CREATED_BY_LABEL: meta["uid"]}
-    labels["vm.kubevirt.io/name"] = meta["name"]
-    labels.pop(NODE_LABEL, None)
-    annotations = {**(meta.get("annotations") or {}), DOMAIN_ANNOTATION: meta["name"]}
-    annotations["kubectl.kubernetes.io/default-container"] = "compute"
-    if migration is not None:
-        labels[MIGRATION_LABEL] = migration["metadata"]["uid"]
-        annotations["kubevirt.io/migrationJobName"] = migration["metadata"]["name"]
-    owner = {"apiVersion": API_VERSION, "kind": INSTANCE, "name": meta["name"], "uid": meta["uid"]}
-    grace = spec.get("terminationGracePeriodSeconds", 30)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": _name(instance, migration["metadata"]["uid"] if migration else ""),
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "annotations": annotations,
-            "ownerReferences": [{**owner, "controller": True, "blockOwnerDeletion": True}],
-        },
-        "spec": {
-            **{kind: spec[kind] for kind in kinds if spec.get(kind)},
-            "nodeSelector": {**(spec.get("nodeSelector") or {}), SCHEDULABLE_LABEL: "true"},
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": grace + 15,
-            "volumes": [{"name": one["name"], "persistentVolumeClaim": _claim(one)} for one in volumes],
-            "containers": [compute],
-        },
-    }
-
-
-def _claim(volume: Json) -> Json:
-    return {"claimName": volume["persistentVolumeClaim"]["claimName"]}
-
-
-def _resources(spec: Json) -> Json:
-    """What the domain asks for: its memory counts whichever way it is written."""
-    domain = spec.get("domain") or {}
-    found: Json = dict(domain.get("resources") or {})
-    guest = (domain.get("memory") or {}).get("guest")
-    if guest and "memory" not in (found.get("requests") or {}):
-        found["requests"] = {**(found.get("requests") or {}), "memory": guest}
-    return {key: found[key] for key in ("requests", "limits") if key in found}
-
-
-def _name(instance: Json, migration: str) -> str:
-    ending = hashlib.sha256(f"{instance['metadata']['uid']}/{migration}".encode()).hexdigest()[:5]
-    return f"virt-launcher-{instance['metadata']['name']}-{ending}"
 
 
 # -- a migration --------------------------------------------------------------------------------------------------------
@@ -325,12 +198,12 @@ def _migration(migration: Json, instance: Json | None, seen: Seen) -> Iterator[S
     target = next((pod for pod in seen.pods if _of_migration(pod, meta["uid"])), None)
     if phase in FINAL:
         if phase == "Failed" and target is not None and not is_down(target):
-            yield from _delete("Pod", target)
+            yield from delete("Pod", target)
         if MIGRATION_FINALIZER in finalizers:
-            yield _patch(MIGRATION, migration, finalizers=[one for one in finalizers if one != MIGRATION_FINALIZER])
+            yield patch(MIGRATION, migration, finalizers=[one for one in finalizers if one != MIGRATION_FINALIZER])
     elif MIGRATION_FINALIZER not in finalizers and not going:
         labels = {**(meta.get("labels") or {}), "kubevirt.io/vmi-name": migration["spec"].get("vmiName", "")}
-        yield _patch(MIGRATION, migration, finalizers=[*finalizers, MIGRATION_FINALIZER], labels=labels)
+        yield patch(MIGRATION, migration, finalizers=[*finalizers, MIGRATION_FINALIZER], labels=labels)
     elif failed := _failure(migration, instance, target, seen):
         yield from _fail(migration, instance, failed, seen)
     elif going and not (_state(migration, instance) or {}).get("completed"):
@@ -343,7 +216,7 @@ def _fail(migration: Json, instance: Json | None, reason: str, seen: Seen) -> It
     state = _state(migration, instance)
     if instance is not None and state is not None and not state.get("completed"):
         ended = {"failed": True, "completed": True, "failureReason": reason, "endTimestamp": seen.now}
-        yield _patch(INSTANCE, instance, status={"migrationState": ended})
+        yield patch(INSTANCE, instance, status={"migrationState": ended})
     yield _phased(migration, "Failed", instance, reason, seen)
 
 
@@ -353,7 +226,7 @@ def _cancel(migration: Json, instance: Json | None, seen: Seen) -> Iterator[Step
     if instance is None or state is None:
         yield from _fail(migration, instance, "Migration failed due to being canceled", seen)
     elif not state.get("abortRequested"):
-        yield _patch(INSTANCE, instance, status={"migrationState": {"abortRequested": True}})
+        yield patch(INSTANCE, instance, status={"migrationState": {"abortRequested": True}})
 
 
 def _go_on(migration: Json, instance: Json, target: Json | None, seen: Seen) -> Iterator[Step]:
@@ -389,7 +262,7 @@ def _failure(migration: Json, instance: Json | None, target: Json | None, seen: 
         return "Migration failed vmi shutdown during migration."
     if target is not None and (is_down(target) or target["metadata"].get("deletionTimestamp")):
         return "Migration failed because target pod shutdown during migration"
-    if target is None and phase not in _NEW:
+    if target is None and phase not in NEW:
         return "Migration target pod was removed during active migration."
     if not phase:
         others = [
@@ -408,7 +281,7 @@ def _next(phase: str, state: Json, target: Json | None) -> str:
     reached = {
         "": "Pending",
         "Pending": "Scheduling" if target is not None else phase,
-        "Scheduling": "Scheduled" if target is not None and _is_ready(target) else phase,
+        "Scheduling": "Scheduled" if target is not None and is_ready(target) else phase,
         "Scheduled": "PreparingTarget" if state.get("targetNode") else phase,
         "PreparingTarget": "TargetReady" if state.get("targetNodeAddress") else phase,
         "TargetReady": "Running" if state.get("startTimestamp") else phase,
@@ -428,7 +301,7 @@ def _handed_over(migration: Json, instance: Json, target: Json, seen: Seen) -> S
         "targetPod": target["metadata"]["name"],
     }
     labels = {**(instance["metadata"].get("labels") or {}), TARGET_LABEL: target["spec"]["nodeName"]}
-    return _patch(INSTANCE, instance, status={"migrationState": {**dict.fromkeys(old), **state}}, labels=labels)
+    return patch(INSTANCE, instance, status={"migrationState": {**dict.fromkeys(old), **state}}, labels=labels)
 
 
 def _phased(migration: Json, phase: str, instance: Json | None, reason: str, seen: Seen) -> Step:
@@ -440,7 +313,7 @@ def _phased(migration: Json, phase: str, instance: Json | None, reason: str, see
         status["migrationState"] = {**state, **({"failed": True, "failureReason": reason} if reason else {})}
     elif reason:
         status["migrationState"] = {"failed": True, "completed": True, "failureReason": reason}
-    return _patch(MIGRATION, migration, verb="status", status=status)
+    return patch(MIGRATION, migration, verb="status", status=status)
 
 
 # -- the scheduler, and how a step is written ---------------------------------------------------------------------------
@@ -467,28 +340,3 @@ def _schedule(seen: Seen) -> Iterator[Step]:
         if node is not None:
             load[node] += 1
             yield Step("bind", "Pod", meta["namespace"], meta["name"], binding(pod, node))
-
-
-def binding(pod: Json, node: str) -> Json:
-    """What a scheduler says of that very Pod."""
-    meta = {"name": pod["metadata"]["name"], "namespace": pod["metadata"]["namespace"], "uid": pod["metadata"]["uid"]}
-    target = {"apiVersion": "v1", "kind": "Node", "name": node}
-    return {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": target}
-
-
-def _place(found: Json) -> tuple[str, str]:
-    return found["metadata"]["namespace"], found["metadata"]["name"]
-
-
-def _delete(kind: str, found: Json) -> Iterator[Step]:
-    if not found["metadata"].get("deletionTimestamp"):
-        yield Step("delete", kind, *_place(found), found)
-
-
-def _patch(kind: str, found: Json, *, verb: str = "patch", status: Json | None = None, **metadata: Any) -> Step:
-    held = {"resourceVersion": found["metadata"]["resourceVersion"], **metadata}
-    return Step(verb, kind, *_place(found), {"metadata": held, **({"status": status} if status is not None else {})})
-
-
-def _differs(wanted: Json, found: Json) -> bool:
-    return any((found.get(key) or None) != (value or None) for key, value in wanted.items())

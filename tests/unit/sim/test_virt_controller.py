@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from quorate.sim import virt_controller as virt
-from quorate.sim.virt_controller import INSTANCE, MIGRATION, Seen, Step, steps
+from quorate.sim import virt_objects as virt
+from quorate.sim.virt_controller import Seen, steps
+from quorate.sim.virt_objects import INSTANCE, MIGRATION, Step
 
 Json = dict[str, Any]
 READY = [{"type": "Ready", "status": "True"}]

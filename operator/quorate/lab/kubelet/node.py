@@ -13,7 +13,7 @@ from quorate import __version__
 from quorate.lab.apiclient import UNREACHABLE, Api, ApiError, Json, describe
 from quorate.lab.kubelet.spec import Place
 from quorate.lab.runtime import timestamp
-from quorate.sim.virt_controller import SCHEDULABLE_LABEL
+from quorate.sim.virt_objects import SCHEDULABLE_LABEL
 
 LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _RENEW_S: Final = 10

@@ -18,7 +18,7 @@ from quorate.lab import processes
 from quorate.lab.kubelet.decide import Json
 from quorate.lab.records import Record
 from quorate.lab.virt.orders import ADDRESS, COMMAND, RUNS_ANNOTATION
-from quorate.sim.virt_controller import DOMAIN_ANNOTATION, LAUNCHER_LABEL
+from quorate.sim.virt_objects import DOMAIN_ANNOTATION, LAUNCHER_LABEL
 
 IDLE: Final = ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait; done"]
 """What stands in for an image's own command, which nobody knows here."""

@@ -10,7 +10,8 @@ from typing import Final
 
 from quorate.lab.apiclient import UNREACHABLE, Api, ApiError, Json, describe
 from quorate.lab.runtime import timestamp
-from quorate.sim.virt_controller import INSTANCE, MACHINE, MIGRATION, Seen, Step, steps
+from quorate.sim.virt_controller import Seen, steps
+from quorate.sim.virt_objects import INSTANCE, MACHINE, MIGRATION, Step
 
 LOOKS_EVERY_S: Final = 0.2
 IDLE_S: Final = 1.0

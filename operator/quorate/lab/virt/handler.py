@@ -30,7 +30,7 @@ from quorate.lab.virt.orders import (
     report_in,
     write,
 )
-from quorate.sim.virt_controller import (
+from quorate.sim.virt_objects import (
     CREATED_BY_LABEL,
     NODE_LABEL,
     is_down,
