@@ -36,8 +36,11 @@ from quorate.core.types import Instant
 
 Json = dict[str, Any]
 FIELD_MANAGER: Final = "quorate-cli"
-CONNECT_S: Final = 3.0
-ANSWER_S: Final = 10.0
+CONNECT_S: Final = 2.0
+READ_S: Final = 4.0
+"""Who only reads is told within 5 s that there is no answer, connecting included where that hangs as well."""
+WRITE_S: Final = 10.0
+"""A write may wait for admission webhooks, each of which may take that long."""
 BUDGET_S: Final = 4.0
 """A further try begins only within this time."""
 NOTHING_DONE: Final = frozenset({429, 503})
@@ -48,7 +51,7 @@ TRANSIENT: Final = NOTHING_DONE | {500, 502, 504}
 class Api:
     """A connection to one API server, made with the first call. `patience_s`: how long it may take to answer."""
 
-    def __init__(self, login: Login, *, budget_s: float = BUDGET_S, patience_s: float = ANSWER_S) -> None:
+    def __init__(self, login: Login, *, budget_s: float = BUDGET_S, patience_s: float = WRITE_S) -> None:
         self.login = login
         self._budget_s = budget_s
         self._patience_s = patience_s
@@ -136,12 +139,14 @@ class Api:
         pool = self._pool = self._pool or self._connect()
         patch = "application/json-patch+json" if isinstance(body, list) else "application/merge-patch+json"
         kind = patch if method == "PATCH" else "application/json"
+        longest_s = min(READ_S if method == "GET" else WRITE_S, self._patience_s)
         try:
             return pool.request(
                 method,
                 f"{self.login.server}{path}",
                 body=json.dumps(body) if body is not None else None,
                 headers=self._headers | {"Content-Type": kind},
+                timeout=urllib3.Timeout(connect=min(CONNECT_S, longest_s), read=longest_s),
             )
         except HTTPError as error:
             raise self._unreachable(error, written=written) from error
@@ -168,10 +173,7 @@ class Api:
         if known.exec is not None:
             known = exec_plugin.ask(login, known.exec)
         self._headers = _headers(known)
-        options: dict[str, Any] = {
-            "retries": False,
-            "timeout": urllib3.Timeout(connect=min(CONNECT_S, self._patience_s), read=self._patience_s),
-        }
+        options: dict[str, Any] = {"retries": False}
         if login.server.startswith("https://"):
             options["ssl_context"] = _ssl_context(login, known)
             if login.insecure:  # the kubeconfig says so: no need to tell on every call

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from quorate.access import exec_plugin
+from quorate.access import client, exec_plugin
 from quorate.access.client import Api
 from quorate.access.errors import (
     ApiError,
@@ -109,6 +109,20 @@ class TestTrying:
         assert f"cannot reach the API server {server} (context test of kubeconfig x): Connection refused" in str(
             found.value
         )
+
+    def test_a_server_that_never_answers_is_not_asked_twice(self, monkeypatch):
+        """Who waits for it once has waited long enough: `READ_S` is no less than `BUDGET_S`."""
+        assert client.READ_S >= client.BUDGET_S
+        assert client.READ_S + client.CONNECT_S / 2 <= 5
+        monkeypatch.setattr(client, "READ_S", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            login = Login(f"http://127.0.0.1:{silent.getsockname()[1]}", "context test of kubeconfig x", "ada")
+            with pytest.raises(UnreachableError, match="timed out"):
+                Api(login, budget_s=0.3).get(PATH)
+            silent.setblocking(False)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
 
     def test_a_name_that_nobody_knows(self):
         login = Login("http://api.invalid:6443", "context test of kubeconfig x", "ada")
