@@ -167,20 +167,16 @@ class Api:
         )
 
     def _connect(self) -> urllib3.PoolManager:
-        from quorate.access import exec_plugin
-
-        login, known = self.login, self.login.credentials
-        if known.exec is not None:
-            known = exec_plugin.ask(login, known.exec)
-        self._headers = _headers(known)
+        login, known = self.login, signed_in(self.login)
+        self._headers = headers_of(known)
         options: dict[str, Any] = {"retries": False}
         if login.server.startswith("https://"):
-            options["ssl_context"] = _ssl_context(login, known)
+            options["ssl_context"] = ssl_context(login, known)
             if login.insecure:  # the kubeconfig says so: no need to tell on every call
                 urllib3.disable_warnings(InsecureRequestWarning)
             if login.server_name:
                 options |= {"server_hostname": login.server_name, "assert_hostname": login.server_name}
-        proxy = login.proxy or _environment_proxy(login.server)
+        proxy = login.proxy or environment_proxy(login.server)
         return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
     def _hear_clock(self, response: urllib3.BaseHTTPResponse) -> None:
@@ -201,7 +197,7 @@ def _wait(state: RetryCallState) -> float:
     return float(wait_random_exponential(multiplier=0.2, max=1.0)(state))
 
 
-def _environment_proxy(server: str) -> str:
+def environment_proxy(server: str) -> str:
     """The proxy that $HTTPS_PROXY and $NO_PROXY ask for. As for kubectl this machine itself needs none."""
     where = urlsplit(server)
     host = where.hostname or ""
@@ -214,7 +210,16 @@ def _renewable(credentials: Credentials) -> bool:
     return credentials.exec is not None or credentials.token_file is not None
 
 
-def _headers(credentials: Credentials) -> HTTPHeaderDict:
+def signed_in(login: Login) -> Credentials:
+    """Who we are there; a plugin that the kubeconfig names is asked, which may take its time. Raises KubeconfigError."""
+    from quorate.access import exec_plugin
+
+    known = login.credentials
+    return exec_plugin.ask(login, known.exec) if known.exec is not None else known
+
+
+def headers_of(credentials: Credentials) -> HTTPHeaderDict:
+    """The headers by which the API server knows us. Raises KubeconfigError."""
     headers = HTTPHeaderDict({"Accept": "application/json", "User-Agent": FIELD_MANAGER})
     token = credentials.token
     if credentials.token_file is not None:
@@ -244,7 +249,8 @@ def _impersonation(wanted: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"Impersonate-Extra-{quote(str(key), safe='')}", str(value)
 
 
-def _ssl_context(login: Login, credentials: Credentials) -> ssl.SSLContext:
+def ssl_context(login: Login, credentials: Credentials) -> ssl.SSLContext:
+    """Whom we trust, and our certificate if we have one. Raises KubeconfigError."""
     try:
         context = ssl.create_default_context(cadata=login.authority.decode() if login.authority else None)
         if login.insecure:

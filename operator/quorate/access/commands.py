@@ -15,9 +15,10 @@ from quorate.kube.resources import CLUSTERS, HARESOURCES, NODES
 
 if TYPE_CHECKING:
     from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 
-def fetch(api: "Api", key: GuestKey) -> dict[str, Any]:
+def fetch(api: "Reader", key: GuestKey) -> dict[str, Any]:
     """The guest's HAResource. Raises CliError, naming the guests that there are."""
     try:
         return api.get(HARESOURCES.path(key.name, key.namespace))
@@ -25,7 +26,7 @@ def fetch(api: "Api", key: GuestKey) -> dict[str, Any]:
         raise CliError(_unknown(api, key)) from error
 
 
-def _unknown(api: "Api", key: GuestKey) -> str:
+def _unknown(api: "Reader", key: GuestKey) -> str:
     """That it is not under HA, and which guests are: those of its namespace, and one of another that was meant perhaps."""
     there = [GuestKey(one["metadata"]["namespace"], one["metadata"]["name"]) for one in api.items(HARESOURCES.path())]
     names = sorted(one.name for one in there if one.namespace == key.namespace)
@@ -35,7 +36,7 @@ def _unknown(api: "Api", key: GuestKey) -> str:
     return text + (meant or f". Add it: quorate add {key.namespace}/{key.name} --image IMAGE")
 
 
-def fetch_node(api: "Api", node: str) -> dict[str, Any]:
+def fetch_node(api: "Reader", node: str) -> dict[str, Any]:
     """A member's Node. Raises CliError, naming those that there are."""
     try:
         return api.get(NODES.path(node))
@@ -44,19 +45,19 @@ def fetch_node(api: "Api", node: str) -> dict[str, Any]:
         raise CliError(f"no Node is named {node!r} (known: {known})") from error
 
 
-def status_of(api: "Api", key: GuestKey) -> GuestStatus:
+def status_of(api: "Reader", key: GuestKey) -> GuestStatus:
     return from_wire(GuestStatus, fetch(api, key).get("status"))
 
 
-def cluster_status(api: "Api", name: str) -> ClusterStatus:
+def cluster_status(api: "Reader", name: str) -> ClusterStatus:
     return from_wire(ClusterStatus, api.get(CLUSTERS.path(name)).get("status"))
 
 
-def node_status(api: "Api", node: str) -> NodeStatus:
+def node_status(api: "Reader", node: str) -> NodeStatus:
     return from_wire(NodeStatus, fetch_node(api, node).get("status"))
 
 
-def members(api: "Api", cluster: str) -> list[dict[str, Any]]:
+def members(api: "Reader", cluster: str) -> list[dict[str, Any]]:
     """The Nodes of a Cluster."""
     return [one for one in api.items(NODES.path()) if one["spec"].get("clusterName") == cluster]
 

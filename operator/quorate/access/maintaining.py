@@ -8,6 +8,7 @@ from quorate.view.guests import sid_of
 
 if TYPE_CHECKING:
     from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 
 def begin(api: "Api", node: str, reason: str) -> str:
@@ -28,7 +29,7 @@ def end(api: "Api", node: str) -> bool:
     return True
 
 
-def coming(api: "Api", node: str) -> list[str]:
+def coming(api: "Reader", node: str) -> list[str]:
     """The guests that are to return to it, with what each waits for."""
     found = [(one, one.get("status") or {}) for one in api.items(HARESOURCES.path())]
     return [

@@ -21,12 +21,12 @@ from quorate.kube import views
 from quorate.kube.resources import CLUSTERS, KUBE_NODES, LEASES, STORAGES
 
 if TYPE_CHECKING:
-    from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 Raw = dict[str, Any]
 
 
-def obstacles(api: "Api", raw: Raw, target: str) -> list[str]:
+def obstacles(api: "Reader", raw: Raw, target: str) -> list[str]:
     """Every reason why the guest cannot go to that node now; empty: the way is clear. Raises CliError."""
     try:
         guest = parse.guest(raw)
@@ -57,7 +57,7 @@ def _of_guest(guest: GuestView) -> list[str]:
     ]
 
 
-def _of_node(api: "Api", guest: GuestView, cluster: Raw, members: Sequence[Raw], target: str) -> list[str]:
+def _of_node(api: "Reader", guest: GuestView, cluster: Raw, members: Sequence[Raw], target: str) -> list[str]:
     name = cluster["metadata"]["name"]
     raw = next((one for one in members if one["metadata"]["name"] == target), None)
     if raw is None:
@@ -76,7 +76,7 @@ def _of_node(api: "Api", guest: GuestView, cluster: Raw, members: Sequence[Raw],
 
 
 def _of_rules(
-    api: "Api", guest: GuestView, cluster: Raw, hard: Callable[[GuestView], str | None], target: NodeName
+    api: "Reader", guest: GuestView, cluster: Raw, hard: Callable[[GuestView], str | None], target: NodeName
 ) -> list[str]:
     """What the rules have against it, for the guest itself and for those that would have to come along."""
     board = ruled.board(api, cluster) if cluster["spec"].get("rules") else None
@@ -91,7 +91,7 @@ def _of_rules(
     return found
 
 
-def _observed(api: "Api", view: NodeView) -> NodeView | None:
+def _observed(api: "Reader", view: NodeView) -> NodeView | None:
     """The node with what Kubernetes and its Lease say of it; None when we may not know."""
     try:
         kube = views.kube_node(api.get(KUBE_NODES.path(view.name)))

@@ -10,18 +10,18 @@ from quorate.core.rulebook import Rulebook
 from quorate.core.world import World
 
 if TYPE_CHECKING:
-    from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 Raw = dict[str, Any]
 
 
-def board(api: "Api", cluster: Raw) -> Board | None:
+def board(api: "Reader", cluster: Raw) -> Board | None:
     """Where every guest of the Cluster is, and what the rules say; None when we may not see them all."""
     found = _world(api, cluster)
     return board_of(found) if found is not None else None
 
 
-def judged(api: "Api", cluster: Raw) -> Rulebook | None:
+def judged(api: "Reader", cluster: Raw) -> Rulebook | None:
     """What would become of the rules in this Cluster's spec; None when we may not see whom they are about."""
     found = _world(api, cluster)
     return rulebook(found) if found is not None else None
@@ -32,7 +32,7 @@ def about(book: Rulebook, rule: str) -> Contradiction | None:
     return next((one for one in book.ignored if rule in one.rules), None)
 
 
-def _world(api: "Api", cluster: Raw) -> World | None:
+def _world(api: "Reader", cluster: Raw) -> World | None:
     """Raises UnreadableError for a Cluster whose rules cannot be read."""
     try:
         return world.sketch(api, cluster)

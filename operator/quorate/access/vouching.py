@@ -13,11 +13,12 @@ from quorate.view import words
 
 if TYPE_CHECKING:
     from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 
-def look(api: "Api", node: str) -> tuple[Incident, list[str]]:
+def look(api: "Reader", node: str) -> tuple[Incident, list[str]]:
     """The incident of a lost node that can be confirmed, and what that would bring about, in lines. Raises CliError."""
     incident = open_incident(node, node_status(api, node))
     guests = [one for one in api.items(HARESOURCES.path()) if is_on(one, node)]

@@ -14,12 +14,12 @@ from quorate.kube import reaches, views
 from quorate.kube.resources import HARESOURCES, KUBE_NODES, LEASES, PODS, STORAGES
 
 if TYPE_CHECKING:
-    from quorate.access.client import Api
+    from quorate.access.reader import Reader
 
 Raw = Mapping[str, Any]
 
 
-def sketch(api: "Api", cluster: Raw) -> World:
+def sketch(api: "Reader", cluster: Raw) -> World:
     """As much as rules depend on; Kubernetes' own nodes if they may be read. Raises CliError, UnreadableError."""
     try:
         kubes = api.items(KUBE_NODES.path())
@@ -28,7 +28,7 @@ def sketch(api: "Api", cluster: Raw) -> World:
     return _world(api, cluster, kubes)
 
 
-def whole(api: "Api", cluster: Raw) -> World:
+def whole(api: "Reader", cluster: Raw) -> World:
     """All that placement depends on. Raises CliError, naming what could not be read."""
     try:
         world = _world(api, cluster, api.items(KUBE_NODES.path()))
@@ -49,7 +49,7 @@ def whole(api: "Api", cluster: Raw) -> World:
     return replace(world, wall=api.now(), nodes=nodes, storages=storages)
 
 
-def _world(api: "Api", cluster: Raw, kubes: Iterable[Raw]) -> World:
+def _world(api: "Reader", cluster: Raw, kubes: Iterable[Raw]) -> World:
     view, known = parse.cluster(cluster), {str(one["metadata"]["name"]): one for one in kubes}
     found = api.items(HARESOURCES.path())
     nodes = sorted((_with(parse.node(one), known) for one in members(api, view.name)), key=lambda node: node.name)
@@ -63,7 +63,7 @@ def _beat(raw: Raw | None) -> Beat | None:
     return views.lease(None, raw, 0.0) if raw is not None else None
 
 
-def _others(api: "Api", world: World) -> dict[NodeName, Size] | None:
+def _others(api: "Reader", world: World) -> dict[NodeName, Size] | None:
     """What Pods that are no guests request; None where nobody looks at requests, or where we may not see them."""
     if world.cluster.spec.scheduling.mode is SchedulingMode.BASIC:
         return None

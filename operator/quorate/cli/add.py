@@ -4,15 +4,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from quorate.access.errors import CliError, ConflictError, NotFoundError, UsageError
+from quorate.access.errors import UsageError
 from quorate.cli import workloads
 from quorate.cli.guests import Comment, Failback, Relocations, Restarts, State, settings
 from quorate.cli.options import ClusterName
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.core.types import GROUP, VERSION, GuestKey, Wanted
+from quorate.core.types import GuestKey, Wanted
 from quorate.core.workloads import sid_of
-from quorate.kube.resources import CLUSTERS, HARESOURCES, STORAGES
 
 EXAMPLES: Final = (
     "quorate add web --image nginx:1.29",
@@ -63,6 +62,8 @@ def add(
     A StatefulSet that runs already (sts/NAME, or all with the labels of --selector) is protected where it is: its own
     controller makes its Pods, and Quorate removes those that are stuck on a node that is proven dead.
     """
+    from quorate.access import adding
+
     key = session.guest(guest)
     protects = workloads.wanted(guest, selector)
     if protects is not None:
@@ -77,14 +78,14 @@ def add(
         workloads.refuse_others(guest, {**only, **limits})
         _protect(session, key, protects, settings(state, None, None, comment), cluster or "")
         return
-    body = resource(key, _template(key, image, file, command or []), cluster or "")
+    body = adding.resource(key, _template(key, image, file, command or []), cluster or "")
     body["spec"] |= settings(state, max_restart, max_relocate, comment, failback)
     if storage:
         body["spec"]["storage"] = mounts(storage)
-    waits = obstacles(session, body, key)
+    waits = adding.obstacles(session.api, body, key)
     for obstacle in waits:
         note(f"note: it cannot start yet: {obstacle}")
-    _create(session, key, key.sid, body)
+    adding.create(session.api, key, key.sid, body)
     wanted = "it is started" if state in {None, Wanted.STARTED} else f"it is kept {str(state).lower()}"
     follows = f"{wanted} once that is mended" if waits else wanted
     say(f"{key.sid} is under HA. Next: {follows}; watch it with quorate status -w")
@@ -92,38 +93,16 @@ def add(
 
 def _protect(session: Session, key: GuestKey, target: dict[str, Any], wishes: dict[str, Any], cluster: str) -> None:
     """Put what runs already under HA."""
-    body, name = resource(key, {}, cluster), sid_of(key)
+    from quorate.access import adding
+
+    body, name = adding.resource(key, {}, cluster), sid_of(key)
     body["spec"] |= {"guest": {"workload": target}, **wishes}
     absent = workloads.missing(session.api, key, target)
     if absent:
         note(f"note: nothing is protected yet: {absent}")
-    _create(session, key, name, body)
+    adding.create(session.api, key, name, body)
     follows = "it is protected once that is there" if absent else "its Pods are protected where they are"
     say(f"{name} is under HA. Next: {follows}; whether all are, quorate explain {key.namespace}/{key.name} says")
-
-
-def _create(session: Session, key: GuestKey, name: str, body: dict[str, Any]) -> None:
-    try:
-        session.api.create(HARESOURCES.path(namespace=key.namespace), body)
-    except ConflictError as error:
-        raise CliError(f"{name} is under HA already. Change it with quorate set, see it with quorate status") from error
-    except NotFoundError as error:
-        raise CliError(
-            f"{name}: there is no namespace {key.namespace}. Make it: kubectl create namespace {key.namespace}"
-        ) from error
-
-
-def resource(key: GuestKey, template: dict[str, Any], cluster: str) -> dict[str, Any]:
-    """The HAResource of a guest."""
-    spec: dict[str, Any] = {"guest": {"container": template}}
-    if cluster:
-        spec["clusterName"] = cluster
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": "HAResource",
-        "metadata": {"name": key.name, "namespace": key.namespace},
-        "spec": spec,
-    }
 
 
 def mounts(texts: list[str]) -> list[dict[str, str]]:
@@ -138,6 +117,7 @@ def mounts(texts: list[str]) -> list[dict[str, str]]:
 
 
 def _template(key: GuestKey, image: str | None, file: str | None, command: list[str]) -> dict[str, Any]:
+    from quorate.access import adding
     from quorate.cli import template
 
     if (image is None) == (file is None):
@@ -146,27 +126,4 @@ def _template(key: GuestKey, image: str | None, file: str | None, command: list[
         if command:
             raise UsageError(f"{key.sid}: a COMMAND belongs to --image; with -f it stands in the file")
         return template.from_file(file)
-    return template.from_image(key.name, str(image), command)
-
-
-def obstacles(session: Session, body: dict[str, Any], key: GuestKey) -> list[str]:
-    """What it will have to wait for. Raises CliError for what can never run."""
-    from quorate.access.names import the_cluster
-    from quorate.api import parse
-    from quorate.core.place import storage_problem
-
-    try:
-        spec = parse.guest(body).spec
-        known = session.api.items(STORAGES.path()) if spec.mounts else []
-        storages = {one.name: one for one in map(parse.storage, known)}
-    except parse.UnreadableError as error:
-        raise CliError(str(error)) from error
-    if spec.template.problem:
-        raise CliError(f"{key.sid}: {spec.template.problem}")
-    problem = storage_problem(spec, key.namespace, storages)
-    found = [problem] if problem is not None else []
-    try:
-        the_cluster(session.api.items(CLUSTERS.path()), spec.cluster_name or None)
-    except CliError as error:
-        found.append(str(error))
-    return found
+    return adding.from_image(key.name, str(image), command)

@@ -1,7 +1,7 @@
-"""A guest's pod template: from an image, or from a file with a Pod or a pod template."""
+"""A guest's pod template, from a file with a Pod or a pod template."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,6 @@ REMEDIES = {
     "Deployment": "give a file with its spec.template",
     "StatefulSet": "give a file with its spec.template",
 }
-
-
-def from_image(name: str, image: str, command: Sequence[str]) -> Template:
-    """One container, named like the guest."""
-    container: dict[str, Any] = {"name": name, "image": image}
-    if command:
-        container["command"] = list(command)
-    return {"spec": {"containers": [container]}}
 
 
 def from_file(file: str) -> Template:

@@ -2,6 +2,7 @@ import io
 
 import pytest
 
+from quorate.access import adding
 from quorate.access.errors import UsageError
 from quorate.cli import template
 
@@ -15,11 +16,11 @@ def written(tmp_path, text: str) -> str:
 
 
 def test_an_image_becomes_one_container_named_like_the_guest():
-    assert template.from_image("web", "nginx", []) == {"spec": {"containers": [{"name": "web", "image": "nginx"}]}}
+    assert adding.from_image("web", "nginx", []) == {"spec": {"containers": [{"name": "web", "image": "nginx"}]}}
 
 
 def test_what_stands_after_two_dashes_is_its_command():
-    (container,) = template.from_image("web", "busybox", ["sleep", "9"])["spec"]["containers"]
+    (container,) = adding.from_image("web", "busybox", ["sleep", "9"])["spec"]["containers"]
     assert container["command"] == ["sleep", "9"]
 
 
