@@ -1,6 +1,7 @@
 """Objects -> the report. Pure: the same snapshot at the same moment gives the same report."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from quorate.core.status import ClusterStatus, Condition
@@ -30,12 +31,21 @@ DEFAULT_SUSPECT_S: Final = 60.0
 Row = TypeVar("Row", GuestReport, StorageReport)
 
 
-def build(snapshot: Snapshot, now: Instant) -> Report:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How guests are read: a program that looks again and again remembers those that have not changed."""
+
+    report: Callable[[Raw], GuestReport] = guest_report
+    cluster: Callable[[Raw, Sequence[str]], str | None] = cluster_of
+
+
+def build(snapshot: Snapshot, now: Instant, reading: Reading | None = None) -> Report:
     """The report of everything in the snapshot at that moment."""
+    read = reading or Reading()
     names = sorted(name_of(raw) for raw in snapshot.clusters)
-    clusters = tuple(_cluster(raw, snapshot, names, now) for raw in sorted(snapshot.clusters, key=name_of))
+    clusters = tuple(_cluster(raw, snapshot, names, now, read) for raw in sorted(snapshot.clusters, key=name_of))
     storages = _ordered(storage_report(raw) for raw in snapshot.storages)
-    strays = _ordered(guest_report(raw) for raw in snapshot.guests if cluster_of(raw, names) is None)
+    strays = _ordered(read.report(raw) for raw in snapshot.guests if read.cluster(raw, names) is None)
     attention = _of_no_cluster(snapshot, names)
     health = worst(
         *(cluster.health for cluster in clusters),
@@ -46,7 +56,7 @@ def build(snapshot: Snapshot, now: Instant) -> Report:
     return Report(now, health, clusters, storages, strays, attention)
 
 
-def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> ClusterReport:
+def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant, read: Reading) -> ClusterReport:
     status, problem = read_status(raw, ClusterStatus)
     name = name_of(raw)
     suspect_after_s = status.timing.suspect_after_s if status.timing is not None else DEFAULT_SUSPECT_S
@@ -62,7 +72,7 @@ def _cluster(raw: Raw, snapshot: Snapshot, names: list[str], now: Instant) -> Cl
         if spec_of(node).get("clusterName") == name
     ]
     nodes = tuple(sorted((report for report, _ in members), key=lambda node: node.name))
-    guests = _ordered(guest_report(guest) for guest in snapshot.guests if cluster_of(guest, names) == name)
+    guests = _ordered(read.report(guest) for guest in snapshot.guests if read.cluster(guest, names) == name)
     manager = _manager(status, snapshot, name, now)
     own = _attention(status, problem, name, manager)
     attention = (*own, *(line for _, lines in members for line in lines))
