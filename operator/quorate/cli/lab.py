@@ -16,7 +16,8 @@ from quorate.core.timing import Profile
 UP_EXAMPLES: Final = """\
 quorate up                             three nodes, two managers, an embedded API server
 quorate up --control-plane real        the same on kube-apiserver and etcd
-quorate up --name two --profile fast   a second lab, with a Cluster already made"""
+quorate up --name two --profile fast   a second lab, with a Cluster already made
+quorate up --profile fast --dashboard  and its page in a browser, with power switches"""
 NODE_EXAMPLES: Final = """\
 quorate node node1 power-off           pull the plug
 quorate node node2 network-off         cut it off from the API server
@@ -73,6 +74,9 @@ def up(
             help="Also create a Cluster named like the lab: auto, fast, balanced, relaxed or proxmox.",
         ),
     ] = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Then show it in a browser, until Ctrl-C; the lab goes on.")
+    ] = False,
 ) -> None:
     """Start a lab.
 
@@ -89,6 +93,18 @@ def up(
         found = client.up(options, tell=note)
     say(f"lab {name} is up: {nodes} nodes, {managers} managers, {control_plane} API server")
     say(f"export KUBECONFIG={found['kubeconfig']}")
+    if dashboard:
+        _show(name, found["kubeconfig"])
+
+
+def _show(name: str, kubeconfig: str) -> None:
+    """The lab's page, until Ctrl-C."""
+    from quorate.access.kubeconfig import load
+    from quorate.cli.dashboard import run
+    from quorate.dashboard.server import Options
+
+    run(load(kubeconfig, None), Options(lab=name))
+    note(f"the lab goes on: quorate lab down --name {name} ends it")
 
 
 @app.command(cls=Verb)

@@ -13,6 +13,7 @@ from quorate.cli import (
     add,
     clusters,
     completion,
+    dashboard,
     disarm,
     drill,
     fence,
@@ -66,6 +67,7 @@ def build() -> typer.Typer:
     lists.register_nodes(app, LOOK)
     lists.register_guests(app, LOOK)
     history.register(app, LOOK)
+    dashboard.register(app, LOOK)
     foretell.register(app, LOOK)
     add.register(app, GUESTS)
     guests.register(app, GUESTS)

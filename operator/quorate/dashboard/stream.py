@@ -1,0 +1,87 @@
+"""The panels of a look as server-sent events: each when it has changed, and a pulse that says that the page is live."""
+
+import asyncio
+import json
+from contextlib import suppress
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+
+from quorate.access.errors import CliError, UnreachableError
+from quorate.dashboard.board import Board
+from quorate.dashboard.look import Look
+from quorate.dashboard.panels import NAMES, Panels, Seen
+from quorate.dashboard.sessions import ASK_AGAIN_S, Session, Sessions
+
+PULSE_S: Final = 1.0
+SLOW_S: Final = 15.0
+"""A browser that takes nothing for so long is gone."""
+ENDING: Final = web.AppKey("ending", asyncio.Event)
+"""Set when the server ends: open pages do not keep it."""
+
+
+def event(name: str, data: str) -> bytes:
+    """One server-sent event; a line of data for each line."""
+    lines = "".join(f"data: {line}\n" for line in data.splitlines()) or "data:\n"
+    return f"event: {name}\n{lines}\n".encode()
+
+
+class Stream:
+    """One open page."""
+
+    def __init__(self, board: Board, panels: Panels, session: Session, look: Look, lab: str) -> None:
+        self._board = board
+        self._panels = panels
+        self._session = session
+        self._look = look
+        self._lab = lab
+        self._sent: dict[str, str] = {}
+
+    def news(self) -> bytes:
+        """What this page does not show yet."""
+        seen = Seen(self._board.picture, self._look, self._session.rights, self._board.switches, self._lab)
+        found = []
+        for name in NAMES:
+            drawn = self._panels.draw(name, seen)
+            if self._sent.get(name) != drawn:
+                self._sent[name] = drawn
+                found.append(event(name, drawn))
+        return b"".join(found)
+
+    def pulse(self) -> bytes:
+        told = {"now": int(self._board.mirror.connection.now()), "beats": self._board.beats()}
+        return event("pulse", json.dumps(told))
+
+
+async def stream(
+    request: web.Request, page: Stream, board: Board, sessions: Sessions, session: Session
+) -> web.StreamResponse:
+    """Until the browser goes, its session is over, or the server ends."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+    await response.prepare(request)
+    ending, shown = request.app[ENDING], (-1, session.rights)
+    with suppress(ConnectionError, TimeoutError):
+        while not ending.is_set():
+            now = (board.picture.version, session.rights)
+            news = page.news() if now != shown else b""
+            shown = now
+            await asyncio.wait_for(response.write(news + page.pulse()), SLOW_S)
+            await board.later(shown[0], PULSE_S)
+            if monotonic() - session.asked > ASK_AGAIN_S and not await _still(sessions, session):
+                await response.write(event("pulse", json.dumps({"now": 0, "over": True})))
+                break
+    return response
+
+
+async def _still(sessions: Sessions, session: Session) -> bool:
+    """Is this still somebody who may look? Asked anew; who cannot be asked about may for now."""
+    session.asked = monotonic()
+    try:
+        await asyncio.to_thread(sessions.refresh, session)
+    except UnreachableError:
+        return True
+    except CliError:
+        sessions.forget(session)
+        return False
+    return True
