@@ -12,6 +12,7 @@ from quorate.access.client import Api
 from quorate.cli.main import main
 from quorate.view.snapshot import Snapshot
 from tests.unit.cli.stub import Stub, kubeconfig, serve
+from tests.unit.cli.terminals import Terminal
 from tests.unit.view import pictures
 
 
@@ -51,6 +52,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quorate.access.client.Api", partial(Api, budget_s=0.05))
     monkeypatch.setattr("quorate.access.commands.ANSWER", "100ms")
     monkeypatch.setattr("quorate.access.expected.ANSWER", "100ms")
+
+
+@pytest.fixture
+def tmux() -> Iterator[Callable[..., Terminal]]:
+    """A command in a terminal of its own: `tmux("quorate status -w", columns=80)`."""
+    opened: list[Terminal] = []
+
+    def start(command: str, **size: int) -> Terminal:
+        opened.append(Terminal(command, **size))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture

@@ -1,21 +1,14 @@
 """The Tab key: in real shells, and as kubectl asks; against a stub that answers for the API server."""
 
 import os
-import shutil
 import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from quorate.cli import completion
 from tests.unit.cli.stub import Stub
-
-BIN = Path(sys.executable).parent
-WAIT_S = 30.0
+from tests.unit.cli.terminals import BIN
 
 
 @pytest.fixture
@@ -111,36 +104,15 @@ def test_fish(prod):
     assert found == sorted(one["metadata"]["name"] for one in listed(prod, "nodes"))
 
 
-@pytest.fixture
-def terminal(tmp_path) -> Iterator[Callable[..., str]]:
-    """tmux with a shell of its own: `terminal(*words)` is one of tmux' commands."""
-    assert shutil.which("tmux"), "tmux is needed (Debian package tmux)"
-    socket = f"quorate-{uuid.uuid4().hex[:8]}"
-
-    def tmux(*words: str) -> str:
-        return subprocess.run(["tmux", "-L", socket, *words], capture_output=True, text=True, check=True).stdout
-
-    yield tmux
-    subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True, check=False)
-
-
-def until_shown(terminal: Callable[..., str], text: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while text not in (shown := terminal("capture-pane", "-p")):
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.1)
-
-
-def test_zsh_completes_what_is_typed(prod, terminal, tmp_path):
+def test_zsh_completes_what_is_typed(prod, tmux, tmp_path):
     setup = f"PS1='ready> '; path=({BIN} $path); autoload -Uz compinit; compinit -u; source <(quorate completion zsh)"
     (tmp_path / ".zshrc").write_text(f"{setup}\n")
-    kubeconfig = os.environ["KUBECONFIG"]
-    terminal("new-session", "-d", "-x", "120", "-y", "30", f"env ZDOTDIR={tmp_path} KUBECONFIG={kubeconfig} zsh -i")
-    until_shown(terminal, "ready>")
-    terminal("send-keys", "quorate maint", "Tab")
-    until_shown(terminal, "quorate maintenance")
-    terminal("send-keys", "C-u", "quorate drill ", "Tab")
-    until_shown(terminal, "quorate drill n")  # what all have in common; the next Tab lists them
-    terminal("send-keys", "Tab")
+    terminal = tmux(f"env ZDOTDIR={tmp_path} zsh -i")
+    terminal.until("ready>")
+    terminal.type("quorate maint", "Tab")
+    terminal.until("quorate maintenance")
+    terminal.type("C-u", "quorate drill ", "Tab")
+    terminal.until("quorate drill n")  # what all have in common; the next Tab lists them
+    terminal.type("Tab")
     for one in listed(prod, "nodes"):
-        until_shown(terminal, one["metadata"]["name"])
+        terminal.until(one["metadata"]["name"])
