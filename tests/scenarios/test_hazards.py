@@ -8,11 +8,11 @@ from quorate.core import selffence
 from quorate.core.actions import CreatePod, RemovePod, StopPod, TakeLease
 from quorate.core.invariants import check
 from quorate.core.plan import plan
+from quorate.core.pods import ContainerView
 from quorate.core.selectors import Taint
 from quorate.core.status import Evidence
 from quorate.core.stopped import from_pod, guessed
 from quorate.core.types import FENCE_TAINT, EvidenceKind, GuestState, NodeState, Stage, Uid, Wanted
-from quorate.core.world import ContainerView
 from tests.scenarios.looks import state
 from tests.unit.core.worlds import NOW, WALL, beat, guest, incident, instance, node, pod, world
 

@@ -8,6 +8,7 @@ from itertools import count
 from quorate.core import selffence
 from quorate.core.load import Size, Usage
 from quorate.core.override import ExpectedVotes
+from quorate.core.pods import ContainerView
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.stopped import GUESSED, LOST
@@ -29,7 +30,6 @@ from quorate.core.world import (
     Attestation,
     ClusterSpec,
     ClusterView,
-    ContainerView,
     Disarm,
     GuestSpec,
     GuestView,

@@ -24,6 +24,7 @@ from quorate.core.actions import (
 from quorate.core.invariants import check
 from quorate.core.load import NOTHING
 from quorate.core.plan import plan
+from quorate.core.pods import ContainerView, PodView
 from quorate.core.selectors import Taint
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
 from quorate.core.types import (
@@ -33,14 +34,7 @@ from quorate.core.types import (
     NodeName,
     Uid,
 )
-from quorate.core.world import (
-    Beat,
-    ContainerView,
-    NodeView,
-    PodView,
-    Verdict,
-    World,
-)
+from quorate.core.world import Beat, NodeView, Verdict, World
 from tests.toy.limits import overfull
 from tests.toy.parts import Conflict, Lease, Pod
 

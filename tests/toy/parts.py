@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 
 from quorate.core import selffence
+from quorate.core.pods import PodView
 from quorate.core.types import (
     GuestKey,
     NodeName,
     Nonce,
     Uid,
 )
-from quorate.core.world import Attestation, ClusterView, GuestView, KubeNode, NodeView, PodView
+from quorate.core.world import Attestation, ClusterView, GuestView, KubeNode, NodeView
 
 STEP_S = 0.5
 FIRMWARE_S = 2.0

@@ -56,6 +56,13 @@ class Workload(Model):
     """Labels of StatefulSets."""
 
 
+class VirtualMachine(Model):
+    """A VirtualMachine of KubeVirt (kubevirt.io/v1), in the namespace of the HAResource."""
+
+    name: ObjectName
+    """Its name."""
+
+
 class Guest(Model):
     """What runs: exactly one of its fields. It does not turn into another."""
 
@@ -77,6 +84,9 @@ class Guest(Model):
     ] = None
     """What runs already, protected where it is: its own controller makes and places the Pods. When a node is lost and
     proven dead, Quorate removes the Pods that are stuck there."""
+    virtual_machine: VirtualMachine | None = None
+    """A virtual machine, which Quorate starts, stops and keeps running exactly once. Its run strategy is taken over, and
+    given back when the HAResource is deleted or Ignored; the machine itself stays."""
 
 
 class StorageMount(Model):
@@ -89,8 +99,8 @@ class StorageMount(Model):
 
 
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-GuestName = Annotated[str, Field(max_length=130, pattern=f"^(ct:)?({_LABEL}/)?{_LABEL}$")]
-"""NAME (in the same namespace), NAMESPACE/NAME or ct:NAMESPACE/NAME."""
+GuestName = Annotated[str, Field(max_length=130, pattern=f"^((ct|vm):)?({_LABEL}/)?{_LABEL}$")]
+"""NAME (in the same namespace), NAMESPACE/NAME, ct:NAMESPACE/NAME or vm:NAMESPACE/NAME."""
 
 
 class HAResourceSpec(Model):
@@ -103,10 +113,18 @@ class HAResourceSpec(Model):
         schema_extra(
             **{
                 "x-kubernetes-validations": [
-                    rule("has(self.container) != has(self.workload)", "exactly one of container and workload"),
                     rule(
-                        "has(self.container) == has(oldSelf.container)",
+                        "[has(self.container), has(self.virtualMachine), has(self.workload)].filter(one, one).size() == 1",
+                        "exactly one of container, virtualMachine and workload",
+                    ),
+                    rule(
+                        "has(self.container) == has(oldSelf.container) && has(self.workload) == has(oldSelf.workload)",
                         "a guest does not turn into another kind: delete the HAResource and make another",
+                    ),
+                    rule(
+                        "!has(self.virtualMachine) || !has(oldSelf.virtualMachine) || "
+                        "self.virtualMachine.name == oldSelf.virtualMachine.name",
+                        "a guest does not turn into another machine: delete the HAResource and make another",
                     ),
                 ]
             }
@@ -190,6 +208,20 @@ _WORKLOAD_RULES: tuple[JsonDict, ...] = (
             path=f".{name}",
         )
         for name in ("startAfter", "storage")
+    ),
+)
+
+
+_MACHINE_RULES: tuple[JsonDict, ...] = (
+    rule(
+        "!has(self.guest.virtualMachine) || self.updatePolicy == 'Recreate'",
+        "updatePolicy means nothing for a virtual machine: what is changed in it counts from its next start; leave it out",
+        path=".updatePolicy",
+    ),
+    rule(
+        "!has(self.guest.virtualMachine) || !has(self.storage) || self.storage.size() == 0",
+        "a virtual machine names its own volumes: leave storage out",
+        path=".storage",
     ),
 )
 
@@ -300,7 +332,7 @@ class RecoveryModel(Model):
 
 
 class PodModel(Model):
-    """A Pod of a protected workload."""
+    """A Pod of a protected workload, or a launcher of a virtual machine."""
 
     name: str
     """Its name."""
@@ -322,7 +354,8 @@ class HAResourceStatusModel(Model):
     """What was seen and done."""
 
     guest: str = ""
-    """Its sid, as Proxmox writes it: ct:namespace/name; wl:namespace/name of a workload."""
+    """Its sid, as Proxmox writes it: ct:namespace/name, vm:namespace/name of a virtual machine;
+    wl:namespace/name of a workload."""
     state: GuestState = GuestState.QUEUED
     """Queued, Starting, Started, RequestStop, Stopped, Relocate, Fence (its node is lost, waiting for proof), Recovery,
     Freeze (its node went down cleanly, waiting for it), Ignored or Error."""
@@ -365,7 +398,8 @@ class HAResourceStatusModel(Model):
     recovery: RecoveryModel | None = None
     """The last recovery."""
     pods: Annotated[list[PodModel], Field(max_length=MAX_PODS)] = []
-    """Of a workload: its Pods that have a node. Those beyond 256 are not protected."""
+    """Of a workload: its Pods that have a node. Those beyond 256 are not protected. Of a virtual machine: its launchers.
+    """
     message: Annotated[str, Field(max_length=8192)] = ""
     """One sentence: what is done or awaited."""
     term: int = 0
@@ -400,7 +434,7 @@ class HAResource(Resource):
         rule("self.metadata.name.size() <= 63", "the name becomes the Pod's name and a label: at most 63 characters"),
     )
 
-    spec: Annotated[HAResourceSpec, schema_extra(**{"x-kubernetes-validations": list(_WORKLOAD_RULES)})]
+    spec: Annotated[HAResourceSpec, schema_extra(**{"x-kubernetes-validations": [*_WORKLOAD_RULES, *_MACHINE_RULES]})]
     """What is wished."""
     status: HAResourceStatusModel | None = None
     """What was seen and done."""

@@ -39,6 +39,7 @@ from quorate.core.types import (
     RELEASE_ANNOTATION,
     GuestKey,
     Instant,
+    MachineKey,
     NodeName,
     Uid,
 )
@@ -204,7 +205,7 @@ def fence_device(given: FenceDeviceModel) -> FenceDevice:
 def guest(raw: Raw) -> GuestView:
     """An HAResource, without its Pod. Raises UnreadableError."""
     spec, identity = _read_once(raw, _guest_spec), _identity(raw)
-    key = GuestKey(raw["metadata"].get("namespace", ""), identity.pop("name"))
+    key = (MachineKey if spec.machine else GuestKey)(raw["metadata"].get("namespace", ""), identity.pop("name"))
     return GuestView(
         **identity,
         key=key,
@@ -219,8 +220,9 @@ def guest(raw: Raw) -> GuestView:
 
 def _guest_spec(raw: Raw) -> GuestSpec:
     spec, namespace = _spec(raw, HAResourceSpec), raw["metadata"].get("namespace", "")
-    if (spec.guest.container is None) == (spec.guest.workload is None):
-        raise UnreadableError(f"{_name(raw)}: spec.guest: name exactly one of container and workload")
+    kinds = (spec.guest.container, spec.guest.workload, spec.guest.virtual_machine)
+    if sum(one is not None for one in kinds) != 1:
+        raise UnreadableError(f"{_name(raw)}: spec.guest: name exactly one of container, virtualMachine and workload")
     mounts = tuple(Mount(one.name, one.path) for one in spec.storage)
     return GuestSpec(
         template=template(spec, mounts),
@@ -237,6 +239,7 @@ def _guest_spec(raw: Raw) -> GuestSpec:
         start_after=tuple(_named(text, namespace) for text in spec.start_after),
         failback=spec.failback,
         workload=_workload(spec.guest.workload) if spec.guest.workload is not None else None,
+        machine=spec.guest.virtual_machine.name if spec.guest.virtual_machine is not None else "",
     )
 
 

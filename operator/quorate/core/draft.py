@@ -10,12 +10,13 @@ from quorate.core.disarm import FREE, Brake
 from quorate.core.ledger import Ledger, places
 from quorate.core.order import StartOrder
 from quorate.core.place import Candidate, Choice, Refusal, choose, rejection
+from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import Answer, GuestKey, GuestState, Instant, NodeName, Uid, Wanted
 from quorate.core.workloads import PodRecord
-from quorate.core.world import GuestView, NodeView, PodView, StorageView, World
+from quorate.core.world import GuestView, NodeView, StorageView, World
 
 
 class IllegalMoveError(Exception):

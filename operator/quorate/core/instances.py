@@ -5,11 +5,12 @@ from quorate.core.draft import Draft
 from quorate.core.fencing import covers
 from quorate.core.liveness import valid
 from quorate.core.overdue import await_end
+from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Instance, Termination
 from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
 from quorate.core.types import InstanceId, Nonce, Uid, node_ref
-from quorate.core.world import Attestation, PodView
+from quorate.core.world import Attestation
 
 
 def incident_of(draft: Draft) -> Incident | None:

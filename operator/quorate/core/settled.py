@@ -6,9 +6,10 @@ it is not sure of takes the long way. Every plan of the toy cluster is made both
 
 from quorate.core.draft import Room
 from quorate.core.order import CONDITION
+from quorate.core.pods import PodView
 from quorate.core.status import GuestStatus, Instance
 from quorate.core.types import GuestState, NodeState, Wanted
-from quorate.core.world import GuestView, PodView
+from quorate.core.world import GuestView
 
 
 def settled(room: Room, guest: GuestView) -> bool:

@@ -17,8 +17,8 @@ Facts 1 and 2 are here; 3 and 4 need the node and are found in `instances.py`.
 
 from dataclasses import dataclass
 
+from quorate.core.pods import ContainerView, PodView
 from quorate.core.types import WRONG_BOOT_EXIT
-from quorate.core.world import ContainerView, PodView
 
 KUBELET_REFUSALS = frozenset(
     {

@@ -116,6 +116,16 @@ class GuestKey(NamedTuple):
         return Ref(Kind.HARESOURCE, self.name, self.namespace)
 
 
+class MachineKey(GuestKey):
+    """The place of a guest that is a virtual machine: that of its HAResource. Equal to the same place of any guest."""
+
+    __slots__ = ()
+
+    @property
+    def sid(self) -> str:
+        return f"vm:{self.namespace}/{self.name}"
+
+
 def node_ref(name: NodeName) -> Ref:
     return Ref(Kind.NODE, name)
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
+from quorate.core.machines import MachineView
 from quorate.core.override import ExpectedVotes
+from quorate.core.pods import PodView
 from quorate.core.quick import quick
 from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
@@ -215,51 +217,6 @@ class NodeView:
         return self.kube.taints if self.kube is not None else ()
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class ContainerView:
-    """One container of a Pod. `state` is waiting, running, terminated or unknown.
-
-    `started`: this version says that it was started once (running, terminated, or restarted).
-    """
-
-    name: str
-    init: bool = False
-    state: str = "unknown"
-    started: bool = False
-    exit_code: int | None = None
-    reason: str = ""
-    message: str = ""
-
-
-@quick
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """A guest's Pod. `containers` holds one entry for each one declared, reported or not.
-
-    `node` is the one it was made for; `bound`: it has been assigned to it. `stops_at_s`: the end of its grace period, on
-    this manager's clock, counted from when it first saw that it is being deleted.
-    """
-
-    uid: Uid
-    resource_version: str
-    node: NodeName
-    owner: Uid | None
-    instance: InstanceId | None
-    nonce: Nonce | None
-    template_hash: str = ""
-    bound: bool = True
-    phase: str = "Pending"
-    reason: str = ""
-    message: str = ""
-    ready: bool = False
-    deleting: bool = False
-    stops_at_s: float | None = None
-    held: bool = False
-    foreign_finalizers: tuple[str, ...] = ()
-    containers: tuple[ContainerView, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Template:
     """What placement must know of a pod template: `size` is what it requests. `problem` names a field that cannot be
@@ -283,7 +240,7 @@ class Mount:
 @quick
 @dataclass(frozen=True, slots=True)
 class GuestSpec:
-    """`workload`: it protects what others run, and has no template."""
+    """`workload`: it protects what others run, and has no template. `machine`: the name of the VirtualMachine it is."""
 
     template: Template
     cluster_name: str = ""
@@ -299,6 +256,7 @@ class GuestSpec:
     start_after: tuple[GuestKey, ...] = ()
     failback: bool = True
     workload: WorkloadTarget | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +280,7 @@ class Refusal:
 @quick
 @dataclass(frozen=True, slots=True)
 class GuestView:
-    """A guest, its Pod and, where it is measured, what it uses."""
+    """A guest, its Pod and, where it is measured, what it uses. `machine`: what was seen of it, if it is one."""
 
     key: GuestKey
     uid: Uid
@@ -340,6 +298,7 @@ class GuestView:
     trouble: str = ""
     usage: Usage | None = None
     created: Instant | None = None
+    machine: MachineView | None = None
 
 
 @quick

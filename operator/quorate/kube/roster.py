@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 from quorate.core.housekeeping import resolve_cluster
 from quorate.core.load import Usage
+from quorate.core.pods import PodView
 from quorate.core.quick import replace
-from quorate.core.world import GuestView, PodView, Refusal, Verdict
+from quorate.core.world import GuestView, Refusal, Verdict
 from quorate.kube.resources import Key
 
 Parts: TypeAlias = tuple[GuestView, PodView | None, Verdict | None, Refusal | None, str, Usage | None]

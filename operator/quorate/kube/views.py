@@ -7,6 +7,7 @@ from typing import Any, Final
 from quorate.api import attestation, quantity
 from quorate.core import beats
 from quorate.core.load import NOTHING, Size
+from quorate.core.pods import ContainerView, PodView
 from quorate.core.selectors import Taint
 from quorate.core.types import (
     ATTESTATION_ANNOTATION,
@@ -21,7 +22,7 @@ from quorate.core.types import (
     Nonce,
     Uid,
 )
-from quorate.core.world import Attestation, Beat, ContainerView, KubeNode, PodView
+from quorate.core.world import Attestation, Beat, KubeNode
 
 MEDIK8S: Final = ("medik8s.io/", "remediation.medik8s.io/")
 MACHINE_ANNOTATION: Final = "cluster.x-k8s.io/machine"

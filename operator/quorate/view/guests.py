@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from quorate.core import workloads
 from quorate.core.conditions import some
 from quorate.core.status import GuestStatus
-from quorate.core.types import GuestKey, GuestState, Wanted
+from quorate.core.types import GuestKey, GuestState, MachineKey, Wanted
 from quorate.core.workload_words import NOTHING_RUNS, PROTECTED
 from quorate.core.workloads import WorkloadKind
 from quorate.view.report import GuestReport, Health
@@ -13,7 +13,8 @@ from quorate.view.snapshot import Raw, name_of, read_status, spec_of
 
 
 def key_of(raw: Raw) -> GuestKey:
-    return GuestKey(str(raw["metadata"].get("namespace", "")), name_of(raw))
+    kind = MachineKey if (spec_of(raw).get("guest") or {}).get("virtualMachine") is not None else GuestKey
+    return kind(str(raw["metadata"].get("namespace", "")), name_of(raw))
 
 
 def workload_of(raw: Raw) -> str:

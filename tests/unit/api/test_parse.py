@@ -8,7 +8,7 @@ import pytest
 from quorate.api import parse
 from quorate.core.load import Size
 from quorate.core.status import GuestStatus
-from quorate.core.types import GuestState
+from quorate.core.types import GuestKey, GuestState
 from quorate.core.world import AutoRebalance, Scheduling
 
 
@@ -284,11 +284,27 @@ def test_a_workload():
     assert (str(view.spec.workload), view.created) == ("every StatefulSet with tier=gold", 1_800_000_000_000)
 
 
-@pytest.mark.parametrize("guest", [{}, {"container": {"spec": {}}, "workload": {"name": "db"}}])
+@pytest.mark.parametrize(
+    "guest",
+    [
+        {},
+        {"container": {"spec": {}}, "workload": {"name": "db"}},
+        {"container": {"spec": {}}, "virtualMachine": {"name": "win"}},
+    ],
+)
 def test_a_guest_is_exactly_one_of_its_kinds(guest):
     raw = haresource()
     raw["spec"] = {"guest": guest}
     with pytest.raises(
-        parse.UnreadableError, match=r"HAResource shop/web: spec.guest: name exactly one of container and"
+        parse.UnreadableError,
+        match=r"HAResource shop/web: spec.guest: name exactly one of container, virtualMachine and",
     ):
         parse.guest(raw)
+
+
+def test_a_virtual_machine_has_a_name_of_its_own_kind():
+    raw = haresource()
+    raw["spec"] = {"guest": {"virtualMachine": {"name": "win-server"}}}
+    view = parse.guest(raw)
+    assert (view.spec.machine, view.spec.template.hash, view.key.sid) == ("win-server", "", "vm:shop/web")
+    assert view.key == GuestKey("shop", "web"), "it is found by whoever names it without its kind"

@@ -8,6 +8,7 @@ from quorate.core.actions import CheckTemplate, CreatePod, RemovePod, SetFinaliz
 from quorate.core.draft import Draft, IllegalMoveError
 from quorate.core.moves import MOVES, move
 from quorate.core.plan import plan
+from quorate.core.pods import ContainerView
 from quorate.core.status import Evidence
 from quorate.core.stopped import GUESSED
 from quorate.core.types import (
@@ -26,7 +27,7 @@ from quorate.core.types import (
     UpdatePolicy,
     Wanted,
 )
-from quorate.core.world import ContainerView, GuestSpec, Mount, Refusal, StorageView, Template, Verdict
+from quorate.core.world import GuestSpec, Mount, Refusal, StorageView, Template, Verdict
 from tests.unit.core.worlds import KEY, WALL, beat, guest, incident, instance, node, pod, run, world
 
 S = GuestState

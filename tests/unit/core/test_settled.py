@@ -7,10 +7,11 @@ import pytest
 
 from quorate.core import plan as planning
 from quorate.core.plan import plan
+from quorate.core.pods import ContainerView
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
 from quorate.core.status import Condition
 from quorate.core.types import GuestKey, GuestState, InstanceId, Instant, NodeName, Nonce, Uid, UpdatePolicy, Wanted
-from quorate.core.world import ContainerView, Mount, Template
+from quorate.core.world import Mount, Template
 from tests.unit.core.worlds import KEY, guest, incident, instance, node, pod, world
 
 CONDITIONS = (Condition("Ready", "True", "Started", "runs on n1", Instant(1000), 1),)

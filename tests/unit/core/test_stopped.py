@@ -5,9 +5,9 @@ The cases that end in "measured" were seen on a real kubelet 1.34.
 
 import pytest
 
+from quorate.core.pods import ContainerView, PodView
 from quorate.core.stopped import GUESSED, LOST, from_pod, guessed
 from quorate.core.types import NodeName, Uid
-from quorate.core.world import ContainerView, PodView
 
 GATE_DONE = ContainerView("quorate-gate", True, "terminated", True, 0, "Completed")
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from quorate.core.actions import Action
 from quorate.core.plan import plan
+from quorate.core.pods import ContainerView, PodView
 from quorate.core.status import Arming, ClusterStatus, GuestStatus, Incident, Instance, NodeStatus, WatchdogStatus
 from quorate.core.timing import Profile, TimingSpec
 from quorate.core.types import (
@@ -24,12 +25,10 @@ from quorate.core.world import (
     Beat,
     ClusterSpec,
     ClusterView,
-    ContainerView,
     GuestSpec,
     GuestView,
     KubeNode,
     NodeView,
-    PodView,
     Sighting,
     Template,
     World,
