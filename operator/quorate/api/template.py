@@ -29,10 +29,14 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
         pod,
         [(mount.storage, mount.path) for mount in mounts],
     ]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return placement(pod, digest(json.dumps(content, sort_keys=True, separators=(",", ":"))))
+
+
+def placement(pod: dict[str, Any], name: str) -> Template:
+    """What a PodSpec, or what has the same fields of it, says of where it may be; `name`: the hash."""
     try:
         return Template(
-            hash=digest(text),
+            hash=name,
             node_selector=tuple(sorted((pod.get("nodeSelector") or {}).items())),
             node_terms=_node_terms(pod),
             tolerations=tuple(_toleration(one) for one in pod.get("tolerations") or []),
@@ -41,7 +45,7 @@ def template(spec: HAResourceSpec, mounts: tuple[Mount, ...]) -> Template:
         )
     except (AttributeError, TypeError, KeyError):
         # Not even the shape of a PodSpec: the API server will say what is wrong with it.
-        return Template(hash=digest(text))
+        return Template(hash=name)
 
 
 def digest(text: str) -> str:

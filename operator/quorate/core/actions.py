@@ -11,7 +11,7 @@ from quorate.core.quick import quick
 from quorate.core.sequence import Order
 from quorate.core.status import ClusterStatus, GuestStatus, Instance, NodeStatus, StorageStatus
 from quorate.core.storage import Volume
-from quorate.core.types import GuestKey, IncidentId, NodeName, Nonce, Ref, Uid, node_ref
+from quorate.core.types import GuestKey, IncidentId, InstanceId, NodeName, Nonce, Ref, Uid, node_ref
 
 
 @quick
@@ -243,6 +243,50 @@ class RemoveStuckPod(GuestAction):
 
 
 @dataclass(frozen=True, slots=True)
+class MachineAction(GuestAction):
+    """A deed on the VirtualMachine of a guest: one patch of exactly the version that was judged."""
+
+    name: str
+    uid: Uid
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunMachine(MachineAction):
+    """Let KubeVirt start it once, as an instance that the status already names; its launcher waits to be bound."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMachine(MachineAction):
+    """It runs: take its run strategy over, so that KubeVirt does not start it again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class HaltMachine(MachineAction):
+    """Let KubeVirt stop it gracefully, and start nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnMachine(MachineAction):
+    """Give its run strategy back."""
+
+    strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindLauncher(GuestAction):
+    """Bind exactly that launcher, which the status already names, to the node of its instance."""
+
+    pod: str
+    uid: Uid
+    resource_version: str
+    node: NodeName
+    instance: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
 class LookAtVolumes(GuestAction):
     """Read where these claims are attached."""
 
@@ -269,6 +313,11 @@ Action: TypeAlias = (
     | RemovePod
     | EvictPod
     | RemoveStuckPod
+    | RunMachine
+    | TakeMachine
+    | HaltMachine
+    | ReturnMachine
+    | BindLauncher
     | LookAtVolumes
 )
 

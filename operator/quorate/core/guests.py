@@ -7,13 +7,14 @@ pass count, so that every deed follows from the status that is written before it
 from collections.abc import Callable
 from typing import Final
 
-from quorate.core import commands, freeze, loss, maintenance, tries
+from quorate.core import commands, freeze, loss, machine_round, maintenance, tries
 from quorate.core.actions import RemovePod, SetFinalizer
 from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import covers
 from quorate.core.follow import follow, ready_to_move
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
+from quorate.core.launchers import goes_on
 from quorate.core.moves import move
 from quorate.core.quick import replace
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
@@ -50,6 +51,8 @@ def _step(draft: Draft) -> None:
             move(draft, S.IGNORED)
         draft.say("ignored: Quorate keeps its hands off")
         _let_go(draft)
+        if draft.guest.spec.machine and machine_round.may_leave(draft) and draft.room.brake.hold is not Hold.ALL:
+            machine_round.give_back(draft)
         return
     brake = draft.room.brake
     if brake.hold is not Hold.ALL and not draft.is_in(S.FENCE, S.RECOVERY, S.ERROR) and _to_fence(draft):
@@ -60,6 +63,11 @@ def _step(draft: Draft) -> None:
     if not draft.room.quorate:
         if not draft.is_in(S.STARTED, S.STOPPED, S.ERROR, S.IGNORED):
             draft.say(f"nothing is done without quorum ({draft.room.quorum.sentence})")
+        return
+    if draft.guest.spec.machine and draft.guest.deleting and machine_round.may_leave(draft):
+        machine_round.leave(draft)
+        return
+    if draft.guest.spec.machine and machine_round.stands_aside(draft):
         return
     if draft.instance is not None and draft.instance.stopping and draft.is_in(S.QUEUED, S.STOPPED):
         move(draft, S.REQUEST_STOP)
@@ -99,7 +107,7 @@ def _let_go(draft: Draft) -> None:
         return
     if pod is None:
         draft.set_instance(None)
-    elif pod.deleting and pod.uid == instance.uid and draft.room.quorate:
+    elif not draft.guest.spec.machine and pod.deleting and pod.uid == instance.uid and draft.room.quorate:
         draft.actions.append(RemovePod(draft.guest.key, pod.uid, pod.resource_version, instance.ended))
 
 
@@ -174,6 +182,8 @@ def _runs(draft: Draft, instance: Instance) -> None:
         move(draft, S.REQUEST_STOP)
     else:
         tries.clear_when_stable(draft)
+        if draft.guest.spec.machine:
+            machine_round.keep(draft)
         if follow(draft):
             if ready_to_move(draft):
                 move(draft, S.RELOCATE)
@@ -254,7 +264,9 @@ def _stopped(draft: Draft) -> None:
         draft.status = replace(draft.status, restarts=0, failed_nodes=(), next_try=None)
     if draft.status.target is not None:
         draft.status = replace(draft.status, target=None)
-    if guest.held:
+    if guest.spec.machine:
+        machine_round.halt(draft)
+    elif guest.held:
         draft.actions.append(SetFinalizer(guest.key.ref, INSTANCE_FINALIZER, present=False))
     draft.say("stopped, as wished" if draft.want is Wanted.STOPPED else "disabled, as wished")
     commands.carry_out(draft)
@@ -272,11 +284,12 @@ def _fence(draft: Draft) -> None:
             draft.status = replace(draft.status, recovery=fenced)
         draft.say(f"released: {instance.ended}")
         move(draft, S.RECOVERY if draft.want is Wanted.STARTED else S.REQUEST_STOP)
-    elif incident is None and _boot_of(draft, instance) != instance.nonce:
+    elif incident is None and _boot_of(draft, instance) != instance.nonce and not goes_on(draft, instance):
         draft.say(_no_node(instance))
     elif incident is None:
         draft.status = replace(draft.status, target=None, recovery=None)
-        draft.say(f"{instance.node} is back in the same boot: nothing was moved")
+        which = "another boot, in which it goes on" if goes_on(draft, instance) else "the same boot"
+        draft.say(f"{instance.node} is back in {which}: nothing was moved")
         if draft.want is not Wanted.STARTED:
             move(draft, S.REQUEST_STOP)
         else:
@@ -311,6 +324,10 @@ def _no_node(instance: Instance) -> str:
 
 def _recovery(draft: Draft) -> None:
     """Released. What is left of the old Pod goes, then a node is chosen."""
+    if draft.guest.spec.machine and draft.instance is not None and not draft.instance.ended:
+        draft.status = replace(draft.status, recovery=None)
+        move(draft, S.STARTING if draft.want is Wanted.STARTED else S.REQUEST_STOP)
+        return
     if not clear_away(draft):
         return
     recovery = draft.status.recovery

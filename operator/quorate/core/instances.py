@@ -1,5 +1,6 @@
 """A guest's instance, as its Pod, its node and its agent show it: adopt, follow, and recognise the end as a fact."""
 
+from quorate.core import launchers, machine_round
 from quorate.core.actions import RemovePod, StopPod
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
@@ -25,7 +26,10 @@ def incident_of(draft: Draft) -> Incident | None:
 
 def observe(draft: Draft) -> None:
     """Bring the recorded instance up to date. Status only: this is right in every state, with and without quorum."""
-    _follow_pod(draft)
+    if draft.guest.spec.machine:
+        launchers.follow(draft)
+    else:
+        _follow_pod(draft)
     _recognise_end(draft)
     pod, instance = draft.pod, draft.instance
     ready = (
@@ -148,6 +152,8 @@ def _attested(draft: Draft, instance: Instance) -> Attestation:
 
 def clear_away(draft: Draft) -> bool:
     """Is the ended instance's Pod gone? If not, ask for its removal and say what is awaited."""
+    if draft.guest.spec.machine:
+        return machine_round.clear_away(draft)
     pod, instance = draft.pod, draft.instance
     if pod is None:
         return True
@@ -184,6 +190,10 @@ def _clear_other(draft: Draft, pod: PodView) -> bool:
 def stop(draft: Draft) -> bool:
     """Bring the instance to its end. True when it has ended as a fact and its Pod is gone."""
     instance, pod = draft.instance, draft.pod
+    if draft.guest.spec.machine:
+        if instance is not None and instance.uid is not None and (pod is None or pod.uid != instance.uid):
+            ask(draft, instance)
+        return machine_round.stop(draft)
     if instance is None or instance.ended:
         return clear_away(draft)
     if pod is None and instance.uid is None:
@@ -197,10 +207,17 @@ def stop(draft: Draft) -> bool:
     elif pod.uid != instance.uid:
         clear_away(draft)
     else:
-        if not pod.deleting:
-            draft.actions.append(StopPod(draft.guest.key, pod.uid, pod.resource_version))
+        end(draft, pod)
         await_end(draft, instance)
     return False
+
+
+def end(draft: Draft, pod: PodView) -> None:
+    """Ask for its end, in order."""
+    if draft.guest.spec.machine:
+        machine_round.halt(draft)
+    elif not pod.deleting:
+        draft.actions.append(StopPod(draft.guest.key, pod.uid, pod.resource_version))
 
 
 def ask(draft: Draft, instance: Instance) -> None:

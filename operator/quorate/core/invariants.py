@@ -11,16 +11,21 @@ from quorate.core import brakes, disarm, history
 from quorate.core.actions import (
     Action,
     AskDevice,
+    BindLauncher,
     CreatePod,
     EvictPod,
     GiveLease,
+    HaltMachine,
     Plan,
     RemovePod,
     RemoveStuckPod,
+    ReturnMachine,
+    RunMachine,
     SetTaint,
     StatusWrite,
     StopPod,
     TakeLease,
+    TakeMachine,
 )
 from quorate.core.board import rulebook, zones
 from quorate.core.cluster import resolved_timing
@@ -52,6 +57,7 @@ from quorate.core.types import (
     node_ref,
 )
 from quorate.core.workload_pods import instance_of
+from quorate.core.workloads import WorkloadPod
 from quorate.core.world import GuestView, NodeView, WorkloadView, World
 
 
@@ -107,8 +113,22 @@ class _Checker:
                 return self._no_majority(action) or self._give(action)
             case SetTaint():
                 return self._taint(action)
+            case RunMachine() | BindLauncher() | HaltMachine() | TakeMachine() | ReturnMachine():
+                return self._no_majority(action) or self._judge_machine(action)
             case EvictPod() | RemoveStuckPod():
                 return self._no_majority(action) or self._stuck(action)
+        return None
+
+    def _judge_machine(
+        self, action: RunMachine | BindLauncher | HaltMachine | TakeMachine | ReturnMachine
+    ) -> tuple[int, str] | None:
+        match action:
+            case RunMachine():
+                return self._start(action)
+            case BindLauncher():
+                return self._bind(action)
+            case HaltMachine() | TakeMachine():
+                return self._hands_off(action.guest, "taken in hand")
         return None
 
     def _reset(self, write: StatusWrite) -> tuple[int, str] | None:
@@ -201,19 +221,59 @@ class _Checker:
             return 3, f"instance {action.instance.id} is not in the status that is written before it"
         if guest.pod is not None:
             return 3, f"a Pod of instance {guest.pod.instance} still stands under that name"
+        return self._begins(guest, action.instance)
+
+    def _start(self, action: RunMachine) -> tuple[int, str] | None:
+        """3 and 8. The same of a machine: nothing of it is left, neither a run nor a launcher, of whatever migration."""
+        guest = self.guests.get(action.guest)
+        machine = guest.machine if guest is not None else None
+        if guest is None or machine is None:
+            return 3, "a machine of an unknown guest would be started"
+        recorded = self._guest_status(guest).instance
+        if recorded is None or recorded.id != action.instance.id:
+            return 3, f"instance {action.instance.id} is not in the status that is written before it"
+        if not machine.rests:
+            left = ", ".join(one.name for one in machine.launchers) or "a run of it"
+            return 3, f"machine {machine.name} would be started, and {left} is left"
+        if machine.taken or machine.owner:
+            return 4, f"machine {machine.name} would be started, and it is none of ours"
+        return self._begins(guest, action.instance)
+
+    def _bind(self, action: BindLauncher) -> tuple[int, str] | None:
+        """3. A launcher is bound only as the recorded instance, to its node, in the boot that it was drawn for."""
+        guest = self.guests.get(action.guest)
+        machine = guest.machine if guest is not None else None
+        instance = self._guest_status(guest).instance if guest is not None else None
+        if machine is None or instance is None or instance.ended or instance.stopping:
+            return 3, f"launcher {action.pod} would be bound, and no instance is recorded that is to run"
+        if (instance.uid, instance.node, instance.id) != (action.uid, action.node, action.instance):
+            return 3, f"launcher {action.pod} would be bound, and it is not the one that is recorded"
+        others = [one for one in machine.launchers if one.pod.uid != action.uid and one.pod.bound]
+        if others:
+            return 3, f"launcher {action.pod} would be bound, and {others[0].name} has a node"
+        node = self.nodes.get(action.node)
+        status = self._node_status(node) if node is not None else None
+        if node is None or status is None or status.state not in HEARD or status.nonce != instance.nonce:
+            return 3, f"launcher {action.pod} would be bound to {action.node}, which is not in the boot it is for"
+        if not ready_for_guests(replace(node, status=status), self.world.cluster.spec):
+            return 3, f"nothing would prove the death of {node.name}: its watchdog is not armed"
+        return None
+
+    def _begins(self, guest: GuestView, instance: Instance) -> tuple[int, str] | None:
+        """The instance before has ended as a fact, and this one goes where it may, in the boot it was drawn for."""
         before = guest.status.instance
-        if before is not None and before.id != action.instance.id and not self._proven(guest):
+        if before is not None and before.id != instance.id and not self._proven(guest):
             return 3, f"instance {before.id} is replaced without proof of its end"
-        node = self.nodes.get(action.instance.node)
+        node = self.nodes.get(instance.node)
         if node is None or self._node_status(node).state not in HEARD:
-            return 3, f"{action.instance.node} is not online"
-        if self._node_status(node).nonce != action.instance.nonce:
+            return 3, f"{instance.node} is not online"
+        if self._node_status(node).nonce != instance.nonce:
             return 3, f"the boot of {node.name} is not the one that the instance was drawn for"
         storages = {storage.name: storage for storage in self.world.storages}
         cluster = self.world.cluster.spec
         if not ready_for_guests(replace(node, status=self._node_status(node)), cluster):
             return 3, f"nothing would prove the death of {node.name}: its watchdog is not armed"
-        if before is not None and before.id == action.instance.id:
+        if before is not None and before.id == instance.id:
             node = replace(node, reach=())  # drawn by an earlier plan: the agent may have looked since
         reason = rejection(guest.spec, Candidate(node, NodeState.ONLINE, 0), storages, cluster)
         return (8, f"{node.name}: {reason}") if reason is not None else None
@@ -302,14 +362,17 @@ class _Checker:
 
     def _stuck(self, action: EvictPod | RemoveStuckPod) -> tuple[int, str] | None:
         """3 and 4. A workload's Pod is deleted on evidence for its boot alone, after that has lost its Lease."""
-        view = next((one for one in self.world.workloads if one.guest.key == action.guest), None)
-        pods = view.matched.pods if view is not None and view.matched is not None else ()
+        guest, pods = self._others_pods(action.guest)
         pod = next((one for one in pods if one.uid == action.uid), None)
-        if view is None or pod is None or pod.node != action.node:
+        if guest is None or pod is None or pod.node != action.node:
             return 3, f"Pod {action.pod} would be removed, and it was not judged"
-        if view.guest.spec.wanted is not Wanted.STARTED or view.guest.deleting:
+        if guest.machine is not None:
+            hands_off = self._hands_off(action.guest, "removed")
+            if hands_off is not None:
+                return hands_off
+        elif guest.spec.wanted is not Wanted.STARTED or guest.deleting:
             return 4, f"Pod {action.pod} would be removed, and its workload is none of ours"
-        records = self._guest_status(view.guest).pods
+        records = self._guest_status(guest).pods
         record = next((one for one in records if one.uid == action.uid), None)
         node = self.nodes.get(action.node)
         incident = self._node_status(node).incident if node is not None else None
@@ -320,6 +383,16 @@ class _Checker:
         if isinstance(action, RemoveStuckPod) and not (pod.deleting and node is not None and evicts(node)):
             return 3, f"Pod {action.pod} would be removed by force, and nothing keeps its kubelet from starting it"
         return None
+
+    def _others_pods(self, key: GuestKey) -> tuple[GuestView | None, tuple[WorkloadPod, ...]]:
+        """A protected workload or a machine, and its Pods, which others made."""
+        guest = self.guests.get(key)
+        if guest is not None and guest.machine is not None:
+            return guest, tuple(one.made for one in guest.machine.launchers)
+        view = next((one for one in self.world.workloads if one.guest.key == key), None)
+        if view is None:
+            return None, ()
+        return view.guest, view.matched.pods if view.matched is not None else ()
 
     def _taint(self, action: SetTaint) -> tuple[int, str] | None:
         """9. What runs on a node is evicted only after the node has lost its Lease."""

@@ -15,15 +15,16 @@ from quorate.core.workloads import WorkloadPod
 
 KEPT_ANNOTATION: Final = "quorate.dev/run-strategy"
 """On a machine under HA: the run strategy that it is to have again afterwards."""
+SCHEDULER_ANNOTATION: Final = "quorate.dev/scheduler-name"
+"""The same for the `schedulerName` of its template, where it had one."""
 SCHEDULER: Final = "quorate"
 """`schedulerName` of launchers that only Quorate binds to a node."""
+RUNNING_WORD: Final = "running="
+"""How the older field `running` of a machine is told from a run strategy."""
 ONCE: Final = "Once"
 HALTED: Final = "Halted"
 SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"
 """On nodes whose virt-handler is alive: KubeVirt gives every launcher a nodeSelector for it."""
-HANDLER_TAINTS: Final = frozenset({"kubevirt.io/drain"})
-OVER: Final = frozenset({"Succeeded", "Failed"})
-"""Phases of a VirtualMachineInstance that has ended."""
 
 
 @quick
@@ -48,9 +49,7 @@ class MachineRun:
 
     uid: Uid
     phase: str = ""
-    ready: bool = False
     deleting: bool = False
-    paused: bool = False
 
 
 @quick

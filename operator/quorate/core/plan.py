@@ -5,8 +5,9 @@ is set aside with a condition and the others go on. Time is a field of the World
 """
 
 from dataclasses import dataclass
+from typing import Final
 
-from quorate.core import brakes, disarm, history, loss, members
+from quorate.core import brakes, disarm, history, loss, machine_round, members
 from quorate.core import cluster as clusters
 from quorate.core.actions import Action, Note, Plan, SetFinalizer, StatusWrite
 from quorate.core.bounds import bounded
@@ -46,6 +47,8 @@ from quorate.core.workload_pods import stuck
 from quorate.core.workload_round import workload_round
 from quorate.core.workload_words import finish
 from quorate.core.world import GuestView, World
+
+_WHILE_WRONG: Final = frozenset({CONDITION, loss.CONDITION, machine_round.CONDITION})
 
 
 @dataclass(slots=True)
@@ -262,7 +265,7 @@ def _finish_guest(draft: Draft) -> None:
     status, guest, world = draft.status, draft.guest, draft.world
     order = draft.room.order.problem(guest, world.cluster.name)
     storage = loss.finding(draft)
-    more = [one for one in (order, storage) if one is not None]
+    more = [one for one in (order, storage, machine_round.finding(draft)) if one is not None]
     as_it_was = status is guest.status and status.observed_generation == guest.generation
     if as_it_was and not draft.stalled and not more and status.conditions and not any(map(_stale, status.conditions)):
         return  # nothing moved, and it was described before: the usual case of a thousand guests
@@ -286,7 +289,7 @@ def _finish_guest(draft: Draft) -> None:
 
 def _stale(condition: Condition) -> bool:
     """One that holds only as long as something is wrong, which is not so any more."""
-    return condition.type in {CONDITION, loss.CONDITION} or (condition.type == "Stalled" and condition.status == "True")
+    return condition.type in _WHILE_WRONG or (condition.type == "Stalled" and condition.status == "True")
 
 
 def _as_wished(draft: Draft) -> tuple[bool, str]:

@@ -29,6 +29,7 @@ def settled(room: Room, guest: GuestView) -> bool:
         and not spec.mounts
         and (not spec.start_after or room.order.problem(guest, room.world.cluster.name) is None)
         and not guest.deleting
+        and not spec.machine
         and guest.held
         and spec.template.hash == status.template_hash == instance.template_hash
         and _runs(pod, instance)

@@ -8,10 +8,10 @@ the same id.
 
 from hashlib import sha256
 
-from quorate.core import freeze, maintenance, tries
-from quorate.core.actions import CreatePod, SetFinalizer, StopPod
+from quorate.core import freeze, machine_round, maintenance, tries
+from quorate.core.actions import CreatePod, SetFinalizer
 from quorate.core.draft import Draft
-from quorate.core.instances import ask, clear_away
+from quorate.core.instances import ask, clear_away, end
 from quorate.core.moves import move
 from quorate.core.overdue import await_end
 from quorate.core.quick import replace
@@ -140,6 +140,9 @@ def _make(draft: Draft, instance: Instance) -> None:
     if instance.uid is not None:
         ask(draft, instance)
         return
+    if draft.guest.spec.machine and (instance.stopping or _boot_is_right(draft, instance)):
+        machine_round.run(draft, instance)
+        return
     refusal = draft.guest.refusal
     if refusal is not None and refusal.instance == instance.id:
         failed = replace(instance, ended="the API server refused its Pod", counted=True, failure=refusal.message)
@@ -150,7 +153,7 @@ def _make(draft: Draft, instance: Instance) -> None:
         draft.status = replace(draft.status, instance=failed, last_termination=last)
         move_after_end(draft, failed)
         return
-    if instance.node not in draft.room.armed or draft.room.statuses[instance.node].nonce != instance.nonce:
+    if not _boot_is_right(draft, instance):
         node = draft.room.statuses.get(instance.node)
         if node is None or node.nonce != instance.nonce:
             draft.set_instance(None)  # never made, and the boot it was for is over
@@ -164,6 +167,12 @@ def _make(draft: Draft, instance: Instance) -> None:
         draft.status = replace(draft.status, recovery=replace(recovery, created=draft.world.wall))
 
 
+def _boot_is_right(draft: Draft, instance: Instance) -> bool:
+    """Is its node armed, and in the boot that it was drawn for?"""
+    armed = instance.node in draft.room.armed
+    return armed and draft.room.statuses[instance.node].nonce == instance.nonce
+
+
 def _await_ready(draft: Draft, instance: Instance) -> None:
     pod = draft.pod
     if pod is None:
@@ -173,8 +182,7 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
         clear_away(draft)
         return
     if instance.stopping:  # it failed by our judgement; await its end as a fact
-        if not pod.deleting:
-            draft.actions.append(StopPod(draft.guest.key, pod.uid, pod.resource_version))
+        end(draft, pod)
         await_end(draft, instance, f"{instance.failure}: ")
         return
     if pod.deleting:
@@ -198,6 +206,8 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
     draft.wake_at(deadline)
     waiting = _waiting_for(draft)
     draft.say(f"starting on {instance.node}" + (f": {waiting}" if waiting else ""))
+    if draft.guest.spec.machine:
+        machine_round.bind(draft, instance)
 
 
 def _arrived(draft: Draft, instance: Instance) -> None:

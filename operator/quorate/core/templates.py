@@ -4,6 +4,7 @@ A new template is tried by a dry run before anything is stopped for it. One that
 server's own words, only for a guest that never had an accepted one; any other keeps what it has, and says so.
 """
 
+from quorate.core import machine_round
 from quorate.core.actions import CheckTemplate
 from quorate.core.draft import Draft
 from quorate.core.moves import move
@@ -16,6 +17,8 @@ from quorate.core.world import Verdict
 def template_ready(draft: Draft) -> bool:
     """Is there an accepted template in `status.template_hash` that a start may use now? Asks if nobody has yet."""
     guest, status = draft.guest, draft.status
+    if guest.spec.machine:
+        return machine_round.ready_to_start(draft)
     problem = storage_problem(guest.spec, guest.key.namespace, draft.room.storages)
     if problem is not None:
         draft.stall(problem)

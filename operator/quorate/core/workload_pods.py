@@ -5,6 +5,7 @@ when it is first seen there. When another boot renews, that kubelet has the Pod 
 an instance of the new boot, and evidence of the old one says nothing of it any more.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from quorate.core.changes import updated
@@ -15,9 +16,9 @@ from quorate.core.liveness import armed_now, valid
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Instance
 from quorate.core.stuck import NOBODY, Stuck, taken_over
-from quorate.core.types import HEARD, InstanceId, NodeName, Nonce, Wanted
+from quorate.core.types import HEARD, GuestState, InstanceId, NodeName, Nonce, Uid, Wanted
 from quorate.core.workloads import MAX_PODS, PodRecord, WorkloadPod
-from quorate.core.world import NodeView, WorkloadView, World
+from quorate.core.world import GuestView, NodeView, WorkloadView, World
 
 
 def instance_of(world: World, record: PodRecord) -> Instance:
@@ -26,14 +27,11 @@ def instance_of(world: World, record: PodRecord) -> Instance:
 
 
 def stuck(world: World) -> dict[NodeName, Stuck]:
-    """Every node's Pods of protected workloads that still exist, by what the statuses record."""
+    """Every node's Pods of protected workloads, and launchers, that still exist, by what the statuses record."""
     found: dict[NodeName, Stuck] = {}
     boots = {node.name: node.kube.boot_id for node in world.nodes if node.kube is not None}
-    for view in world.workloads:
-        if not protects(view) or view.matched is None:
-            continue
-        pods = {pod.uid: pod for pod in view.matched.pods}
-        for record in view.guest.status.pods:
+    for guest, pods in _in_our_hands(world):
+        for record in guest.status.pods:
             pod = pods.get(record.uid)
             if pod is not None:
                 before = found.get(record.node, NOBODY)
@@ -42,6 +40,17 @@ def stuck(world: World) -> dict[NodeName, Stuck]:
                 changed = before.changed or not same
                 found[record.node] = Stuck(instances, before.volumes or bool(pod.claims), changed)
     return found
+
+
+def _in_our_hands(world: World) -> Iterator[tuple[GuestView, dict[Uid, WorkloadPod]]]:
+    """Who has Pods that others made and we may have to remove, and those Pods."""
+    for view in world.workloads:
+        if protects(view) and view.matched is not None:
+            yield view.guest, {pod.uid: pod for pod in view.matched.pods}
+    for guest in world.guests:
+        hands_off = guest.spec.wanted is Wanted.IGNORED or guest.status.state is GuestState.ERROR
+        if guest.machine is not None and not hands_off:
+            yield guest, {one.made.uid: one.made for one in guest.machine.launchers}
 
 
 def protects(view: WorkloadView) -> bool:
@@ -67,7 +76,7 @@ def follow(room: Room, view: WorkloadView) -> Followed:
         if pod.node is None:
             continue
         known = before.get(pod.uid)
-        record = _record(room, nodes.get(pod.node), pod, known)
+        record = record_of(room, nodes.get(pod.node), pod, known)
         if record is None:
             continue
         if known is not None and known.nonce and record.nonce != known.nonce:
@@ -78,7 +87,7 @@ def follow(room: Room, view: WorkloadView) -> Followed:
     return Followed(tuple(kept), max(0, len(records) - MAX_PODS), tuple(adopted))
 
 
-def _record(room: Room, node: NodeView | None, pod: WorkloadPod, known: PodRecord | None) -> PodRecord | None:
+def record_of(room: Room, node: NodeView | None, pod: WorkloadPod, known: PodRecord | None) -> PodRecord | None:
     """None: nothing of it runs any more, and nothing more will."""
     status = room.statuses.get(node.name) if node is not None else None
     incident = status.incident if status is not None else None

@@ -8,21 +8,20 @@ elsewhere -> volumes detached, attached there -> Ready. Nothing is ever moved, s
 from typing import Final
 
 from quorate.core import commands
-from quorate.core.actions import EvictPod, LookAtVolumes, RemoveStuckPod
+from quorate.core.actions import LookAtVolumes
 from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, Room
 from quorate.core.fencing import covers
 from quorate.core.quick import replace
+from quorate.core.removal import Removal
 from quorate.core.status import Incident, Timeline
-from quorate.core.stuck import OFF, SILENT_S, evicts, out_of_service, refuted, showed_life, taken_over
+from quorate.core.stuck import taken_over
 from quorate.core.types import GuestKey, GuestState, Instant, NodeName, NodeState, Wanted, clock
 from quorate.core.workload_pods import follow, incident_of, instance_of
 from quorate.core.workload_words import describe
-from quorate.core.workloads import KubeletSeen, PodRecord, VolumesLook, WorkloadPod, sid_of
+from quorate.core.workloads import PodRecord, VolumesLook, WorkloadPod, sid_of
 from quorate.core.world import NodeView, WorkloadView
 
-SETTLE_S: Final = 2.0
-"""From a Pod's deletion to its removal by force. A kubelet that listed it before that has shown itself by then."""
 LOOK_AGAIN_S: Final = 1.0
 ATTACHED_WITHIN_MS: Final = 10_000
 """So long after a workload is whole it is still asked where its volumes are."""
@@ -45,7 +44,8 @@ class _Round:
         self.made = Draft(room, view.guest, view.guest.status)
         self.nodes = {node.name: node for node in room.world.nodes}
         self.pods = {pod.uid: pod for pod in view.matched.pods} if view.matched is not None else {}
-        self.awaited: list[str] = []
+        self.removal = Removal(self.made)
+        self.awaited = self.removal.awaited
         """What is awaited, most urgent first."""
 
     def draft(self) -> Draft:
@@ -118,79 +118,11 @@ class _Round:
             self._timeline(replace(known, evidence=text, fenced=proof.at, released=now))
 
     def _remove(self, node: NodeView, pod: WorkloadPod, record: PodRecord, incident: Incident) -> None:
-        """The next step with one stuck Pod. Each is seen to have been done before the next is taken."""
-        claims, seen = bool(pod.claims), incident.kubelet
-        lives = seen is None or self._lives(node, pod, record, incident)
-        if not evicts(node):
-            self.awaited.append(f"{node.name} is tainted, so that nothing starts there again")
-        elif claims and not lives and not out_of_service(node):
-            self.awaited.append(f"{node.name} is said to be out of service, unless its kubelet has given signs of life")
-        elif claims and not self._looked(incident):
-            self.awaited.append(f"looking where the volumes of Pod {pod.name} are attached")
-        elif not pod.deleting:
-            self.made.actions.append(EvictPod(self._key, pod.name, pod.uid, pod.resource_version, node.name))
-            self.awaited.append(f"Pod {pod.name} is removed from {node.name}")
-        elif seen is None or lives:
-            self.awaited.append(self._alive(node, pod, incident))
-        elif (due_s := (pod.ending_s or self.room.world.now_s) + SETTLE_S) > self.room.world.now_s:
-            self.made.wakes.append(due_s + 0.001)
-            self.awaited.append(f"Pod {pod.name} is removed from {node.name}")
-        else:
-            self._by_force(node, pod, record, incident, seen)
-
-    def _by_force(
-        self, node: NodeView, pod: WorkloadPod, record: PodRecord, incident: Incident, seen: KubeletSeen
-    ) -> None:
-        boot_id, marks = (seen.boot_id, pod.marks) if seen.again else (record.boot_id, record.marks)
-        self.made.actions.append(
-            RemoveStuckPod(
-                self._key,
-                pod.name,
-                pod.uid,
-                pod.resource_version,
-                node.name,
-                incident.id,
-                seen.lease,
-                boot_id,
-                marks,
-            )
-        )
-        if pod.finalizers:
-            self.awaited.append(f"waiting for {', '.join(pod.finalizers)} to let go of Pod {pod.name}")
-        else:
-            self.awaited.append(f"Pod {pod.name} is removed from {node.name}")
+        self.removal.step(node, pod, record, incident, looked=self._looked(incident))
 
     @property
     def _key(self) -> GuestKey:
         return self.view.guest.key
-
-    def _lives(self, node: NodeView, pod: WorkloadPod, record: PodRecord, incident: Incident) -> bool:
-        """Has its kubelet given any sign of life since its node was lost?"""
-        seen, boot_id = incident.kubelet, node.kube.boot_id if node.kube is not None else ""
-        if seen is None or showed_life(node, incident):
-            return True
-        if seen.again:
-            return boot_id != seen.boot_id
-        return not record.boot_id or (boot_id, pod.marks) != (record.boot_id, record.marks)
-
-    def _alive(self, node: NodeView, pod: WorkloadPod, incident: Incident) -> str:
-        silent = any(one.kind in OFF for one in incident.evidence)
-        if refuted(node, incident):
-            return (
-                f"the kubelet of {node.name} gave signs of life after somebody had said that {node.name} is off, so Pod "
-                f"{pod.name} may run there: what counts is its own word that it has ended, or another boot"
-            )
-        confirm = "" if silent else f" If it is certainly off, run quorate fence confirm {node.name}."
-        signs = (
-            f"what the kubelet of {node.name} did when {node.name} was lost is not known"
-            if incident.kubelet is None
-            else f"the kubelet of {node.name} gave signs of life after {node.name} was lost"
-        )
-        return (
-            f"{signs}, so Pod {pod.name} may run there: "
-            f"what counts is its own word that it has ended, or another boot.{confirm} Once somebody has said that it is "
-            f"off, its kubelet must be silent for {SILENT_S:g} s"
-        )
 
     # -- volumes ----------------------------------------------------------------------------------------------------
 

@@ -16,12 +16,14 @@ from quorate.api.wire import to_wire
 from quorate.core.actions import (
     Action,
     AskDevice,
+    BindLauncher,
     CheckTemplate,
     CreateLease,
     CreatePod,
     Enroll,
     EvictPod,
     GiveLease,
+    HaltMachine,
     LookAtVolumes,
     Note,
     Plan,
@@ -31,11 +33,14 @@ from quorate.core.actions import (
     RemovePod,
     RemoveStuckPod,
     RemoveVolume,
+    ReturnMachine,
+    RunMachine,
     SetFinalizer,
     SetTaint,
     StatusWrite,
     StopPod,
     TakeLease,
+    TakeMachine,
 )
 from quorate.core.quick import replace
 from quorate.core.sequence import Order
@@ -278,8 +283,26 @@ class Actor:
                 await deeds.workloads.remove(action)
             case LookAtVolumes():
                 await deeds.workloads.look_at_volumes(action)
+            case RunMachine() | TakeMachine() | HaltMachine() | ReturnMachine() | BindLauncher():
+                await self._do_on_machine(action)
             case _:
                 await self._do_on_node(action)
+
+    async def _do_on_machine(
+        self, action: RunMachine | TakeMachine | HaltMachine | ReturnMachine | BindLauncher
+    ) -> None:
+        machines = self.deeds.machines
+        match action:
+            case RunMachine():
+                await machines.run(action)
+            case TakeMachine():
+                await machines.take(action)
+            case HaltMachine():
+                await machines.halt(action)
+            case ReturnMachine():
+                await machines.give_back(action)
+            case BindLauncher():
+                await machines.bind(action)
 
     async def _do_on_node(
         self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint | ProbeKubelet

@@ -40,6 +40,7 @@ from quorate.core.types import (
 from quorate.core.world import Refusal, StorageView, Verdict
 from quorate.kube import volumes
 from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
+from quorate.kube.guests.machine import MachineDeeds
 from quorate.kube.guests.pod import Gate, UnrenderableError, bind, claims_of, render, template_of
 from quorate.kube.guests.workload import WorkloadDeeds
 from quorate.kube.host import THIS_HOST, Host
@@ -78,6 +79,7 @@ class Deeds:
         self.host = host
         self.revisions = Revisions(api)
         self.workloads = WorkloadDeeds(api, store)
+        self.machines = MachineDeeds(api, store)
         self.power: PowerRoom | None = None
         """Carries out what fence devices are asked, where there are any."""
 

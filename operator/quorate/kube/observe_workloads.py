@@ -13,6 +13,7 @@ import kopf
 
 from quorate.kube.client import Api
 from quorate.kube.observe import registry, settings, tell
+from quorate.kube.resources import Resource
 from quorate.kube.store import Store
 from quorate.kube.workloads import FOLLOWED, SELECT
 
@@ -52,7 +53,7 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
     ends, ready = asyncio.Event(), asyncio.Event()
     operator = asyncio.create_task(
         kopf.operator(
-            registry=registry(store.workloads, api, FOLLOWED),
+            registry=registry(store.workloads, api, _followed(store)),
             settings=selective(),
             namespaces=namespaces,
             standalone=True,
@@ -74,6 +75,11 @@ async def _watch(store: Store, api: Api, namespaces: list[str], stop: asyncio.Ev
         with suppress(asyncio.CancelledError):
             await operator
         began()  # should it have ended before it was ready, it still has the signals
+
+
+def _followed(store: Store) -> tuple[Resource, ...]:
+    """KubeVirt's kinds only where they are served."""
+    return store.workloads.followed() if not store.workloads.machines.absent else FOLLOWED
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -55,6 +55,10 @@ DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", namespaced=True, kind
 VOLUME_ATTACHMENTS: Final = Resource(
     "storage.k8s.io", "v1", "volumeattachments", namespaced=False, kind="VolumeAttachment"
 )
+MACHINES: Final = Resource("kubevirt.io", "v1", "virtualmachines", namespaced=True, kind="VirtualMachine")
+MACHINE_RUNS: Final = Resource(
+    "kubevirt.io", "v1", "virtualmachineinstances", namespaced=True, kind="VirtualMachineInstance"
+)
 REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", namespaced=True, kind="ControllerRevision")
 NODE_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "nodes", namespaced=False, kind="NodeMetrics")
 POD_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "pods", namespaced=True, kind="PodMetrics")

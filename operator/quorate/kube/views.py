@@ -33,9 +33,17 @@ Raw = Mapping[str, Any]
 
 def pod(raw: Raw) -> PodView:
     """A guest's Pod. One without our label is nobody's instance: it only takes the name."""
+    return _pod(raw, ours=GUEST_LABEL in (raw["metadata"].get("labels") or {}))
+
+
+def launcher_pod(raw: Raw) -> PodView:
+    """A virt-launcher Pod. It bears the annotations of the machine's template, and no label of ours."""
+    return _pod(raw, ours=True)
+
+
+def _pod(raw: Raw, *, ours: bool) -> PodView:
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     annotations = metadata.get("annotations") or {}
-    ours = GUEST_LABEL in (metadata.get("labels") or {})
     instance, nonce = annotations.get(INSTANCE_ANNOTATION), annotations.get(NONCE_ANNOTATION)
     finalizers = metadata.get("finalizers") or []
     owner = next((one for one in metadata.get("ownerReferences") or [] if one.get("controller")), None)

@@ -26,14 +26,17 @@ from quorate.core.workloads import (
     assign,
 )
 from quorate.core.world import GuestView, WorkloadView
-from quorate.kube.calls import ApiError, Calls
-from quorate.kube.resources import DEPLOYMENTS, STATEFUL_SETS, Key, Resource, key_of, version_of
+from quorate.kube.calls import ApiError, Calls, NotFound, Permanent
+from quorate.kube.machines import Machines, absent_because
+from quorate.kube.resources import DEPLOYMENTS, MACHINE_RUNS, MACHINES, STATEFUL_SETS, Key, Resource, key_of, version_of
 
 log = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 WORKLOAD_PODS: Final = Resource("", "v1", "pods", namespaced=True, kind="Pod")
 """Pods that others made; those of container guests are seen by their label."""
 FOLLOWED: Final = (STATEFUL_SETS, DEPLOYMENTS, WORKLOAD_PODS)
+KUBEVIRT: Final = (MACHINES, MACHINE_RUNS)
+"""Followed as well where an HAResource names a virtual machine, if they are served."""
 SELECT: Final = {WORKLOAD_PODS: f"!{GUEST_LABEL}"}
 AGAIN_S: Final = 1.0
 _LOSS: Final = tuple(
@@ -65,13 +68,17 @@ class Workloads:
         self._volumes: dict[GuestKey, VolumesLook] = {}
         self._touched: set[str] = set()
         self._known: dict[str, tuple[tuple[GuestView, ...], dict[GuestKey, WorkloadView]]] = {}
+        self.machines = Machines()
         self._split: dict[str, tuple[tuple[GuestView, ...], tuple[GuestView, ...], tuple[GuestView, ...]]] = {}
 
     # -- feeding ----------------------------------------------------------------------------------------------------
 
     def mind(self, key: GuestKey, view: GuestView | None) -> None:
         """An HAResource as it is now, None: it is gone."""
-        wanted = view is not None and view.spec.workload is not None and view.spec.wanted is not Wanted.IGNORED
+        wanted = view is not None and (
+            bool(view.spec.machine) or (view.spec.workload is not None and view.spec.wanted is not Wanted.IGNORED)
+        )
+        news = self.machines.mind(key, view)
         before = self._namespaces
         if wanted:
             self._guests[key] = key.namespace
@@ -81,7 +88,9 @@ class Workloads:
             self._volumes.pop(key, None)
         self._touched.add(key.namespace)
         after = self._namespaces = frozenset(self._guests.values())
-        if after != before:
+        if news:
+            self.listed.discard(key.namespace)
+        if after != before or news:
             for gone in before - after:
                 self._forget(gone)
             self.asked.set()
@@ -91,8 +100,32 @@ class Workloads:
         """Where something is protected."""
         return self._namespaces
 
+    def followed(self, namespace: str = "") -> tuple[Resource, ...]:
+        """What is followed there, or anywhere."""
+        machines = self.machines.namespaces
+        return (*FOLLOWED, *KUBEVIRT) if (namespace in machines if namespace else machines) else FOLLOWED
+
+    def served(self, absent: str) -> None:
+        """Are KubeVirt's kinds served, or why can they not be read?"""
+        if self.machines.absent == absent:
+            return
+        self.machines.absent = absent
+        for namespace in self.machines.namespaces:
+            self._touch(namespace)
+        self.moved.set()
+
+    def lose_machines(self, namespace: str) -> None:
+        """KubeVirt's kinds cannot be read there: what was known of them may not be so any more."""
+        self.machines.empty(namespace)
+        self._versions = {
+            place: known
+            for place, known in self._versions.items()
+            if place[0] not in KUBEVIRT or place[1][0] != namespace
+        }
+
     def _forget(self, namespace: str) -> None:
         self.listed.discard(namespace)
+        self.machines.forget(namespace)
         self._objects.pop(namespace, None)
         self._pods.pop(namespace, None)
         self._versions = {place: known for place, known in self._versions.items() if place[1][0] != namespace}
@@ -109,6 +142,8 @@ class Workloads:
         self._versions[resource, key] = (uid, version)
         if resource is WORKLOAD_PODS:
             self._pod(key, raw)
+        elif resource in KUBEVIRT:
+            self.machines.put(resource, key, raw)
         else:
             self._objects.setdefault(key[0], {})[resource, key[1]] = workload(resource, raw)
         self._touch(key[0])
@@ -119,7 +154,8 @@ class Workloads:
         ending_s = now_s if view.deleting else None
         if before is not None and before.uid == view.uid and before.ending_s is not None:
             ending_s = before.ending_s
-        namespace[key[1]] = replace(view, seen_s=now_s, ending_s=ending_s)
+        made = namespace[key[1]] = replace(view, seen_s=now_s, ending_s=ending_s)
+        self.machines.pod(key, raw, made)
 
     def deleted(self, resource: Resource, last: Raw) -> None:
         """A watch has told of its end, and of the last version of it."""
@@ -137,6 +173,9 @@ class Workloads:
         del self._versions[resource, key]
         if resource is WORKLOAD_PODS:
             self._pods.get(key[0], {}).pop(key[1], None)
+            self.machines.pod(key, None, None)
+        elif resource in KUBEVIRT:
+            self.machines.put(resource, key, None)
         else:
             self._objects.get(key[0], {}).pop((resource, key[1]), None)
         self._touch(key[0])
@@ -183,6 +222,7 @@ class Workloads:
 
     def _touch(self, namespace: str) -> None:
         self._touched.add(namespace)
+        self.machines.touch(namespace)
         self._changed()
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -199,10 +239,11 @@ class Workloads:
             ours = tuple(one for one in guests if one.spec.workload is None)
             theirs = tuple(one for one in guests if one.spec.workload is not None)
             known = self._split[cluster] = (guests, guests if not theirs else ours, theirs)
+        ours = self.machines.seen(cluster, known[1], everyone, self.listed)
         if not known[2]:
-            return known[1], ()
+            return ours, ()
         views = self._views(everyone)
-        return known[1], tuple(views[one.key] for one in known[2])
+        return ours, tuple(views[one.key] for one in known[2])
 
     def _views(self, everyone: tuple[GuestView, ...]) -> dict[GuestKey, WorkloadView]:
         by_namespace: dict[str, list[GuestView]] = {}
@@ -313,9 +354,19 @@ def _tolerates(spec: Raw, taint: Taint, *, for_ever: bool = False) -> bool:
 
 async def list_namespace(workloads: Workloads, api: Calls, namespace: str) -> None:
     """List what may belong to a protected workload there."""
-    for resource in FOLLOWED:
+    for resource in workloads.followed(namespace):
         query = {"labelSelector": SELECT[resource]} if resource in SELECT else None
-        listed = await api.get(resource.path(namespace=namespace), query)
+        listed: Raw = {"items": [], "metadata": {}}
+        try:
+            listed = await api.get(resource.path(namespace=namespace), query)
+        except (NotFound, Permanent) as error:
+            if resource not in KUBEVIRT:
+                raise
+            workloads.served(absent_because(error))
+            workloads.lose_machines(namespace)
+            break
+        if resource in KUBEVIRT:
+            workloads.served("")
         workloads.sweep(resource, namespace, listed.get("items") or [], version_of(listed))
     workloads.opened(namespace)
 

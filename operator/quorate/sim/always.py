@@ -38,7 +38,7 @@ def look(kubelet: "Kubelet", pod: Json, container: Container | None) -> None:
         kubelet.is_over(pod)
     elif kubelet.shutting_down:
         kubelet.tell(uid, {"phase": "Failed", "reason": "NodeShutdown"})
-    elif not _admitted(kubelet, pod):
+    elif not admitted(kubelet, pod):
         kubelet.tell(uid, {"phase": "Failed", "reason": "TaintToleration", "message": "Taint"})
     elif not _attached(kubelet, pod):
         kubelet.machine.engine.after(AGAIN_S, kubelet.look, uid, owner=kubelet.process)
@@ -49,7 +49,7 @@ def look(kubelet: "Kubelet", pod: Json, container: Container | None) -> None:
         kubelet.machine.start_gate(key, uid, kubelet.machine.nonce)  # nobody asks
 
 
-def _admitted(kubelet: "Kubelet", pod: Json) -> bool:
+def admitted(kubelet: "Kubelet", pod: Json) -> bool:
     node = kubelet.machine.link.server.store.find(KUBE_NODES, ("", kubelet.machine.name))
     tolerations = [
         Toleration(t.get("key", ""), t.get("operator", "Equal"), t.get("value", ""), t.get("effect", ""))

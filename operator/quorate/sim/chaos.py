@@ -12,13 +12,14 @@ from typing import Any, Final
 from quorate.core.quick import replace
 from quorate.core.rules import Affinity, Topology
 from quorate.core.types import DisarmMode, SchedulingMode, ShutdownPolicy, StopTimeoutPolicy, Wanted
+from quorate.sim.machine import Behaviour
 from quorate.sim.outside import Measuring
 from quorate.sim.play import Player
 from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import Moment, Scenario
 from quorate.sim.truth import Violation
 from quorate.sim.words import QUORUM_OPTIONS, Names, quorum_with, understand
-from quorate.sim.world import NAMESPACE, GuestSetting, Setting, WorkloadSetting
+from quorate.sim.world import NAMESPACE, GuestSetting, MachineSetting, Setting, WorkloadSetting
 
 BEGINS_S: Final = 20.0
 LASTS_S: Final = 180.0
@@ -50,6 +51,31 @@ _WITH_WORKLOADS: Final = {
 }
 _NOT_WITH_WORKLOADS: Final = frozenset({"put the copy back"})
 """An old copy of a StatefulSet's Pod is started again beside the new one, by Kubernetes itself."""
+_MACHINES_EVERY: Final = 3
+"""Every third seed has virtual machines."""
+_WITH_MACHINES: Final = {
+    "relocate GUEST to NODE": 3,
+    "set GUEST WANTED": 3,
+    "GUEST crashes": 2,
+    "delete pod of GUEST": 2,
+    "force delete pod of GUEST": 2,
+    "tear out pod of GUEST": 1,
+    "fail pod of GUEST": 1,
+    "delete GUEST": 1,
+    "create GUEST again": 2,
+    "delete run of MACHINE": 2,
+    "give MACHINE strategy Always": 1,
+    "give MACHINE strategy Halted": 1,
+    "delete machine MACHINE": 1,
+    "make machine MACHINE": 2,
+    "stop virt-controller for TIME": 2,
+    "power off NODE for TIME": 2,
+    "reset NODE": 2,
+    "freeze NODE for TIME": 2,
+    "hang agent of NODE for TIME": 1,
+    "stop kubelet of NODE for TIME": 1,
+    "kill MANAGER for SHORT": 3,
+}
 _WITH_DEVICES: Final = {
     "drill NODE": 6,
     "device DEVICE of NODE hangs for TIME": 2,
@@ -162,7 +188,8 @@ def names_of(setting: Setting) -> Names:
     devices = sorted({name for named in setting.devices.values() for name in named})
     managers = [f"m{number}" for number in range(1, setting.managers + 1)]
     pods = [f"{name}-{number}" for name, one in setting.workloads.items() for number in range(one.replicas)]
-    return Names(setting.nodes, managers, list(setting.guests), devices, list(setting.workloads), pods)
+    names = Names(setting.nodes, managers, list(setting.guests), devices, list(setting.workloads), pods)
+    return replace(names, machines=list(setting.virtual)) if setting.virtual else names
 
 
 def scenario(seed: int, nodes: int, guests: int) -> Scenario:
@@ -199,6 +226,12 @@ def scenario(seed: int, nodes: int, guests: int) -> Scenario:
         setting = replace(setting, workloads=_some_workloads(lots), boot_ids=lots.random() < 0.5)
         moments = [one for one in moments if not _NOT_WITH_WORKLOADS & {deed.word.pattern for deed in one.deeds}]
         moments.extend(_moments(lots, names_of(setting), _WITH_WORKLOADS, 2 * PAUSE_S))
+    if seed % _MACHINES_EVERY == 0:
+        lots = Random(f"{seed}/{nodes}/{guests}/machines")  # noqa: S311 - the same for each replay
+        setting = replace(setting, virtual=_some_machines(lots), boot_ids=lots.random() < 0.8)
+        moments = [one for one in moments if not _NOT_WITH_WORKLOADS & {deed.word.pattern for deed in one.deeds}]
+        only = replace(names_of(setting), guests=list(setting.virtual))
+        moments.extend(_moments(lots, only, _WITH_MACHINES, 2 * PAUSE_S))
     moments.sort(key=lambda one: one.at_s)
     return Scenario(setting, tuple(moments), mend=True)
 
@@ -208,6 +241,18 @@ def _some_workloads(random: Random) -> dict[str, WorkloadSetting]:
     return {
         f"s{number}": WorkloadSetting(random.randint(1, 3), claims=random.random() < 0.5)
         for number in range(1, random.randint(1, 2) + 1)
+    }
+
+
+def _some_machines(random: Random) -> dict[str, MachineSetting]:
+    """One to three, some of which run before they come under HA."""
+    return {
+        f"v{number}": MachineSetting(
+            {"maxRestart": 3, "maxRelocate": 3},
+            Behaviour(stops_s=random.choice((0.5, 1.0, 5.0))),
+            random.choice(("Always", "Halted", "Manual", "RerunOnFailure")),
+        )
+        for number in range(1, random.randint(1, 3) + 1)
     }
 
 
@@ -328,6 +373,7 @@ def sentence(random: Random, pattern: str, names: Names) -> str:
         "DEVICE": list(names.devices),
         "WORKLOAD": list(names.workloads),
         "POD": list(names.pods),
+        "MACHINE": list(names.machines),
         "CLIENT": [*names.nodes, *names.managers, "leader"],
         "PROFILE": _PROFILES,
         "POLICY": list(ShutdownPolicy),

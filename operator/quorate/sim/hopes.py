@@ -8,7 +8,7 @@ from quorate.core import capacity
 from quorate.core.board import Board
 from quorate.core.status import DisarmState
 from quorate.core.types import FENCE_TAINT, GuestKey, NodeName, NodeState, Wanted
-from quorate.sim import standins
+from quorate.sim import standins, virtual
 from quorate.sim.people import NAMESPACE, OTHERS_TAINT
 from quorate.sim.store import status_of
 from quorate.sim.words import Word
@@ -220,6 +220,10 @@ HOPES: Final = (
     Word("pod POD is ending", standins.pod_ending),
     Word("volume of POD is on NODE", standins.attached_to),
     Word("second of WORKLOAD says WORD", standins.twice),
+    Word("MACHINE has strategy WORD", virtual.has_strategy),
+    Word("MACHINE is taken over", virtual.is_taken),
+    Word("MACHINE is not taken over", _not(virtual.is_taken)),
+    Word("second of MACHINE says WORD", standins.twice),
     Word("NODE is out of service", standins.is_out_of_service),
     Word("NODE is not out of service", _not(standins.is_out_of_service)),
     Word("history is questioned", _rewind),

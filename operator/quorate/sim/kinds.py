@@ -10,6 +10,9 @@ REFUSED: Final = "refused"
 """An image that this API server finds invalid: it stands for everything that may be wrong with a Pod."""
 
 
+KUBEVIRT: Final = "kubevirt.io"
+
+
 class Kind(Resource):
     """A kind. Nobody but its controller writes a status, and a Pod begins as Pending."""
 
@@ -42,6 +45,8 @@ KINDS: Final = (
     Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", namespaced=True, status=False),
     Kind("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", namespaced=False, status=False),
     Kind("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", namespaced=True, status=False),
+    Kind(KUBEVIRT, "v1", "virtualmachines", "VirtualMachine", namespaced=True, status=True),
+    Kind(KUBEVIRT, "v1", "virtualmachineinstances", "VirtualMachineInstance", namespaced=True, status=True),
     Kind(GROUP, VERSION, "clusters", "Cluster", namespaced=False, status=True),
     Kind(GROUP, VERSION, "nodes", "Node", namespaced=False, status=True),
     Kind(GROUP, VERSION, "haresources", "HAResource", namespaced=True, status=True),

@@ -8,13 +8,15 @@ object is gone is an orphan and is stopped).
 from typing import Any, Final
 
 from quorate.core.stopped import GUESSED, LOST
-from quorate.core.types import NONCE_ANNOTATION, WRONG_BOOT_EXIT, GuestKey, Uid
+from quorate.core.types import NONCE_ANNOTATION, WRONG_BOOT_EXIT, Uid
 from quorate.kube.guests.pod import GATE
+from quorate.kube.machines import is_launcher
 from quorate.sim import always
 from quorate.sim.engine import Process
 from quorate.sim.machine import Container, Machine, Phase
 from quorate.sim.server import PODS
 from quorate.sim.store import Event
+from quorate.sim.virtual import key_of
 from quorate.sim.watches import Watch
 
 Json = dict[str, Any]
@@ -95,13 +97,14 @@ class Kubelet:
             self.tell(uid, _ended(pod, 255, LOST))  # it ran in another boot
         elif self.shutting_down:
             self.tell(uid, {"phase": "Failed", "reason": "NodeShutdown"})
+        elif is_launcher(pod) and not always.admitted(self, pod):
+            self.tell(uid, {"phase": "Failed", "reason": "TaintToleration", "message": "Taint"})
         else:
             self.machine.disk.add(uid)
-            metadata = pod["metadata"]
             gates = [one for one in pod["spec"].get("initContainers") or [] if one["name"] == GATE]
-            made_for = (metadata.get("annotations") or {}).get(NONCE_ANNOTATION, "")
+            made_for = (pod["metadata"].get("annotations") or {}).get(NONCE_ANNOTATION, "")
             nonce = made_for if gates else self.machine.nonce  # nobody asks
-            self.machine.start_gate(GuestKey(metadata["namespace"], metadata["name"]), uid, nonce)
+            self.machine.start_gate(key_of(pod), uid, nonce)
             self.tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
 
     def _orphan(self, uid: Uid, container: Container | None) -> None:
@@ -154,6 +157,7 @@ class Kubelet:
     def tell(self, uid: Uid, status: Json) -> None:
         """Bring the reported status up to date; only the newest counts. What others wrote over it is written again."""
         pod = self.pods[uid]
+        status = _named(pod, status)
         on_its_way = uid in self._telling and self._told.get(uid) == status
         if on_its_way or all(pod["status"].get(key) == value for key, value in status.items()):
             return
@@ -196,6 +200,13 @@ class Kubelet:
                 self.machine.engine.after(RETRY_S, self.look, Uid(uid), owner=self.process)
 
         self.machine.link.send(self.process, "DELETE", _path(pod), body, None, REPORT_TIMEOUT_S, answered)
+
+
+def _named(pod: Json, status: Json) -> Json:
+    """The main container by the name that the Pod gives it."""
+    name = pod["spec"]["containers"][0]["name"]
+    mains = status.get("containerStatuses")
+    return status if name == "main" or mains is None else status | {"containerStatuses": [mains[0] | {"name": name}]}
 
 
 def _path(pod: Json) -> str:

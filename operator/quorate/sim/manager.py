@@ -21,7 +21,7 @@ from quorate.kube.replica import Replica
 from quorate.kube.resources import Resource
 from quorate.kube.store import PARSERS, WATCHED, Parsers, Raw
 from quorate.kube.tick import ClusterTicker, Ticker
-from quorate.kube.workloads import FOLLOWED
+from quorate.kube.workloads import FOLLOWED, KUBEVIRT
 from quorate.sim.engine import Engine, Loop
 from quorate.sim.power import Switchboard
 from quorate.sim.server import Link
@@ -32,7 +32,7 @@ MOST_PARSED: Final = 2048
 Parsed: TypeAlias = dict[int, tuple[Raw, Any]]
 """id of an object -> the object and its view."""
 _RESOURCES: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in WATCHED}
-_FOLLOWED: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in FOLLOWED}
+_FOLLOWED: Final = {f"{one.plural}.{one.group}" if one.group else one.plural: one for one in (*FOLLOWED, *KUBEVIRT)}
 
 
 class SimCalls(Calls):
@@ -270,6 +270,8 @@ class Manager:
     def _follows(self, table: str, found: Json) -> bool:
         """Is it in a namespace where workloads are protected, and none of our own Pods?"""
         if self.replica is None or table not in _FOLLOWED or not found:
+            return False
+        if _FOLLOWED[table].group in self.link.server.hidden:
             return False
         ours = table == "pods" and GUEST_LABEL in (found["metadata"].get("labels") or {})
         return found["metadata"]["namespace"] in self.replica.store.workloads.namespaces() and not ours

@@ -49,6 +49,8 @@ def mend(simulation: Simulation) -> None:
     """Every fault that lasts is over."""
     simulation.journal.say("--", "everything is mended")
     simulation.server.weather = FAIR
+    if simulation.virtual is not None:
+        simulation.virtual.mend()
     for machine in simulation.machines.values():
         _mend_machine(simulation, machine)
     for named in simulation.power.devices.values():

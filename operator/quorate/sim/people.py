@@ -18,6 +18,7 @@ from quorate.sim.errors import ApiError
 from quorate.sim.kinds import REFUSED
 from quorate.sim.server import KUBE_NODES, LEASES, OURS, PODS
 from quorate.sim.store import Resource, status_of
+from quorate.sim.virtual import is_taken
 from quorate.sim.words import word
 
 if TYPE_CHECKING:
@@ -117,28 +118,44 @@ def delete_guest(simulation: "Simulation", guest: str) -> None:
 
 @word("create GUEST again")
 def create_again(simulation: "Simulation", guest: str) -> None:
-    if simulation.guest(guest) is None:
+    if simulation.guest(guest) is not None:
+        return
+    if simulation.virtual is not None and guest in simulation.setting.virtual:
+        simulation.virtual.protect(guest, guest, simulation.setting.virtual[guest])
+    else:
         simulation.add_guest(guest, simulation.guests[guest])
 
 
 # -- Pods and Leases ----------------------------------------------------------------------------------------------------
 
 
+def pod_of(simulation: "Simulation", guest: str) -> str:
+    """The name of a guest's Pod: of a virtual machine its launcher's."""
+    if simulation.virtual is not None and guest in simulation.setting.virtual:
+        return simulation.virtual.launcher(guest) or guest
+    return guest
+
+
 @word("delete pod of GUEST", fault="Pod deleted")
 def delete_pod(simulation: "Simulation", guest: str) -> None:
-    _delete(simulation, PODS, NAMESPACE, guest)
+    _delete(simulation, PODS, NAMESPACE, pod_of(simulation, guest))
 
 
 @word("force delete pod of GUEST", fault="Pod force-deleted")
 def force_delete_pod(simulation: "Simulation", guest: str) -> None:
-    """`--grace-period=0 --force`: our finalizer keeps the object."""
-    _delete(simulation, PODS, NAMESPACE, guest, 0)
+    """`--grace-period=0 --force`: our finalizer keeps the object. What KubeVirt does after that with a machine that is its
+    alone is no concern of ours.
+    """
+    if simulation.virtual is not None and guest in simulation.setting.virtual and not is_taken(simulation, guest):
+        return
+    _delete(simulation, PODS, NAMESPACE, pod_of(simulation, guest), 0)
 
 
 @word("tear out pod of GUEST", fault="Pod torn out")
 def tear_out_pod(simulation: "Simulation", guest: str) -> None:
     """By force, and its finalizers taken off as well."""
     force_delete_pod(simulation, guest)
+    guest = pod_of(simulation, guest)
     if simulation.find(PODS, NAMESPACE, guest) is not None:
         edit(simulation, PODS, NAMESPACE, guest, lambda old: old | {"metadata": old["metadata"] | {"finalizers": []}})
 
@@ -146,6 +163,7 @@ def tear_out_pod(simulation: "Simulation", guest: str) -> None:
 @word("fail pod of GUEST", fault="Pod failed")
 def fail_pod(simulation: "Simulation", guest: str) -> None:
     """As PodGC does for a node that is gone: the phase says Failed, the process may well run."""
+    guest = pod_of(simulation, guest)
     if simulation.find(PODS, NAMESPACE, guest) is not None:
         status = {"phase": "Failed", "reason": "NodeLost"}
         change: Callable[[Json], Json] = lambda old: old | {"status": old["status"] | status}  # noqa: E731

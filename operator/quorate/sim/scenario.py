@@ -17,12 +17,12 @@ from quorate.api.common import Model
 from quorate.api.haresource import HAResourceSpec
 from quorate.api.storage import StorageSpec
 from quorate.core.timing import Profile
-from quorate.sim import faults, outside, people, power, standins, wishes  # noqa: F401 - they bring their words
+from quorate.sim import faults, outside, people, power, standins, virtual, wishes  # noqa: F401 - they bring their words
 from quorate.sim.hopes import HOPES
 from quorate.sim.machine import Behaviour
 from quorate.sim.outside import Measuring
 from quorate.sim.words import Deed, Names, Word, WordError, duration, understand
-from quorate.sim.world import GuestSetting, Setting, WorkloadSetting
+from quorate.sim.world import GuestSetting, MachineSetting, Setting, WorkloadSetting
 
 FILE: Final = "scenario.yaml"
 LOG: Final = "expected.log"
@@ -43,6 +43,8 @@ _KEYS: Final = (
     "device",
     "devices",
     "workloads",
+    "machines",
+    "kubevirt",
     "kernels",
     "timeline",
     "lasts",
@@ -120,6 +122,7 @@ class _Reader:
         guests = self.guests(given.get("guests"))
         devices = self.devices(given.get("devices"), nodes)
         known = sorted({name for named in devices.values() for name in named})
+        machines = self.machines(given.get("machines"))
         workloads, storages = self.workloads(given.get("workloads")), self.storages(given.get("storages"))
         names = Names(
             nodes,
@@ -129,6 +132,7 @@ class _Reader:
             list(workloads),
             [f"{name}-{number}" for name, one in workloads.items() for number in range(one.replicas)],
             list(storages),
+            list(machines),
         )
         setting = Setting(
             seed=self.number(given.get("seed"), 0),
@@ -147,6 +151,8 @@ class _Reader:
             device=self.text(given["device"], "a device's name") if "device" in given else "",
             devices=devices,
             workloads=workloads,
+            virtual=machines,
+            kubevirt=self.choice(given.get("kubevirt"), "there", ("there", "absent")) == "there",
             boot_ids=self.choice(given.get("kernels"), "own", ("own", "shared")) == "own",
         )
         lasts = given.get("lasts")
@@ -323,6 +329,28 @@ class _Reader:
             if key in given
         }
         return WorkloadSetting(self.number(given.get("replicas"), 1, most=64), **flags)
+
+    def machines(self, node: Any) -> dict[str, MachineSetting]:
+        """Virtual machines by name."""
+        given = self.mapping(node, "machines") if node is not None else {}
+        return {name: self.machine(value) for name, value in given.items()}
+
+    def machine(self, node: Any) -> MachineSetting:
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+            return MachineSetting()
+        flags = ("protected", "pool", "made")
+        given = self.mapping(node, "a machine", (*_SPEC, *_BEHAVIOUR, "fails", "strategy", *flags))
+        values: dict[str, Any] = {_BEHAVIOUR[key]: self.time(given[key], 0) for key in _BEHAVIOUR if key in given}
+        if "fails" in given:
+            values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
+        loader = yaml.SafeLoader("")
+        spec: dict[str, Any] = {key: loader.construct_document(given[key]) for key in _SPEC if key in given}
+        self.check(node, HAResourceSpec, spec | {"guest": {"virtualMachine": {"name": "any"}}})
+        said = {key: self.choice(given[key], "", ("true", "false")) == "true" for key in flags if key in given}
+        strategy = self.choice(
+            given.get("strategy"), "Always", ("Always", "Halted", "Manual", "RerunOnFailure", "Once")
+        )
+        return MachineSetting(spec, Behaviour(**values), strategy, **said)
 
     def device(self, node: Any, nodes: Collection[str]) -> power.DeviceSetting:
         given = self.mapping(node, "a device", ("level", "timeout", "takes", "switches"))

@@ -64,6 +64,8 @@ class ApiServer:
         self.store = Store(KINDS, now, new_uid)
         self.garbage = Garbage(self.store)
         self.weather = FAIR
+        self.hidden: set[str] = set()
+        """API groups that are not served."""
         self.told: Callable[[Json], None] = lambda _: None
         self.restarts: list[Callable[[], None]] = []
         """Told when every watch has ended because the server began anew on other data."""
@@ -101,6 +103,10 @@ class ApiServer:
         if kind is None:
             self.told(body)
             return dict(body)
+        if kind.group in self.hidden:
+            raise ApiError(404, "NotFound", f"the server could not find the requested resource {path}")
+        if method == "POST" and path.endswith("/binding"):
+            return bind(self.store, place, body)
         store = self.store
         match method:
             case "GET" if place[1]:
@@ -136,6 +142,23 @@ class ApiServer:
             words = "; ".join(f"{one.field}: {one.text}" for one in causes)
             raise ApiError(422, "Invalid", f"{kind.kind} is invalid: {words}")
         return body
+
+
+def bind(store: Store, place: Place, body: Json) -> Json:
+    """A scheduler's word on where a Pod runs: once, and not if it is being deleted (the real server's own rules)."""
+
+    def change(old: Json) -> Json:
+        meta, wanted = old["metadata"], body["metadata"].get("uid")
+        if wanted and wanted != meta["uid"]:
+            raise ApiError(409, "Conflict", f"the uid in the precondition is {wanted}, that of the Pod {meta['uid']}")
+        if "deletionTimestamp" in meta:
+            raise ApiError(409, "Conflict", f"pod {meta['name']} is being deleted, cannot be assigned to a host")
+        if old["spec"].get("nodeName"):
+            raise ApiError(409, "Conflict", f"pod {meta['name']} is already assigned to node {old['spec']['nodeName']}")
+        return old | {"spec": old["spec"] | {"nodeName": body["target"]["name"]}}
+
+    store.update(PODS, place, change)
+    return {"kind": "Status", "status": "Success"}
 
 
 @lru_cache(maxsize=4096)

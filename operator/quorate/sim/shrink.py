@@ -10,7 +10,7 @@ from quorate.core.quick import replace
 from quorate.sim.chaos import Ruin, play
 from quorate.sim.power import DeviceSetting
 from quorate.sim.scenario import FILE, Moment, Scenario
-from quorate.sim.world import Setting, WorkloadSetting
+from quorate.sim.world import MachineSetting, Setting, WorkloadSetting
 
 MOST_RUNS: Final = 400
 
@@ -101,6 +101,17 @@ def _workload(one: WorkloadSetting) -> dict[str, Any]:
     }
 
 
+def _machine(one: MachineSetting) -> dict[str, Any]:
+    return {
+        **one.spec,
+        "strategy": one.strategy,
+        "stops": f"{one.behaviour.stops_s:g}s",
+        "protected": one.protected,
+        "pool": one.pool,
+        "made": one.made,
+    }
+
+
 def _unusual(setting: Setting) -> dict[str, Any]:
     """What few scenarios have."""
     found: dict[str, Any] = {
@@ -109,6 +120,7 @@ def _unusual(setting: Setting) -> dict[str, Any]:
         "sizes": {name: dict(size) for name, size in setting.sizes.items()},
         "device": setting.device,
         "workloads": {name: _workload(one) for name, one in setting.workloads.items()},
+        "machines": {name: _machine(one) for name, one in setting.virtual.items()},
         "kernels": "" if setting.boot_ids else "shared",
     }
     if setting.measuring is not None:

@@ -4,13 +4,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.core.types import GUEST_LABEL, OUT_OF_SERVICE_TAINT, GuestKey, Wanted
-from quorate.sim import always, controllers
+from quorate.sim import controllers
 from quorate.sim.server import KUBE_NODES, OURS, PODS
 from quorate.sim.store import Event, Resource, status_of
 from quorate.sim.words import word
 
 if TYPE_CHECKING:
-    from quorate.sim.machine import Machine
     from quorate.sim.world import Simulation, WorkloadSetting
 
 Json = dict[str, Any]
@@ -38,9 +37,6 @@ class StandIns:
         made = event.resource is PODS and event.old is None
         if made and new is not None and GUEST_LABEL not in (new["metadata"].get("labels") or {}):
             self.made[new["metadata"]["name"]] += 1
-
-    def kubelet_begins(self, machine: "Machine") -> None:
-        always.renew(self.simulation, machine)
 
     def begin(self) -> None:
         """Make the workloads, and their HAResources."""

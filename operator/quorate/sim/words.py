@@ -32,6 +32,8 @@ class Names:
     pods: Collection[str] = ()
     """Of workloads."""
     storages: Collection[str] = ()
+    machines: Collection[str] = ()
+    """Virtual machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def _value(kind: str, given: str, names: Names) -> Any:
     choices: dict[str, Collection[str]] = {
         "NODE": names.nodes,
         "MANAGER": managers,
-        "GUEST": [*names.guests, *names.workloads],
+        "GUEST": [*names.guests, *names.workloads, *names.machines],
+        "MACHINE": names.machines,
         "WORKLOAD": names.workloads,
         "POD": names.pods,
         "DEVICE": names.devices,

@@ -18,12 +18,14 @@ from quorate.core.types import (
     Instant,
     Wanted,
 )
+from quorate.sim import always
 from quorate.sim.agent import Agent
 from quorate.sim.always import KUBELETS
 from quorate.sim.bargain import Bargain
 from quorate.sim.engine import EPOCH_S, Engine
 from quorate.sim.journal import Journal
 from quorate.sim.kubelet import Kubelet
+from quorate.sim.kubevirt import schedulable
 from quorate.sim.machine import Behaviour, Machine, Surroundings
 from quorate.sim.manager import Manager, Parsed, parsed_once
 from quorate.sim.outside import Device, Measuring, Metrics
@@ -33,6 +35,7 @@ from quorate.sim.standins import StandIns
 from quorate.sim.storages import binds_claims
 from quorate.sim.store import Resource, status_of
 from quorate.sim.truth import Truth
+from quorate.sim.virtual import Virtual
 
 CLUSTER: Final = "prod"
 NAMESPACE: Final = "default"
@@ -68,6 +71,21 @@ class WorkloadSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineSetting:
+    """A virtual machine of a scenario, and whether an HAResource of its name protects it; `spec`: what that says.
+
+    `strategy`: what it has before. `pool`: something else manages it. `made`: it is there from the start.
+    """
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    strategy: str = "Always"
+    protected: bool = True
+    pool: bool = False
+    made: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What a run begins with. `rates`: clock rates by node or manager; all others run true.
 
@@ -93,6 +111,10 @@ class Setting:
     devices: Mapping[str, Mapping[str, DeviceSetting]] = field(default_factory=dict)
     """Node -> its fence devices by name."""
     workloads: Mapping[str, WorkloadSetting] = field(default_factory=dict)
+    virtual: Mapping[str, MachineSetting] = field(default_factory=dict)
+    """Virtual machines by name."""
+    kubevirt: bool = True
+    """Is KubeVirt there from the start?"""
     boot_ids: bool = True
     """Does each boot have an id of its own? In kind all nodes share a kernel."""
 
@@ -124,6 +146,7 @@ class Simulation:
         self.hanging: set[str] = set()
         """Guests whose stop hangs."""
         self.standins = StandIns(self) if setting.workloads else None
+        self.virtual = Virtual(self) if setting.virtual else None
         around = Surroundings(
             self.engine,
             self.truth,
@@ -131,7 +154,7 @@ class Simulation:
             self._behaviour,
             self._hangs,
             self.bargain,
-            self.standins.kubelet_begins if self.standins is not None else lambda _: None,
+            self._kubelet_begins if self.others else lambda _: None,
         )
         for name in setting.nodes:
             self.machines[name] = Machine(
@@ -175,7 +198,7 @@ class Simulation:
             NAMESPACE,
             SYSTEM_NAMESPACE,
             AGENT_NAMESPACE,
-            *(() if self.standins is None else (KUBELETS,)),
+            *((KUBELETS,) if self.others else ()),
         ):
             self.put("namespaces", {"metadata": {"name": namespace}, "spec": {"finalizers": ["kubernetes"]}})
         endpoints: Json = {"metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}}
@@ -188,6 +211,7 @@ class Simulation:
             if name in self.setting.sizes:
                 ready["allocatable"] = {"cpu": "8", **self.setting.sizes[name]}
             labels = {ZONE_LABEL: self.setting.zones[name]} if name in self.setting.zones else {}
+            labels = schedulable(labels) if self.virtual is not None else labels
             self.put("nodes", {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": ready})
         spec: Json = {
             "timing": {"profile": self.setting.profile},
@@ -205,6 +229,8 @@ class Simulation:
             self.add_guest(name, guest)
         if self.standins is not None:
             self.standins.begin()
+        if self.virtual is not None:
+            self.virtual.begin()
         self.engine.after(10.0, self._control_plane)
         if self.metrics is not None:
             self.metrics.look()
@@ -229,6 +255,14 @@ class Simulation:
     def _link(self, name: str) -> Link:
         return Link(self.server, name, str(self.setting.seed), jitter=self.setting.jitter)
 
+    @property
+    def others(self) -> bool:
+        """Are there Pods that others make?"""
+        return bool(self.setting.workloads or self.setting.virtual)
+
+    def _kubelet_begins(self, machine: Machine) -> None:
+        always.renew(self, machine)
+
     def _uid(self) -> str:
         return f"{self.random.getrandbits(64):016x}"
 
@@ -236,7 +270,7 @@ class Simulation:
         return Instant(round((EPOCH_S + self.engine.now_s) * 1000))
 
     def _behaviour(self, key: GuestKey) -> Behaviour:
-        guest = self.guests.get(key.name)
+        guest = self.guests.get(key.name) or self.setting.virtual.get(key.name)
         return guest.behaviour if guest is not None else Behaviour()
 
     def _hangs(self, key: GuestKey) -> bool:
@@ -303,9 +337,13 @@ class Simulation:
         for found in self.server.store.listed(OURS["haresources"]):
             meta = found["metadata"]
             want = found["spec"].get("state", Wanted.STARTED)
-            if want == Wanted.STARTED and "deletionTimestamp" not in meta and meta["name"] in self.guests:
+            if want == Wanted.STARTED and "deletionTimestamp" not in meta and self.is_ours(meta["name"]):
                 names.append(meta["name"])
         return names
+
+    def is_ours(self, name: str) -> bool:
+        """Is it a guest that Quorate runs itself?"""
+        return name in self.guests or name in self.setting.virtual
 
     def runs(self, name: str) -> bool:
         return self.state(name) == GuestState.STARTED and bool(self.where(name))

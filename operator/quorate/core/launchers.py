@@ -1,0 +1,117 @@
+"""The launchers of a virtual machine: which boot of which node each belongs to, and whose instance it is.
+
+A launcher has no start gate: a kubelet that comes back may start it, unless our NoExecute taint refuses it. So each is
+recorded as the Pods of protected workloads are (`workload_pods.py`), and one that another boot has in hand becomes an
+instance of that boot: what proves the boot before dead says nothing of it any more.
+"""
+
+from quorate.core.draft import Draft, Room
+from quorate.core.machines import Launcher, MachineView
+from quorate.core.pods import PodView
+from quorate.core.quick import replace
+from quorate.core.status import Instance
+from quorate.core.stopped import declared_over
+from quorate.core.types import InstanceId, Nonce, Uid
+from quorate.core.workload_pods import record_of
+from quorate.core.workloads import PodRecord
+from quorate.core.world import GuestView
+
+
+def records(room: Room, guest: GuestView) -> tuple[PodRecord, ...]:
+    """The launchers that have a node, as they are to be recorded. Status only: right in every state, without quorum too."""
+    machine = guest.machine
+    if machine is None:
+        return guest.status.pods
+    before = {record.uid: record for record in guest.status.pods}
+    nodes = {node.name: node for node in room.world.nodes}
+    found = []
+    for launcher in machine.launchers:
+        pod = launcher.made
+        record = record_of(room, nodes.get(pod.node), pod, before.get(pod.uid)) if pod.node is not None else None
+        if record is not None:
+            found.append(record)
+    return tuple(sorted(found, key=lambda one: (one.name, one.uid)))
+
+
+def follow(draft: Draft) -> None:
+    """Bring the recorded launchers and the instance up to date."""
+    kept = records(draft.room, draft.guest)
+    if kept != draft.status.pods:
+        draft.status = replace(draft.status, pods=kept)
+    known = {record.uid: record for record in kept}
+    instance, pod = draft.instance, draft.pod
+    if instance is not None and instance.uid is not None and (record := known.get(instance.uid)) is not None:
+        _goes_on(draft, instance, record)
+    elif pod is not None and (record := known.get(pod.uid)) is not None and _is_found(instance, pod, record):
+        _found(draft, record, stopping=instance is not None or pod.deleting)
+    _identify(draft, known)
+
+
+def _is_found(instance: Instance | None, pod: PodView, record: PodRecord) -> bool:
+    """Does it run, or is about to, and is nobody's instance yet?"""
+    ours = instance is not None and (instance.uid is not None or pod.instance == instance.id)
+    return bool(record.nonce) and pod.bound and not declared_over(pod) and not ours
+
+
+def _goes_on(draft: Draft, instance: Instance, record: PodRecord) -> None:
+    """Another boot of its node has it in hand."""
+    if record.nonce in {"", instance.nonce}:
+        return
+    stopping = instance.stopping and not instance.ended
+    draft.note("InstanceFound", f"launcher {record.name} goes on in another boot of {record.node}: it was not moved")
+    draft.set_instance(_instance(draft, record, stopping=stopping))
+
+
+def _found(draft: Draft, record: PodRecord, *, stopping: bool) -> None:
+    word = "to be stopped first" if stopping else "taken over"
+    draft.note("InstanceFound", f"launcher {record.name} was found on {record.node}: {word}")
+    draft.set_instance(_instance(draft, record, stopping=stopping))
+
+
+def _instance(draft: Draft, record: PodRecord, *, stopping: bool) -> Instance:
+    launcher = launcher_of(draft.guest.machine, record.uid)
+    containers = launcher.pod.containers if launcher is not None else ()
+    return Instance(
+        id=InstanceId(f"{record.uid[:16]}-{record.nonce[:16]}"),
+        node=record.node,
+        nonce=record.nonce,
+        template_hash="",
+        drawn=draft.world.wall,
+        uid=record.uid,
+        began=any(one.started for one in containers),
+        started=any(one.started for one in containers if not one.init),
+        stopping=stopping,
+    )
+
+
+def _identify(draft: Draft, known: dict[Uid, PodRecord]) -> None:
+    """Which launcher is the instance's, and how far it has come."""
+    instance, pod = draft.instance, draft.pod
+    if instance is None or pod is None:
+        return
+    if instance.uid is None and pod.instance == instance.id:
+        instance = replace(instance, uid=pod.uid)
+        record = known.get(pod.uid)
+        if record is not None and record.node != instance.node:  # bound by somebody else
+            instance = replace(instance, node=record.node, nonce=record.nonce or Nonce(""))
+    if instance.uid != pod.uid:
+        return
+    began = instance.began or any(one.started for one in pod.containers)
+    started = instance.started or any(one.started for one in pod.containers if not one.init)
+    if (instance.began, instance.started) != (began, started):
+        instance = replace(instance, began=began, started=started)
+    if instance is not draft.instance:
+        draft.set_instance(instance)
+
+
+def launcher_of(machine: MachineView | None, uid: Uid | None) -> Launcher | None:
+    launchers = machine.launchers if machine is not None else ()
+    return next((one for one in launchers if one.pod.uid == uid), None)
+
+
+def goes_on(draft: Draft, instance: Instance) -> bool:
+    """Is it an instance of the boot that has its node now, while the incident of the one before is still open?"""
+    if not draft.guest.spec.machine:
+        return False
+    node = next((one for one in draft.world.nodes if one.name == instance.node), None)
+    return node is not None and node.beat is not None and node.beat.nonce == instance.nonce
