@@ -38,6 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         grant(api, "owner", rule(PODS, "*"), rule("haresources", "*", "quorate.dev"))
         grant(api, "guest-writer", rule("haresources", "*", "quorate.dev"))
         grant(api, "creator", rule("pods", "create"), rule("haresources", "*", "quorate.dev"))
+        for name in ("win", "lin"):
+            updates = {**rule("virtualmachines", "update", "kubevirt.io"), "resourceNames": [name]}
+            grant(api, f"keeper-of-{name}", updates, rule("haresources", "*", "quorate.dev"))
         grant(api, "watcher", rule("nodes", "get create update patch", "quorate.dev"))
         grant(api, "fencer", rule("nodes", "get create update patch fence", "quorate.dev"))
         _until_in_force(api)
@@ -287,6 +290,20 @@ class TestGuests:
         assert f"HAResource {namespace}/db: creator may not delete pods in namespace {namespace}" in words
         assert api.acting(user="creator").post(guests(namespace), guest("web")).ok()
         assert api.acting(user="owner").post(guests(namespace), workload).ok()
+
+    def test_who_may_not_update_a_machine_may_not_put_it_under_ha(self, api: Api, namespace: str) -> None:
+        """It need not exist yet. Who may update it needs no right on Pods, and one on another machine is none."""
+        machine = guest("win", guest={"virtualMachine": {"name": "win"}})
+        for who in ("owner", "guest-writer", "keeper-of-lin"):
+            words = api.acting(user=who).post(guests(namespace), machine).refused(403, "Forbidden")
+            assert (
+                f"HAResource {namespace}/win: {who} may not update virtualmachines.kubevirt.io win in namespace"
+                in words
+            )
+        made = api.acting(user="keeper-of-win").post(guests(namespace), machine).ok()
+        path, stopped = f"{guests(namespace)}/win", {"spec": {"state": "Stopped"}}
+        api.acting(user="owner").merge(path, stopped).refused(403, "Forbidden")
+        assert api.acting(user="keeper-of-win").merge(path, stopped).ok()["metadata"]["uid"] == made["metadata"]["uid"]
 
     def test_nor_change_what_one_is_made_of(self, api: Api, namespace: str) -> None:
         api.post(guests(namespace), guest("web")).ok()
