@@ -10,8 +10,9 @@ from quorate.access.names import nearest
 from quorate.access.waiting import ANSWER, Deadline, wait_for
 from quorate.api.wire import from_wire
 from quorate.core.status import ClusterStatus, GuestStatus, NodeStatus
-from quorate.core.types import COMMAND_ANNOTATION, GuestKey
+from quorate.core.types import COMMAND_ANNOTATION, GuestKey, MachineKey
 from quorate.kube.resources import CLUSTERS, HARESOURCES, NODES
+from quorate.view.guests import key_of
 
 if TYPE_CHECKING:
     from quorate.access.client import Api
@@ -28,12 +29,20 @@ def fetch(api: "Reader", key: GuestKey) -> dict[str, Any]:
 
 def _unknown(api: "Reader", key: GuestKey) -> str:
     """That it is not under HA, and which guests are: those of its namespace, and one of another that was meant perhaps."""
-    there = [GuestKey(one["metadata"]["namespace"], one["metadata"]["name"]) for one in api.items(HARESOURCES.path())]
+    there = [key_of(one) for one in api.items(HARESOURCES.path())]
     names = sorted(one.name for one in there if one.namespace == key.namespace)
     known = f"guests in {key.namespace}: {', '.join(names)}" if names else f"there is no guest in {key.namespace}"
     text = f"{key.sid} is not under HA ({known})"
     meant = nearest(key.name, sorted(one.sid for one in there))
-    return text + (meant or f". Add it: quorate add {key.namespace}/{key.name} --image IMAGE")
+    add = f"{key.namespace}/{key.name} --image IMAGE"
+    if isinstance(key, MachineKey):
+        add = f"vm/{key.name} -n {key.namespace}"
+    return text + (meant or f". Add it: quorate add {add}")
+
+
+def named(api: "Api", key: GuestKey) -> GuestKey:
+    """The same guest, called what it is: that it is a virtual machine stands in its HAResource. Raises CliError."""
+    return key_of(fetch(api, key))
 
 
 def fetch_node(api: "Reader", node: str) -> dict[str, Any]:

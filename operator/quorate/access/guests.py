@@ -9,7 +9,7 @@ from quorate.access.preflight import obstacles
 from quorate.core import workloads
 from quorate.core.types import GuestKey, GuestState, Wanted
 from quorate.kube.resources import HARESOURCES
-from quorate.view.guests import sid_of, workload_of
+from quorate.view.guests import key_of, machine_of, sid_of, workload_of
 
 if TYPE_CHECKING:
     from quorate.access.client import Api
@@ -34,6 +34,8 @@ def change(api: "Api", key: GuestKey, wished: Mapping[str, Any]) -> str:
     follows = NEXT[Wanted(changes["state"])] if "state" in changes else "it counts from now on"
     if workload_of(raw) and changes.get("state") == Wanted.STARTED:
         follows = "its Pods are protected where they are"
+    if machine_of(raw) and changes.get("state") == Wanted.IGNORED:
+        follows = "its run strategy is given back, and Quorate keeps its hands off it"
     return f"{name}: {said}. Next: {follows}"
 
 
@@ -47,6 +49,7 @@ def move(api: "Api", key: GuestKey, verb: str, node: str) -> str:
     Raises CliError, with everything that stands in the way.
     """
     raw = fetch(api, key)
+    key = key_of(raw)
     refuse_verb(raw, key, verb)
     status = raw.get("status") or {}
     if status.get("state") == GuestState.STARTED and status.get("node") == node:
@@ -59,7 +62,9 @@ def move(api: "Api", key: GuestKey, verb: str, node: str) -> str:
 
 def reset(api: "Api", key: GuestKey) -> str:
     """Take it out of Error; returns the manager's answer. Raises CliError."""
-    refuse_verb(fetch(api, key), key, "reset")
+    raw = fetch(api, key)
+    key = key_of(raw)
+    refuse_verb(raw, key, "reset")
     status = status_of(api, key)
     if status.state is not GuestState.ERROR:
         raise CliError(f"{key.sid}: nothing to reset, it is {status.state}")

@@ -1,4 +1,6 @@
-"""How people name things: guests (`web`, `shop/web`, `ct:shop/web`, `web -n shop`) and the Cluster that may be left out."""
+"""How people name things: guests (`web`, `shop/web`, `ct:shop/web`, `vm/win`, `web -n shop`), and the Cluster that may be
+left out.
+"""
 
 import difflib
 import re
@@ -6,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from quorate.access.errors import CliError, UsageError
-from quorate.core.types import GuestKey
+from quorate.core.types import GuestKey, MachineKey
 from quorate.core.workloads import WorkloadKind
 
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -19,6 +21,8 @@ WORKLOADS: Final = {
     "deployment": WorkloadKind.DEPLOYMENT,
 }
 """How kubectl calls what may be protected, before a slash."""
+MACHINES: Final = frozenset({"vm", "vms", "virtualmachine", "virtualmachines"})
+"""And a virtual machine."""
 
 
 def workload(text: str) -> tuple[WorkloadKind, str] | None:
@@ -27,18 +31,31 @@ def workload(text: str) -> tuple[WorkloadKind, str] | None:
     return (WORKLOADS[kind], name) if slash and kind in WORKLOADS else None
 
 
+def machine(text: str) -> str | None:
+    """`vm/win` and the like, and `vm:shop/win`: the name; None for anything else."""
+    if text.startswith("vm:"):
+        return text.rpartition("/")[2].removeprefix("vm:")
+    kind, slash, name = text.partition("/")
+    return name if slash and kind in MACHINES else None
+
+
 def guest_key(text: str, namespace: str | None, default_namespace: str) -> GuestKey:
     """The guest that was meant. Raises UsageError."""
     kind, colon, rest = text.rpartition(":")
-    if colon and kind not in {"ct", "wl"}:
+    if colon and kind not in {"ct", "vm", "wl"}:
         raise UsageError(
-            f"guest {text!r}: its kind is {kind!r}, and there are ct (a container) and wl (a workload). Write ct:{rest}"
+            f"guest {text!r}: its kind is {kind!r}, and there are ct (a container), vm (a virtual machine) and wl (a "
+            f"workload). Write ct:{rest}"
         )
+    named = None if colon else machine(rest)
     meant = workload(rest) if not colon else None
-    place, slash, name = rest.rpartition("/") if meant is None else ("", "", meant[1])
+    place, slash, name = rest.rpartition("/")
+    if meant is not None or named is not None:
+        place, slash, name = "", "", meant[1] if meant is not None else str(named)
     if slash and namespace is not None and namespace != place:
         raise UsageError(f"guest {text!r} is in namespace {place!r}, and -n says {namespace!r}. Name only one of them")
-    key = GuestKey(place if slash else namespace or default_namespace, name)
+    known = MachineKey if kind == "vm" or named is not None else GuestKey
+    key = known(place if slash else namespace or default_namespace, name)
     for part, what in ((key.namespace, "namespace"), (key.name, "name")):
         if not NAME.fullmatch(part):
             raise UsageError(

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from quorate.access import names
 from quorate.access.errors import UsageError
-from quorate.cli import workloads
+from quorate.cli import machines, workloads
 from quorate.cli.guests import Comment, Failback, Relocations, Restarts, State, settings
 from quorate.cli.options import ClusterName
 from quorate.cli.output import note, say
@@ -19,6 +20,7 @@ EXAMPLES: Final = (
     "quorate add db -n shop -f pod.yaml --storage media:/srv/media",
     "quorate add sts/db -n shop               protect a StatefulSet where it runs",
     "quorate add gold -n shop --selector tier=gold",
+    "quorate add vm/win -n shop               keep a virtual machine of KubeVirt running exactly once",
     "kubectl get pod old -o yaml | quorate add new -f - --state stopped",
 )
 
@@ -30,7 +32,10 @@ def register(app: typer.Typer, section: str) -> None:
 def add(
     session: Session,
     guest: Annotated[
-        str, typer.Argument(metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; sts/NAME or deploy/NAME.")
+        str,
+        typer.Argument(
+            metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME; vm/NAME; sts/NAME or deploy/NAME."
+        ),
     ],
     command: Annotated[
         list[str] | None, typer.Argument(metavar="-- COMMAND", help="What the container runs, with --image.")
@@ -61,19 +66,22 @@ def add(
 
     A StatefulSet that runs already (sts/NAME, or all with the labels of --selector) is protected where it is: its own
     controller makes its Pods, and Quorate removes those that are stuck on a node that is proven dead.
+
+    A virtual machine of KubeVirt (vm/NAME) stays what it is: Quorate starts, stops, migrates and recovers it, and has its
+    run strategy in hands meanwhile.
     """
     from quorate.access import adding
 
     key = session.guest(guest)
-    protects = workloads.wanted(guest, selector)
+    protects, machine = workloads.wanted(guest, selector), names.machine(guest)
+    only: dict[str, object] = {"--image": image, "-f": file, "COMMAND": command, "--storage": storage}
+    if machine is not None:
+        machines.refuse_others(guest, only)
+        wishes = settings(state, max_restart, max_relocate, comment, failback)
+        _keep_running(session, key, machine, wishes, cluster or "")
+        return
     if protects is not None:
-        only = {
-            "--image": image,
-            "-f": file,
-            "COMMAND": command,
-            "--storage": storage,
-            "--failback": failback is not None,
-        }
+        only |= {"--failback": failback is not None}
         limits = {"--max-restart": max_restart is not None, "--max-relocate": max_relocate is not None}
         workloads.refuse_others(guest, {**only, **limits})
         _protect(session, key, protects, settings(state, None, None, comment), cluster or "")
@@ -103,6 +111,23 @@ def _protect(session: Session, key: GuestKey, target: dict[str, Any], wishes: di
     adding.create(session.api, key, name, body)
     follows = "it is protected once that is there" if absent else "its Pods are protected where they are"
     say(f"{name} is under HA. Next: {follows}; whether all are, quorate explain {key.namespace}/{key.name} says")
+
+
+def _keep_running(session: Session, key: GuestKey, name: str, wishes: dict[str, Any], cluster: str) -> None:
+    """Put a virtual machine under HA."""
+    from quorate.access import adding
+
+    body, found = adding.resource(key, {}, cluster), machines.look(session.api, key, name)
+    body["spec"] |= {"guest": {"virtualMachine": {"name": name}}, **wishes}
+    machines.refuse_owned(key, name, found)
+    waits = [*([found.missing] if found.missing else []), *adding.obstacles(session.api, body, key)]
+    for obstacle in waits:
+        note(f"note: it cannot start yet: {obstacle}")
+    adding.create(session.api, key, key.sid, body)
+    started = wishes.get("state", Wanted.STARTED) == Wanted.STARTED
+    wanted = machines.taken_over(found) if started else f"it is kept {str(wishes['state']).lower()}"
+    follows = "it is started once that is mended" if waits and started else wanted
+    say(f"{key.sid} is under HA. Next: {follows}; watch it with quorate status -w")
 
 
 def mounts(texts: list[str]) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """Verbs on guests that exist: `set`, `migrate`, `relocate`, `reset`."""
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -10,7 +11,8 @@ from quorate.cli import completion
 from quorate.cli.options import Timeout
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, verb
-from quorate.core.types import GuestKey, GuestState, Wanted
+from quorate.core.types import GuestKey, GuestState, MachineKey, Wanted
+from quorate.view.words import state
 
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
@@ -20,7 +22,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until it runs there.")]
 Guest = Annotated[
     str,
     typer.Argument(
-        autocompletion=completion.guests, metavar="GUEST", help="NAME, NAMESPACE/NAME or ct:NAMESPACE/NAME."
+        autocompletion=completion.guests, metavar="GUEST", help="NAME, NAMESPACE/NAME, ct:NAMESPACE/NAME or vm/NAME."
     ),
 ]
 State = Annotated[
@@ -41,7 +43,10 @@ SET_EXAMPLES: Final = (
     "quorate set ct:shop/web --max-restart 3 --max-relocate 2",
     'quorate set web -n shop --comment "owned by the shop team"',
 )
-MIGRATE_EXAMPLES: Final = ("quorate migrate web node2", "quorate migrate ct:shop/web node2 --wait --timeout 2m")
+MIGRATE_EXAMPLES: Final = (
+    "quorate migrate vm/win node2 -n shop --wait      live, and how far it has come",
+    "quorate migrate ct:shop/web node2 --wait --timeout 2m",
+)
 RELOCATE_EXAMPLES: Final = ("quorate relocate web node2", "quorate relocate ct:shop/web node2 --wait --timeout 2m")
 RESET_EXAMPLES: Final = ("quorate reset ct:shop/web",)
 
@@ -120,35 +125,52 @@ def migrate(
 ) -> None:
     """Move a guest to another node (ha-manager migrate).
 
-    A container has no live migration: it is relocated, that is, stopped once the new node is ready for it, and started
-    there. What stands in the way is said before anything is written, as for relocate.
+    A virtual machine moves while it runs. Where that cannot be (a disk that only one node has, a device of its host), or
+    comes to nothing, it is relocated, and that is said. A container has no live migration: it is relocated, that is,
+    stopped once the new node is ready for it, and started there. What stands in the way is said before anything is
+    written, as for relocate.
     """
     _move(session, "migrate", guest, node, wait=wait, timeout=timeout)
 
 
 def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, timeout: str) -> None:
     from quorate.access import guests
+    from quorate.access.commands import named, status_of
 
     deadline = Deadline(timeout)
-    key = session.guest(guest)
+    key = named(session.api, session.guest(guest))
+    before = status_of(session.api, key)
     result = guests.move(session.api, key, verb_, node)
+    live = verb_ == "migrate" and isinstance(key, MachineKey)
     if not result:
         say(f"{key.sid} runs on {node} already: nothing to do")
         return
     if not wait:
-        say(f"{key.sid}: {result}. Next: it is stopped, then started on {node}; watch it with quorate status -w")
+        follows = f"it moves to {node} while it runs" if live else f"it is stopped, then started on {node}"
+        say(f"{key.sid}: {result}. Next: {follows}; watch it with quorate status -w")
         return
     note(f"{key.sid}: {result}")
-    _await_arrival(session, key, node, deadline)
+    _await_arrival(session, key, node, deadline, before if live else None)
 
 
-def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadline) -> None:
-    """Say so when the guest runs there. Raises CliError when it ended up elsewhere, or nowhere in time."""
+def _await_arrival(
+    session: Session, key: GuestKey, node: str, deadline: Deadline, before: "GuestStatus | None"
+) -> None:
+    """Say how far it has come, and so when the guest runs there; `before`: how it was, where it was to move live.
+
+    Raises CliError when it ended up elsewhere, or nowhere in time.
+    """
     from quorate.access.commands import status_of
+
+    began_s, said = time.monotonic(), [""]
 
     def settled(status: "GuestStatus") -> bool:
         arrived = status.state is GuestState.STARTED and status.ready and status.target is None
-        return status.state is GuestState.ERROR or arrived
+        over = status.state is GuestState.ERROR or arrived
+        if not over and status.message != said[0]:
+            said[0] = status.message
+            note(f"  {time.monotonic() - began_s:3.0f}s  {state(status.state)}: {status.message}")
+        return over
 
     status = wait_for(lambda: status_of(session.api, key), settled, deadline)
     if status is None:
@@ -159,7 +181,11 @@ def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadlin
         )
     if status.node != node or status.state is GuestState.ERROR:
         raise CliError(f"{key.sid} did not come to run on {node}: it is {status.state}, {status.message}")
-    say(f"{key.sid} runs on {node}")
+    how = ""
+    if before is not None and before.instance is not None and status.instance is not None:
+        same = status.instance.id == before.instance.id
+        how = ": it moved while it ran" if same else ": it was stopped and started anew"
+    say(f"{key.sid} runs on {node}{how}")
 
 
 def reset(session: Session, guest: Guest) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from quorate.access.errors import CliError, NotFoundError
 from quorate.access.waiting import Deadline
+from quorate.cli import machines
 from quorate.cli.ask import confirm
 from quorate.cli.guests import Guest
 from quorate.cli.options import Timeout, Yes
@@ -14,7 +15,7 @@ from quorate.cli.session import Session, verb
 from quorate.core.types import GuestKey
 from quorate.core.workloads import sid_of
 from quorate.kube.resources import HARESOURCES
-from quorate.view.guests import workload_of
+from quorate.view.guests import key_of, machine_of, workload_of
 
 if TYPE_CHECKING:
     from quorate.core.status import GuestStatus
@@ -38,7 +39,8 @@ def remove(
 
     Its HAResource is deleted. Other than in Proxmox VE a container guest is stopped by that: its Pod belongs to the
     HAResource. Volumes and claims stay. It is gone only once it has stopped for certain; if its node is lost, that
-    is when the node is proven dead. A workload (sts/NAME) runs on and is no longer protected.
+    is when the node is proven dead. A workload (sts/NAME) runs on and is no longer protected. A virtual machine (vm/NAME)
+    runs on as well, with the run strategy that it had before.
     """
     from quorate.access.commands import fetch
 
@@ -47,6 +49,10 @@ def remove(
     raw = fetch(session.api, key)
     if workload_of(raw):
         _leave_alone(session, key, raw, yes=yes)
+        return
+    key = key_of(raw)
+    if machine_of(raw):
+        _give_back(session, key, raw, deadline if wait else None, yes=yes)
         return
     if not raw["metadata"].get("deletionTimestamp"):
         confirm(_meaning(key, raw), f"Take {key.sid} out of HA and stop it?", yes=yes)
@@ -58,6 +64,26 @@ def remove(
         return
     _await_end(session, key, deadline)
     say(f"{key.sid} has stopped and is no longer under HA")
+
+
+def _give_back(session: Session, key: GuestKey, raw: dict[str, Any], deadline: Deadline | None, *, yes: bool) -> None:
+    """A virtual machine is let go of, as it is; `deadline`: wait for that."""
+    name = machine_of(raw)
+    found = machines.look(session.api, key, name)
+    if not raw["metadata"].get("deletionTimestamp"):
+        first, *more = machines.given_back(name, found)
+        confirm([f"{key.sid}: {first}", *more], f"Take {key.sid} out of HA?", yes=yes)
+        session.api.delete(HARESOURCES.path(key.name, key.namespace), uid=str(raw["metadata"].get("uid") or ""))
+    strategy = (
+        f"VirtualMachine {name} gets its run strategy {found.strategy} back" if found.strategy else "it is let go"
+    )
+    if deadline is None:
+        say(f"{key.sid} is being taken out of HA. Next: {strategy}, then it is gone from here; it is not stopped")
+        return
+    _await_end(session, key, deadline)
+    now = machines.look(session.api, key, name)
+    runs = f", VirtualMachine {name} has its run strategy {now.strategy}" if now.strategy else ""
+    say(f"{key.sid} is no longer under HA{runs}")
 
 
 def _leave_alone(session: Session, key: GuestKey, raw: dict[str, Any], *, yes: bool) -> None:

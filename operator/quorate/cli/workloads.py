@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 def wanted(text: str, selector: str | None) -> dict[str, Any] | None:
     """`spec.guest.workload` of what was named (`sts/db`), or of --selector; None for a container. Raises UsageError."""
-    from quorate.access.names import workload
+    from quorate.access.names import machine, workload
 
     meant = workload(text)
     if selector is not None:
-        if meant is not None:
+        if meant is not None or machine(text) is not None:
             raise UsageError(f"{text}: it is named already, and --selector means every StatefulSet with these labels")
         return {"kind": str(WorkloadKind.STATEFUL_SET), "selector": {"matchLabels": _labels(selector)}}
     return {"kind": str(meant[0]), "name": meant[1]} if meant is not None else None

@@ -31,6 +31,11 @@ def workload_of(raw: Raw) -> str:
     return f"every StatefulSet with {','.join(f'{key}={value}' for key, value in labels) or 'the labels it names'}"
 
 
+def machine_of(raw: Raw) -> str:
+    """The VirtualMachine that an HAResource keeps running, by its name; "" for anything else."""
+    return str(((spec_of(raw).get("guest") or {}).get("virtualMachine") or {}).get("name") or "")
+
+
 def sid_of(raw: Raw) -> str:
     """The name that people see."""
     return workloads.sid_of(key_of(raw)) if workload_of(raw) else key_of(raw).sid

@@ -9,7 +9,7 @@ from rich.text import Text
 from quorate.core.types import Wanted
 from quorate.view import words
 from quorate.view.columns import Row, columns
-from quorate.view.guests import cluster_of, sid_of, workload_of
+from quorate.view.guests import cluster_of, machine_of, sid_of, workload_of
 from quorate.view.snapshot import Raw, Snapshot, name_of, spec_of
 
 
@@ -17,7 +17,8 @@ from quorate.view.snapshot import Raw, Snapshot, name_of, spec_of
 class GuestSettings:
     """One guest under HA. `cluster` is empty where it cannot be told; `storage` is NAME:PATH each.
 
-    `workload`: what it protects where that runs; its limits mean nothing then.
+    `workload`: what it protects where that runs; its limits mean nothing then. `machine`: the VirtualMachine that it keeps
+    running.
     """
 
     guest: str
@@ -28,6 +29,7 @@ class GuestSettings:
     update_policy: str
     images: tuple[str, ...] = ()
     workload: str = ""
+    machine: str = ""
     storage: tuple[str, ...] = ()
     failback: bool = True
     comment: str = ""
@@ -53,6 +55,7 @@ def _one(raw: Raw, clusters: Sequence[str]) -> GuestSettings:
         update_policy=str(spec.get("updatePolicy", "Recreate")),
         images=tuple(str(one.get("image", "")) for one in container.get("containers") or ()),
         workload=workload_of(raw),
+        machine=machine_of(raw),
         storage=tuple(f"{one.get('name')}:{one.get('path')}" for one in spec.get("storage") or ()),
         failback=bool(spec.get("failback", True)),
         comment=str(spec.get("comment", "")),
@@ -70,7 +73,7 @@ class SettingsView:
         if not self.guests:
             yield Text("no guest is under HA yet: quorate add NAME --image IMAGE")
             return
-        headings = ("GUEST", "WANT", "RESTARTS", "RELOCATIONS", "CLUSTER", "IMAGE OR WORKLOAD", "STORAGE")
+        headings = ("GUEST", "WANT", "RESTARTS", "RELOCATIONS", "CLUSTER", "WHAT RUNS", "STORAGE")
         yield from columns(console, headings, list(_rows(self.guests)), why="COMMENT")
 
 
@@ -82,7 +85,7 @@ def _rows(guests: Iterable[GuestSettings]) -> Iterable[Row]:
             "-" if guest.workload else str(guest.max_restart),
             "-" if guest.workload else str(guest.max_relocate),
             guest.cluster or "-",
-            guest.workload or ", ".join(guest.images) or "-",
+            guest.workload or (f"VirtualMachine {guest.machine}" if guest.machine else ", ".join(guest.images)) or "-",
             ", ".join(guest.storage) or "-",
         )
         yield Row(cells=tuple(Text(cell) for cell in cells), why=guest.comment)

@@ -32,6 +32,7 @@ SERVED = {
         "validatingadmissionpolicies",
         "validatingadmissionpolicybindings",
         "customresourcedefinitions",
+        "virtualmachines",
     ),
 }
 """Kinds whose collections are there, if empty; any other is unknown to this server."""

@@ -53,7 +53,7 @@ def test_a_file(run, prod, tmp_path):
         ("add api --image x --storage media", "--storage: 'media' is not NAME:PATH"),
         ("add api --image x --storage :/srv", "is not NAME:PATH"),
         ("add api --image x --storage media:srv", "is not NAME:PATH"),
-        ("add vm:9 --image x", "its kind is 'vm'"),
+        ("add qm:9 --image x", "its kind is 'qm'"),
     ],
 )
 def test_a_command_line_that_cannot_be_followed(run, prod, line, said):

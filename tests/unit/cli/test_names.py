@@ -23,7 +23,7 @@ def test_a_guest_can_be_named_in_many_ways(text, namespace, meant):
 @pytest.mark.parametrize(
     ("text", "namespace", "found"),
     [
-        ("vm:100", None, "kind is 'vm'"),
+        ("qm:100", None, "kind is 'qm'"),
         ("shop/web", "lab", "namespace 'shop', and -n says 'lab'"),
         ("Shop/web", None, "namespace is 'Shop'"),
         ("web_1", None, "name is 'web_1'"),
