@@ -3,7 +3,7 @@
 from typing import Any
 
 from quorate.core.types import GuestKey
-from quorate.kube.resources import CLAIMS, PODS
+from quorate.kube.resources import CLAIMS, HARESOURCES, PODS
 from quorate.lab.journal import read_journal
 from quorate.lab.virt.orders import RUNS_ANNOTATION
 from tests import kubevirt
@@ -64,7 +64,7 @@ def phase(scene: Scene) -> str:
     return str((instance(scene).get("status") or {}).get("phase") or "")
 
 
-def node(scene: Scene) -> str:
+def machine_node(scene: Scene) -> str:
     """Where KubeVirt says that it is."""
     return str((instance(scene).get("status") or {}).get("nodeName") or "")
 
@@ -96,3 +96,31 @@ def journal_is_whole(scene: Scene) -> bool:
     """Never did two write it at once."""
     journal = scene.files.claims / WIN.namespace / DISK / "journal"
     return not journal.exists() or read_journal(journal).violations == ()
+
+
+# -- under HA -----------------------------------------------------------------------------------------------------------
+
+
+def protect(scene: Scene, name: str = WIN.name, **spec: Any) -> None:
+    """Put the machine under HA."""
+    scene.create(HARESOURCES, name, {"guest": {"virtualMachine": {"name": WIN.name}}, **spec}, WIN.namespace)
+
+
+async def until_runs(scene: Scene, node: str = "") -> str:
+    """By Quorate, by KubeVirt and by the observer, on that node or any; returns where."""
+
+    def agreed() -> str:
+        status = scene.guest(WIN)
+        where = str(status.node or "")
+        here = scene.runs(where, WIN) and where == machine_node(scene) and phase(scene) == "Running"
+        return where if here and runs_on(scene) == [where] and node in {"", where} else ""
+
+    found: str = await scene.until(f"the machine to run{' on ' * bool(node)}{node}", agreed)
+    return found
+
+
+def kept(scene: Scene) -> tuple[str, str | None]:
+    """The machine's run strategy, and the one that it had before."""
+    one = machine(scene)
+    annotations: dict[str, str] = one["metadata"].get("annotations") or {}
+    return str(one["spec"].get("runStrategy")), annotations.get("quorate.dev/run-strategy")

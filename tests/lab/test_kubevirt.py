@@ -30,9 +30,9 @@ async def scene(kind: str) -> AsyncIterator[Scene]:
 async def running(scene: Scene) -> str:
     """Its node, once KubeVirt and the observer agree on it."""
     await scene.until(
-        "the machine to run", lambda: phase(scene) == "Running" and runs_on(scene) == [machines.node(scene)]
+        "the machine to run", lambda: phase(scene) == "Running" and runs_on(scene) == [machines.machine_node(scene)]
     )
-    return machines.node(scene)
+    return machines.machine_node(scene)
 
 
 def migrate(scene: Scene, name: str = "win-1") -> None:
@@ -136,7 +136,9 @@ async def test_one_whose_target_dies_stays_and_one_whose_source_dies_is_gone(sce
     scene.switch(source, "power-off")
     assert runs_on(scene) == []
     scene.switch(source, "power-on")
-    await scene.until("its end to be seen", lambda: phase(scene) in {"Failed", ""} or machines.node(scene) != source)
+    await scene.until(
+        "its end to be seen", lambda: phase(scene) in {"Failed", ""} or machines.machine_node(scene) != source
+    )
 
 
 async def test_a_disk_that_one_node_has_forbids_it(scene: Scene) -> None:
