@@ -32,7 +32,7 @@ PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 REFUSED_S: Final = 30.0
 """What may not be read is asked for again after this: roles change."""
 PROBE_S: Final = 3.0
-LATE_S: Final = 10.0
+LATE_S: Final = 4.0
 """So long may the API server be silent before what is shown is called old."""
 PAGE: Final = "500"
 KEPT_EVENTS: Final = 2000

@@ -43,15 +43,8 @@ IN_TREE: Final = 25
 """So many guests below a node of the tree; the others are a look at that node away."""
 SMALL: Final = 60
 """With so few guests the tree shows them all at first."""
-IN_FLIGHT: Final = frozenset(
-    {
-        GuestState.STARTING,
-        GuestState.REQUEST_STOP,
-        GuestState.RELOCATE,
-        GuestState.FENCE,
-        GuestState.RECOVERY,
-    }
-)
+IN_FLIGHT: Final = frozenset({"Starting", "RequestStop", "Migrate", "Relocate", "Fence", "Recovery"})
+"""States of guests in which something goes on."""
 TASKS: Final = 12
 GOOD: Final = frozenset({"online", "started", "available", "armed", "quorate", "healthy", "in use", "ok"})
 BAD: Final = frozenset(

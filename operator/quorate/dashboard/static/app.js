@@ -106,6 +106,10 @@
       if (event.key === "/") { event.preventDefault(); const q = document.getElementById("q"); q.focus(); q.select(); }
       if (event.key === "?") { event.preventDefault(); document.getElementById("help").click(); }
     });
+    function shut() {
+      document.getElementById("dialog-body").replaceChildren();  // at once: htmx still says that it has swapped
+      dialog.close();
+    }
     dialog.addEventListener("close", () => {
       document.getElementById("dialog-body").replaceChildren();
       const back = opener && document.getElementById(opener);
@@ -122,7 +126,7 @@
       pulse(event.detail.data);
     });
     document.body.addEventListener("htmx:sseOpen", () => pulse(""));
-    document.body.addEventListener("quorate:done", (event) => { dialog.close(); toast(event.detail.value, false); });
+    document.body.addEventListener("quorate:done", (event) => { shut(); toast(event.detail.value, false); });
     document.body.addEventListener("htmx:responseError", (event) => toast(event.detail.xhr.responseText || "It failed: " + event.detail.xhr.status, true));
     document.body.addEventListener("htmx:sendError", () => toast("The server of this page cannot be reached. Nothing is known of what became of it.", true));
   });
