@@ -37,16 +37,16 @@ test: labs units ## Run all tests but the faults and the ones on kind
 # Labs mostly wait: two files of them at a time.
 .PHONY: labs
 labs: $(VENV)/.dev ## Of the tests, those with an API server or a lab
-	@$(BIN)/python -m pytest tests/control_plane tests/lab -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests/control_plane tests/lab tests/ui -n 2 --dist loadfile --no-loadscope-reorder
 
 # What starts neither an API server nor a lab only computes: both cores.
 .PHONY: units
 units: $(VENV)/.dev ## Of the tests, the others
-	@$(BIN)/python -m pytest -n 2 --ignore tests/control_plane --ignore tests/lab
+	@$(BIN)/python -m pytest -n 2 --ignore tests/control_plane --ignore tests/lab --ignore tests/ui
 
 .PHONY: labs-again
 labs-again: $(VENV)/.dev ## Play once more which of those with a lab failed last
-	@$(BIN)/python -m pytest tests/control_plane tests/lab --last-failed --last-failed-no-failures none
+	@$(BIN)/python -m pytest tests/control_plane tests/lab tests/ui --last-failed --last-failed-no-failures none
 
 # Labs mostly wait: three of them at a time.
 .PHONY: faults
@@ -95,6 +95,14 @@ bench: $(VENV)/.dev ## Measure what the docs claim about time and cost, into doc
 .PHONY: story
 story: $(VENV)/.dev ## Type the story in a lab, into docs/story.md
 	@$(BIN)/python -m tests.story
+
+.PHONY: ui
+ui: $(VENV)/.dev ## Use the dashboard by mouse and keyboard, in the system's Chromium, on labs
+	@$(BIN)/python -m pytest tests/ui
+
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of docs/dashboard.md from the real page
+	@$(BIN)/python -m tests.ui.screenshots
 
 .PHONY: states
 states: $(VENV)/.dev ## Draw the states of a guest, into docs/behaviour.md

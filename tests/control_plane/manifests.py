@@ -9,6 +9,7 @@ from tests.control_plane.client import Api
 
 Json = Any
 BASE: Final = Path(__file__).parents[2] / "manifests" / "base"
+DASHBOARD: Final = BASE.parent / "dashboard"
 _PLURALS: Final = {
     "Namespace": "namespaces",
     "ServiceAccount": "serviceaccounts",
@@ -22,10 +23,10 @@ _PLURALS: Final = {
 RBAC: Final = "rbac.authorization.k8s.io/v1"
 
 
-def apply(api: Api, *files: str) -> None:
-    """The objects of these files of manifests/base."""
+def apply(api: Api, *files: str, folder: Path = BASE) -> None:
+    """The objects of these files of manifests/base, or of another folder of them."""
     for file in files:
-        for found in yaml.safe_load_all((BASE / file).read_text()):
+        for found in yaml.safe_load_all((folder / file).read_text()):
             create(api, found)
 
 

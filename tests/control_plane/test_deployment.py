@@ -79,6 +79,19 @@ def test_a_manager_holds_the_rules_of_restricted_and_an_agent_does_not(api: Api,
     assert 'violates PodSecurity "restricted:latest"' in words
 
 
+def test_the_dashboard_beside_it(kubeconfig: Path, api: Api, installed: Json) -> None:
+    """As docs/dashboard.md says: with kubectl, from its own folder; and it holds the rules of restricted as well."""
+    command = [real.kubectl(), f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent}"]
+    folder = Path(__file__).parents[2] / "manifests" / "dashboard"
+    ended = subprocess.run([*command, "apply", "-k", folder], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    made = api.get("/apis/apps/v1/namespaces/quorate-system/deployments/quorate-dashboard").ok()
+    assert made["metadata"]["labels"]["app.kubernetes.io/part-of"] == "quorate"
+    pod = {"apiVersion": "v1", "kind": "Pod", **made["spec"]["template"]}
+    pod["metadata"] = {**pod["metadata"], "name": "one"}
+    assert api.post(pods(SYSTEM), pod, dryRun="All").ok()["spec"]["serviceAccountName"] == "quorate-dashboard"
+
+
 def test_no_pod_of_a_manager_writes_but_where_it_may(installed: Json) -> None:
     spec = template(installed, "Deployment")["spec"]
     (container,) = spec["containers"]

@@ -22,6 +22,7 @@ from tests.lab.scene import Scene
 from tests.unit.cli.conftest import Ended, Run
 
 LONG = (
+    "test_story.py",
     "test_storage.py",
     "test_kubevirt.py",
     "test_workload.py",

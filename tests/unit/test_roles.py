@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-BASE = Path(__file__).parents[2] / "manifests/base"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 ROLES = [
     one
-    for file in sorted(BASE.glob("*-rbac.yaml"))
+    for file in sorted(MANIFESTS.glob("*/*-rbac.yaml"))
     for one in yaml.safe_load_all(file.read_text())
     if one["kind"] in {"Role", "ClusterRole"}
 ]
@@ -54,3 +54,10 @@ def test_an_agent_writes_nothing_but_leases() -> None:
     agents = [rule for role in ROLES if role["metadata"]["name"] == "quorate-agent" for rule in role["rules"]]
     writing = [rule for rule in agents if set(rule["verbs"]) - {"get", "list", "watch"}]
     assert [rule["resources"] for rule in writing] == [["leases"]]
+
+
+def test_the_dashboard_writes_nothing_and_reads_no_secret() -> None:
+    mine = [rule for role in ROLES if role["metadata"]["name"] == "quorate-dashboard" for rule in role["rules"]]
+    assert len(mine) > 4
+    assert {verb for rule in mine for verb in rule["verbs"]} == {"list", "watch"}
+    assert not {resource for rule in mine for resource in rule["resources"]} & {"secrets", "pods", "configmaps"}

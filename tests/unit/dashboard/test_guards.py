@@ -63,7 +63,7 @@ async def test_every_answer_is_hardened(api):
             assert "unsafe" not in policy
             assert headers["X-Frame-Options"] == "DENY"
             assert headers["X-Content-Type-Options"] == "nosniff"
-            assert headers["Referrer-Policy"] == "no-referrer"
+            assert headers["Referrer-Policy"] == "same-origin"
             assert "Server" not in headers
 
 
