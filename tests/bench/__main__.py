@@ -12,7 +12,20 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench import agent, chaos, kind, page, planning, power_loss, scale, simulator, soak, stability, workloads
+from tests.bench import (
+    agent,
+    chaos,
+    dashboard,
+    kind,
+    page,
+    planning,
+    power_loss,
+    scale,
+    simulator,
+    soak,
+    stability,
+    workloads,
+)
 from tests.bench.lines import Line, about, missed, tell
 
 
@@ -33,6 +46,7 @@ BENCHMARKS = {
     "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),
     "chaos": Benchmark(chaos.arguments, chaos.measure, "two thousand seeds of chaos"),
     "stability": Benchmark(stability.arguments, stability.measure, "complete runs of the faults in a row"),
+    "dashboard": Benchmark(dashboard.arguments, dashboard.measure, "the page with 32 nodes and 5,000 guests"),
     "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
     "workloads": Benchmark(workloads.arguments, workloads.measure, "a thousand protected Pods, and their writes"),
     "simulator": Benchmark(simulator.arguments, simulator.measure, "what virtual time costs"),

@@ -95,6 +95,15 @@ cores, so they are collected. The goal is twenty in a row. `make crash-points` i
 each of 418 calls of four stories on both API servers, before and after the call, in 39 minutes beside other builds and
 tests: the standby finished every story, and nothing was left to tell it from one in which nobody was killed.""",
     ),
+    "dashboard": (
+        "The dashboard, with 32 nodes and 5,000 guests",
+        """\
+A real API server with etcd, the page's own process, and Chromium. Objects are only told of, each with the status that a
+manager would write; heartbeats go on. A first paint is that of a browser which has the page's files already. Then one guest
+changes each second: what an update costs is the processor time of the server's process beyond what it uses while nothing
+changes, and the time to the page is from before the write until the fragment has arrived in an open stream. The second
+series has fifty streams open.""",
+    ),
     "planning": (
         "Planning alone",
         """\

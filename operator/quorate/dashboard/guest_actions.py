@@ -78,21 +78,20 @@ def show_move(subject: Subject) -> Dialog:
     """Where it can go, and who comes along."""
     guest, said = subject.guest, _explained(subject)
     along = _along(subject, said)
+    count = {one.name: one.guests for cluster in subject.picture.report.clusters for one in cluster.nodes}
+    free = [one.node for one in said.verdicts if not one.here and not one.refusal]
+    picked = said.best if said.best in free else min(free, key=lambda node: (count.get(node, 0), node), default=None)
     choices = []
-    picked = False
     for one in said.verdicts:
-        if one.here:
-            continue
-        off = bool(one.refusal)
-        notes = [one.refusal] if off else [*along.get(one.node, []), *one.merits]
-        first = not off and not picked
-        picked = picked or first
-        choices.append(Choice(one.node, one.node, "; ".join(notes), off=off, on=first))
+        if not one.here:
+            notes = [one.refusal] if one.refusal else [*along.get(one.node, []), *one.merits]
+            off, on = bool(one.refusal), one.node == picked
+            choices.append(Choice(one.node, one.node, "; ".join(notes), off=off, on=on))
     runs = f"It runs on {guest.node}."
     stays = (
         "It is stopped only once the other node is ready for it, and stays there unless a rule prefers another node."
     )
-    if not picked:
+    if picked is None:
         return Dialog(
             f"Move {guest.guest}",
             (runs,),
