@@ -97,9 +97,11 @@ class Elector:
         try:
             found = await self.api.get(LEASES.path(self.name, SYSTEM_NAMESPACE))
         except NotFound:
-            # Somebody may have led since the last look, under a term that only statuses tell of by now.
+            # Somebody may have led since the last look, under a term that only statuses tell of by now. Where neither a
+            # Lease nor a status tells of anybody, it is the first one of a new Cluster.
             self._missing_s = now_s if self._missing_s is None else self._missing_s
-            if not self._known or self.has_listed(self._missing_s):
+            new = not self._known and not self.floor()
+            if new or self.has_listed(self._missing_s):
                 await self._create()
             return
         self._missing_s = None
