@@ -1,6 +1,5 @@
 """What a scenario may say, and what is said of one that says something else: file, line, finding, and what is allowed."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,14 +108,15 @@ def test_a_seed_has_its_size_whatever_others_are_played(seed):
     assert chaos.sizes(seed, range(3, 8), range(1, 21)) == (nodes, guests)
 
 
-def test_what_chaos_made_is_written_so_that_it_is_read_again(tmp_path):
-    made = chaos.scenario(7, 3, 2)
+@pytest.mark.parametrize("seed", range(12))
+def test_what_chaos_made_is_written_so_that_it_is_read_again(tmp_path, seed):
+    """To the last bit: what is found at one rate of a clock need not be there at another."""
+    made = chaos.scenario(seed, 3, 2)
     found = scenario(tmp_path, as_yaml(made))
     assert [(one.at_s, [deed.text for deed in one.deeds]) for one in found.timeline] == [
         (one.at_s, [deed.text for deed in one.deeds]) for one in made.timeline
     ]
-    assert found.setting.rates == pytest.approx(made.setting.rates)
-    assert replace(found.setting, rates={}) == replace(made.setting, rates={})
+    assert found.setting == made.setting
     assert found.mend
 
 
