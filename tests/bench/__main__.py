@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from tests.bench import (
     agent,
     chaos,
+    cli,
     dashboard,
     kind,
     page,
@@ -46,6 +47,7 @@ BENCHMARKS = {
     "soak": Benchmark(soak.arguments, soak.measure, "stalls and pressure, and no node may be reset"),
     "chaos": Benchmark(chaos.arguments, chaos.measure, "two thousand seeds of chaos"),
     "stability": Benchmark(stability.arguments, stability.measure, "complete runs of the faults in a row"),
+    "cli": Benchmark(cli.arguments, cli.measure, "the command line with 32 nodes and 5,000 guests"),
     "dashboard": Benchmark(dashboard.arguments, dashboard.measure, "the page with 32 nodes and 5,000 guests"),
     "planning": Benchmark(planning.arguments, planning.measure, "one plan()"),
     "workloads": Benchmark(workloads.arguments, workloads.measure, "a thousand protected Pods, and their writes"),

@@ -6,38 +6,28 @@ and browser are the real ones.
 
 import argparse
 import asyncio
-import os
 import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
-from quorate.core.types import AGENT_NAMESPACE, SYSTEM_NAMESPACE, NodeName
-from quorate.kube.resources import CLUSTERS, HARESOURCES, KUBE_NODES, LEASES, NAMESPACES, NODES, Resource
-from quorate.lab.control_plane import ControlPlane, find_programs
+from quorate.kube.resources import HARESOURCES
 from tests.bench import use
+from tests.bench.filled import NAMESPACE, beating, control_plane, fill, guest_name
 from tests.bench.lines import Line, tell
 from tests.control_plane.client import Api
-from tests.control_plane.servers import install
 from tests.ui.browser import browser, visiting
 from tests.unit.view import pictures
 
-NAMESPACE: Final = "shop"
-PARALLEL: Final = 8
 PAINT_GOAL_MS, UPDATE_GOAL_MS, SHOWN_GOAL_MS = 1000.0, 200.0, 1000.0
 PAINTS: Final = 5
-BEAT_S: Final = 2.0
-Json = dict[str, Any]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +40,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(given: argparse.Namespace) -> Iterator[Line]:
     """Fill an API server, open the page, change something again and again."""
     with tempfile.TemporaryDirectory(prefix="qb-") as directory, ExitStack() as ends:
-        kubeconfig = ends.enter_context(_control_plane(Path(directory)))
+        kubeconfig = ends.enter_context(control_plane(Path(directory)))
         api = Api(kubeconfig)
-        _fill(kubeconfig, given.nodes, given.guests)
-        ends.enter_context(_beating(kubeconfig, given.nodes))
+        fill(kubeconfig, given.nodes, given.guests)
+        ends.enter_context(beating(kubeconfig, given.nodes))
         program = ends.enter_context(_served(kubeconfig))
         assert program.stdout is not None
         address = program.stdout.readline().split()[1]
@@ -139,99 +129,11 @@ async def _watch(session: aiohttp.ClientSession, base: str, seen: "asyncio.Queue
 
 def _change(api: Api, word: str) -> None:
     """One guest has something else to say, and needs attention: it is on the first page."""
-    path = HARESOURCES.path(_guest(0), NAMESPACE, "status")
-    status = pictures.guest(pictures.guest_status(guest=f"ct:{NAMESPACE}/{_guest(0)}", message=word, conditions=()))[
-        "status"
-    ]
+    path = HARESOURCES.path(guest_name(0), NAMESPACE, "status")
+    status = pictures.guest(
+        pictures.guest_status(guest=f"ct:{NAMESPACE}/{guest_name(0)}", message=word, conditions=())
+    )["status"]
     api.merge(path, {"status": {**status, "conditions": []}}).ok()
-
-
-def _guest(number: int) -> str:
-    return f"g{number:04}"
-
-
-def _fill(kubeconfig: Path, nodes: int, guests: int) -> None:
-    """Everything, with the status that it has when all is well."""
-    api = Api(kubeconfig)
-    install(api)
-    for name in (NAMESPACE, AGENT_NAMESPACE, SYSTEM_NAMESPACE):
-        _create(api, NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    _create(api, CLUSTERS, pictures.cluster())
-    for name in _names(nodes):
-        _create(api, KUBE_NODES, pictures.kube_node(name))
-        _create(api, NODES, pictures.node(name))
-        _create(api, LEASES, pictures.as_object(_lease(name, "boot"), AGENT_NAMESPACE))
-    _create(api, LEASES, pictures.as_object(_lease("manager-prod", "quorate-0"), SYSTEM_NAMESPACE))
-    began = time.monotonic()
-    parts = [range(one, guests, PARALLEL) for one in range(PARALLEL)]
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        list(pool.map(lambda part: _guests(kubeconfig, nodes, part), parts))
-    tell(f"{guests} guests are there after {time.monotonic() - began:.0f}s")
-
-
-def _guests(kubeconfig: Path, nodes: int, numbers: range) -> None:
-    api, names = Api(kubeconfig), _names(nodes)
-    for number in numbers:
-        name = _guest(number)
-        status = pictures.guest_status(guest=f"ct:{NAMESPACE}/{name}", node=NodeName(names[number % nodes]))
-        _create(api, HARESOURCES, pictures.guest(status, name=name))
-
-
-def _names(count: int) -> list[str]:
-    return [f"n{number:02}" for number in range(1, count + 1)]
-
-
-def _create(api: Api, resource: Resource, raw: Any) -> None:
-    """The object, and then its status."""
-    name, namespace = raw["metadata"]["name"], raw["metadata"].get("namespace", "")
-    api.post(resource.path(namespace=namespace), {key: value for key, value in raw.items() if key != "status"}).ok()
-    if raw.get("status") and resource in {CLUSTERS, NODES, HARESOURCES}:
-        api.merge(resource.path(name, namespace, "status"), {"status": raw["status"]}).ok()
-
-
-def _lease(name: str, holder: str) -> Json:
-    return {
-        "metadata": {"name": name},
-        "spec": {"holderIdentity": holder, "renewTime": _now(), "leaseDurationSeconds": 15},
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-@contextmanager
-def _beating(kubeconfig: Path, nodes: int) -> Iterator[None]:
-    """Every node renews its Lease, and so does the manager."""
-    api, end = Api(kubeconfig), threading.Event()
-    paths = [LEASES.path(name, AGENT_NAMESPACE) for name in _names(nodes)]
-    paths.append(LEASES.path("manager-prod", SYSTEM_NAMESPACE))
-
-    def beat() -> None:
-        while not end.is_set():
-            for path in paths:
-                with suppress(Exception):  # one beat that is lost is no beat of a benchmark
-                    api.merge(path, {"spec": {"renewTime": _now()}})
-                end.wait(BEAT_S / len(paths))
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        thread.join()
-
-
-@contextmanager
-def _control_plane(directory: Path) -> Iterator[Path]:
-    control_plane = ControlPlane(directory / "control-plane", find_programs(os.environ), os.environ)
-    try:
-        kubeconfig = directory / "kubeconfig"
-        kubeconfig.write_text(control_plane.start())
-        yield kubeconfig
-    finally:
-        control_plane.stop()
 
 
 @contextmanager

@@ -95,6 +95,12 @@ cores, so they are collected. The goal is twenty in a row. `make crash-points` i
 each of 418 calls of four stories on both API servers, before and after the call, in 39 minutes beside other builds and
 tests: the standby finished every story, and nothing was left to tell it from one in which nobody was killed.""",
     ),
+    "cli": (
+        "The command line, with 32 nodes and 5,000 guests",
+        """\
+Wall-clock time of the whole program, its start included, against kube-apiserver and etcd on the same machine. Rows of a
+table cost most: `status` shows those that need attention, `-A` and `list` all of them.""",
+    ),
     "dashboard": (
         "The dashboard, with 32 nodes and 5,000 guests",
         """\
