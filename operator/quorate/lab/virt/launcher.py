@@ -57,12 +57,13 @@ class Launcher:
 
     async def run(self) -> int:
         """Until the guest has ended, or moved; returns the exit code."""
-        loop, told = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, told.set)
+        told: list[int] = []
+        # Not the loop's own handler: that is gone with the loop, and handler and kubelet may both ask for the end.
+        signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
         self._say()
         while self._report.state not in {ENDED, MOVED}:
             self._orders = read_orders(self._orders_file)
-            if told.is_set() or self._orders.stop:
+            if told or self._orders.stop:
                 await self._stop()
             elif self._orders.start and self._guest is None and not self._gone:
                 await self._start()
