@@ -40,7 +40,7 @@ def test_the_story(kind: str, tmp_path: Path, cache: Path) -> None:
     assert all(step["ok"] and step["detail"] for step in steps)
     assert all(set(step) == {"step", "started_s", "finished_s", "seconds", "ok", "detail"} for step in steps)
     assert [step["started_s"] for step in steps] == sorted(step["started_s"] for step in steps)
-    assert "All 10 steps went as they should" in ended.stdout
+    assert "All 13 steps went as they should" in ended.stdout
     assert ended.stdout.count("120.0s") == 2, "Proxmox's times stand beside both recoveries"
     assert known_labs() == []
     assert list((cache / "labs").iterdir()) == []

@@ -1,13 +1,16 @@
 """The story itself: what is done in each step, and what must be so afterwards, by the API and by the observer.
 
-Three nodes lose one, then another; a person takes responsibility; the nodes come back; the guest is moved home. And one
-guest that cannot start goes through its limits to Error.
+A container on shared storage and a virtual machine beside it. Three nodes lose one, then another; a person takes
+responsibility; the nodes come back; the guests are moved home. And one guest that cannot start
+goes through its limits to Error.
 """
 
 from typing import Any, Final
 
 from quorate.access import expected
 from quorate.access.commands import give
+from quorate.cli.demo import machine
+from quorate.cli.demo.machine import WIN
 from quorate.cli.demo.stage import Look, Stage, StepError
 from quorate.cli.demo.steps import Step
 from quorate.core.override import OverrideState
@@ -92,10 +95,11 @@ def _lose_node(stage: Stage) -> str:
     stage.switch("node1", "power-off")
     look = stage.until(f"{WEB.sid} to run on node2", lambda seen: runs(seen, WEB, "node2"), RECOVERY_S)
     _observed(stage, WEB, "node2")
+    beside = machine.observed(stage, "node2", "node3")
     recovery = look.guest(WEB).recovery
     if recovery is None or recovery.node != "node1" or look.nodes["node1"].state is not NodeState.FENCE:
         raise StepError(f"it runs on node2, but node1 is {look.nodes['node1'].state} and the recovery says {recovery}")
-    return f"runs on node2; {recovery.evidence}"
+    return f"{WEB.sid} runs on node2, {WIN.sid} on {beside}; {recovery.evidence}"
 
 
 def _lose_quorum(stage: Stage) -> str:
@@ -125,7 +129,8 @@ def _expected(stage: Stage) -> str:
     expected.outcome(stage.session.api, CLUSTER, 1, generation)
     stage.until(f"{WEB.sid} to run on node3", lambda look: runs(look, WEB, "node3"), RECOVERY_S)
     _observed(stage, WEB, "node3")
-    return "1 of 1 votes by a person's word; runs on node3"
+    machine.observed(stage, "node3")
+    return "1 of 1 votes by a person's word; both run on node3"
 
 
 def _come_back(stage: Stage) -> str:
@@ -176,15 +181,18 @@ def _observed(stage: Stage, key: GuestKey, node: str) -> None:
     stage.until(f"observer and journal to see {key.sid} run on {node}", confirmed, SOON_S)
 
 
-STORY: Final = (
+STORY: Final[tuple[Step[Stage], ...]] = (
     Step("cluster", "Create the Cluster: three nodes join", _cluster),
     Step("storage", "Add storage that all nodes share", _storage),
     Step("guest", "Put a guest under HA", _guest),
-    Step("node1-off", "Cut node1's power: recovered on node2", _lose_node, PROXMOX_RECOVERY_S),
+    Step("machine", "Put a virtual machine under HA that runs already", machine.add),
+    Step("migrate", "Migrate it to node1", lambda stage: machine.migrate(stage, "node1")),
+    Step("node1-off", "Cut node1's power: both are recovered", _lose_node, PROXMOX_RECOVERY_S),
     Step("node2-off", "Cut node2's power: no quorum, nothing moves", _lose_quorum),
-    Step("expected-1", "A person says expected 1: recovered on node3", _expected, PROXMOX_RECOVERY_S),
-    Step("nodes-on", "Power on node1 and node2: whole, the guest stays", _come_back),
+    Step("expected-1", "A person says expected 1: both run on node3", _expected, PROXMOX_RECOVERY_S),
+    Step("nodes-on", "Power on node1 and node2: whole, the guests stay", _come_back),
     Step("relocate", "Move it back to node1 by hand", _relocate),
+    Step("migrate-back", "Migrate the machine to node2", lambda stage: machine.migrate(stage, "node2")),
     Step("error", "A guest that cannot start ends in Error", _fail),
 )
 
@@ -192,15 +200,16 @@ STORY: Final = (
 def verdict(stage: Stage, files: LabFiles) -> str:
     """At most one running instance, by the observer's samples and by the guest's own journal. Raises StepError."""
     observer = stage.observer
-    journal = read_journal(files.claims / "default" / "shared" / JOURNAL)
-    problems = [*map(str, observer.violations), *journal.violations]
+    journal, other = read_journal(files.claims / "default" / "shared" / JOURNAL), machine.journal(files)
+    problems = [*map(str, observer.violations), *journal.violations, *other.violations]
     if problems:
         raise StepError("; ".join(problems[:3]))
     seen, wrote = stage.ran_on(WEB), [run.node for run in journal.runs]
     if seen != wrote or seen != ["node1", "node2", "node3", "node1"]:
         raise StepError(f"the observer saw {WEB.sid} run on {seen}, its journal tells of {wrote}")
-    lines = sum(run.lines for run in journal.runs)
+    lines = sum(run.lines for run in (*journal.runs, *other.runs))
     return (
-        f"{WEB.sid} ran on {', '.join(seen)}, never twice at a time: {observer.samples} looks at the processes, at most "
-        f"{observer.longest_gap_s:.2f}s apart, and {lines} lines of its own journal in one piece each"
+        f"{WEB.sid} ran on {', '.join(seen)}, {WIN.sid} on {', '.join(stage.ran_on(WIN))}, never twice at a time: "
+        f"{observer.samples} looks at the processes, at most "
+        f"{observer.longest_gap_s:.2f}s apart, and {lines} lines of their own journals in one piece each"
     )
