@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
-from quorate.cli.help import PARTS
 from quorate.cli.output import say
 from quorate.cli.session import SHARED, Session, verb
 
@@ -46,8 +45,8 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
-def register(app: typer.Typer) -> None:
-    verb(app, completion, examples=EXAMPLES, section=PARTS)
+def register(app: typer.Typer, section: str) -> None:
+    verb(app, completion, examples=EXAMPLES, section=section)
 
 
 def completion(
@@ -63,9 +62,14 @@ def completion(
     say(get_completion_script(prog_name="quorate", complete_var=ASKED, shell=shell))
 
 
+def asked() -> bool:
+    """Is it a shell that asks, and not a person?"""
+    return ASKED in os.environ
+
+
 def prepare() -> None:
     """Teach typer the shells, if one of them asks."""
-    if ASKED in os.environ:
+    if asked():
         from typer.completion import completion_init  # type: ignore[attr-defined] # it would come with options that we have not
 
         completion_init()
@@ -76,13 +80,13 @@ def kubectl(arguments: Sequence[str] | None = None) -> int:
     from quorate.cli.main import main
 
     words = list(sys.argv[1:] if arguments is None else arguments)
-    asked = {
+    question = {
         ASKED: "complete_fish",  # of the shells' ways to ask and answer the one without anything of a shell in it
         "_TYPER_COMPLETE_ARGS": shlex.join(["quorate", *(words or [""])]),
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
     said = io.StringIO()
-    os.environ |= asked
+    os.environ |= question
     with redirect_stdout(said), redirect_stderr(io.StringIO()), suppress(SystemExit):
         main([])
     sys.stdout.write(f"{said.getvalue().rstrip()}\n{NO_FILES}\n".lstrip("\n"))

@@ -3,33 +3,14 @@
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, Final
+from importlib import import_module
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from quorate import __version__
 from quorate.access.errors import INTERNAL, INTERRUPTED, USAGE, CliError
-from quorate.cli import (
-    add,
-    clusters,
-    completion,
-    dashboard,
-    disarm,
-    drill,
-    fence,
-    foretell,
-    guests,
-    history,
-    install,
-    lists,
-    maintenance,
-    programs,
-    remove,
-    rules,
-    status,
-    storage,
-    uninstall,
-)
+from quorate.cli import completion
 from quorate.cli.help import CLUSTER, GUESTS, LOOK, PARTS, Verbs, program_name
 from quorate.cli.output import note, say
 from quorate.cli.session import Session, with_session
@@ -57,32 +38,50 @@ def quorate(
     """
 
 
-def build() -> typer.Typer:
-    """The program with all its verbs."""
+class Registered(NamedTuple):
+    """The verbs of one module, which registers them under that heading."""
+
+    module: str
+    section: str
+    names: tuple[str, ...]
+    register: str = "register"
+
+
+VERBS: Final = (
+    Registered("status", LOOK, ("status",)),
+    Registered("lists", LOOK, ("nodes",), "register_nodes"),
+    Registered("lists", LOOK, ("list",), "register_guests"),
+    Registered("history", LOOK, ("history",)),
+    Registered("foretell", LOOK, ("explain", "what-if")),
+    Registered("dashboard", LOOK, ("dashboard",)),
+    Registered("add", GUESTS, ("add",)),
+    Registered("guests", GUESTS, ("set", "migrate", "relocate", "reset")),
+    Registered("remove", GUESTS, ("remove",)),
+    Registered("storage", GUESTS, ("storage",)),
+    Registered("clusters", CLUSTER, ("cluster",)),
+    Registered("maintenance", CLUSTER, ("maintenance",)),
+    Registered("rules", CLUSTER, ("rules",)),
+    Registered("disarm", CLUSTER, ("disarm", "arm")),
+    Registered("fence", CLUSTER, ("fence",)),
+    Registered("drill", CLUSTER, ("drill",)),
+    Registered("programs", PARTS, ("lab", "sim", "manager", "agent", "version")),
+    Registered("install", PARTS, ("install",)),
+    Registered("uninstall", PARTS, ("uninstall",)),
+    Registered("completion", PARTS, ("completion",)),
+)
+
+
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """The program with all its verbs, or with those alone that the words of a command line can mean: the others need not
+    be loaded.
+    """
     app = typer.Typer(
         cls=Verbs, rich_markup_mode=None, no_args_is_help=True, add_completion=False, context_settings=PLAIN
     )
     app.callback(epilog=EXAMPLES)(with_session(quorate))
-    status.register(app, LOOK)
-    lists.register_nodes(app, LOOK)
-    lists.register_guests(app, LOOK)
-    history.register(app, LOOK)
-    dashboard.register(app, LOOK)
-    foretell.register(app, LOOK)
-    add.register(app, GUESTS)
-    guests.register(app, GUESTS)
-    remove.register(app, GUESTS)
-    storage.register(app, GUESTS)
-    clusters.register(app, CLUSTER)
-    maintenance.register(app, CLUSTER)
-    rules.register(app, CLUSTER)
-    disarm.register(app, CLUSTER)
-    fence.register(app, CLUSTER)
-    drill.register(app, CLUSTER)
-    programs.register(app, PARTS)
-    install.register(app, PARTS)
-    uninstall.register(app, PARTS)
-    completion.register(app)
+    meant = [one for one in VERBS if set(one.names).intersection(words)]
+    for one in meant or VERBS:
+        getattr(import_module(f"quorate.cli.{one.module}"), one.register)(app, one.section)
     return app
 
 
@@ -98,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     completion.prepare()
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(() if completion.asked() else words))
     try:
         code = command.main(words, prog_name=program_name(sys.argv[0]), standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -8,12 +8,19 @@ from quorate.core.draft import Draft
 from quorate.core.quick import replace
 from quorate.core.types import FENCE_TAINT, GuestState, NodeName, Uid, Wanted
 from quorate.core.workload_pods import incident_of, unproven
-from quorate.core.workloads import MAX_PODS, Matched, PodRecord, WorkloadKind, WorkloadPod, sid_of
+from quorate.core.workloads import (
+    MAX_PODS,
+    NOTHING_RUNS,
+    PROTECTED,
+    Matched,
+    PodRecord,
+    WorkloadKind,
+    WorkloadPod,
+    sid_of,
+)
 from quorate.core.world import NodeView, WorkloadView
 
 NAMED: Final = 5
-PROTECTED: Final = "Protected"
-NOTHING_RUNS: Final = "NothingRuns"
 
 
 def describe(draft: Draft, view: WorkloadView, beyond: int, awaited: Sequence[str]) -> bool:

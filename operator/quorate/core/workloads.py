@@ -13,6 +13,10 @@ from quorate.core.quick import quick
 from quorate.core.selectors import Selector
 from quorate.core.types import GuestKey, IncidentId, Instant, NodeName, Nonce, Uid
 
+PROTECTED: Final = "Protected"
+"""Condition: does each Pod run on a node whose death could be proven?"""
+NOTHING_RUNS: Final = "NothingRuns"
+"""Its reason where there is no Pod."""
 MAX_PODS: Final = 256
 """Pods that one HAResource records: what its status has room for."""
 

@@ -6,8 +6,7 @@ from quorate.core import workloads
 from quorate.core.conditions import some
 from quorate.core.status import GuestStatus
 from quorate.core.types import GuestKey, GuestState, MachineKey, Wanted
-from quorate.core.workload_words import NOTHING_RUNS, PROTECTED
-from quorate.core.workloads import WorkloadKind
+from quorate.core.workloads import NOTHING_RUNS, PROTECTED, WorkloadKind
 from quorate.view.report import GuestReport, Health
 from quorate.view.snapshot import Raw, name_of, read_status, spec_of
 

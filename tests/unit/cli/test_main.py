@@ -4,10 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from quorate import __version__
 from quorate.access.errors import CliError
 from quorate.cli import programs
+from quorate.cli.main import VERBS, build
 
 HEAVY = {"kopf", "kubernetes", "aiohttp", "rich", "urllib3", "yaml", "jsonpatch", "jsonschema", "cel"}
 
@@ -173,3 +175,34 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert ended.stdout.startswith("Usage: quorate")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("registered", VERBS, ids=lambda one: "/".join(one.names))
+def test_a_verb_is_found_without_the_others(registered):
+    found = typer.main.get_command(build(registered.names[:1])).commands
+    of_that_module = [one.names for one in VERBS if registered.names[0] in one.names]
+    assert set(found) == {name for names in of_that_module for name in names}
+
+
+def test_every_verb_is_in_the_table():
+    whole = typer.main.get_command(build()).commands
+    assert set(whole) == {name for one in VERBS for name in one.names}
+
+
+def test_who_only_looks_waits_for_nothing_else():
+    """What makes up most of the start of a small program is what it imports."""
+    script = (
+        "import sys; from quorate.cli.main import main; main(['status', '--kubeconfig', '/none']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "quorate.cli.status" in loaded
+    for unused in (
+        "quorate.cli.rules",
+        "quorate.core.plan",
+        "quorate.core.world",
+        "quorate.api.cluster",
+        "kubernetes",
+        "aiohttp",
+    ):
+        assert unused not in loaded
