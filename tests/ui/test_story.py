@@ -103,7 +103,6 @@ async def test_the_story(scene: Scene, visitor: Visitor) -> None:
 
     await visitor.dialog("move-ct:default/web")
     await visitor.page.check(f'dialog[open] input[value="{first}"]')
-    await visitor.page.check('dialog[open] input[value="relocate"]')
     assert f"started on {first}" in await visitor.confirm()
     await visitor.reads("#guests tr", f"started {first}")
     await scene.until(f"web to run on {first}", lambda: scene.runs(first, WEB))

@@ -1,13 +1,14 @@
 """A person's word as evidence: that a lost node is off, or that a fenced one may come back."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from quorate.access.commands import node_status
 from quorate.access.errors import ApiError, CliError
 from quorate.core.flapping import held_until
 from quorate.core.status import Incident, NodeStatus
-from quorate.core.types import CONFIRM_ANNOTATION, TAKEN, Instant, Nonce
+from quorate.core.types import CONFIRM_ANNOTATION, RELEASE_ANNOTATION, TAKEN, Instant, Nonce
 from quorate.kube.resources import HARESOURCES, NODES
 from quorate.view import words
 
@@ -31,6 +32,48 @@ def confirm(api: "Api", node: str, incident: Incident) -> str:
     value = f"{incident.id}/{incident.nonce}/{user}"
     api.merge(NODES.path(node), {"metadata": {"annotations": {CONFIRM_ANNOTATION: value}}})
     return f"{node}: {user} vouches that it is off (incident {incident.id}). Next: {follows(incident)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A fenced node that could come back. `held`: only because it came back too often; else its old boot never ended."""
+
+    node: str
+    incident: Incident
+    boot: Nonce
+    held: bool
+    meaning: tuple[str, ...]
+
+    @property
+    def question(self) -> str:
+        if self.held:
+            return f"May guests start on {self.node} again?"
+        return f"Does nothing of its old guests run on {self.node} any more?"
+
+
+def look_back(api: "Reader", node: str) -> Return:
+    """What letting a fenced node come back would bring about. Raises CliError."""
+    status = node_status(api, node)
+    incident = fenced_incident(node, status)
+    boot = boot_to_release(incident, status, api.now())
+    known = f"Incident {incident.id}: {node} is fenced ({incident.reason})."
+    if boot != incident.nonce:
+        return Return(node, incident, boot, held=True, meaning=(known, f"It is {status.message}."))
+    never = f"{known} Boot {boot} of it has never ended, as far as is known."
+    twice = "Its guests run elsewhere. If one of them still runs there as well, nothing will end it after this."
+    return Return(node, incident, boot, held=False, meaning=(never, twice))
+
+
+def release(api: "Api", back: Return) -> str:
+    """Let it come back, in our own name; returns what is said of it. Raises CliError."""
+    user = whoami(api)
+    value = f"{back.incident.id}/{back.boot}/{user}"
+    api.merge(NODES.path(back.node), {"metadata": {"annotations": {RELEASE_ANNOTATION: value}}})
+    then = "it gets its Lease back, and is a member again when its agent renews"
+    return (
+        f"{back.node}: {user} lets it come back (incident {back.incident.id}). "
+        f"Next: {'guests may start there' if back.held else then}"
+    )
 
 
 def is_on(raw: Mapping[str, Any], node: str) -> bool:

@@ -10,8 +10,6 @@ from quorate.cli.help import Verbs
 from quorate.cli.options import Yes
 from quorate.cli.output import say
 from quorate.cli.session import Session, verb
-from quorate.core.types import RELEASE_ANNOTATION
-from quorate.kube.resources import NODES
 
 EXAMPLES: Final = ("quorate fence confirm node2",)
 RELEASE_EXAMPLES: Final = ("quorate fence release node2",)
@@ -63,23 +61,8 @@ def release_node(
     still run there; this gives the Lease back to the same boot. Go and look first: nothing of its old guests may run.
     """
     from quorate.access import vouching
-    from quorate.access.commands import node_status
 
-    status = node_status(session.api, node)
-    incident = vouching.fenced_incident(node, status)
-    boot = vouching.boot_to_release(incident, status, session.api.now())
-    held = boot != incident.nonce
-    known = f"Incident {incident.id}: {node} is fenced ({incident.reason})."
-    if held:
-        confirm([known, f"It is {status.message}."], f"May guests start on {node} again?", yes=yes)
-    else:
-        lines = [
-            f"{known} Boot {boot} of it has never ended, as far as is known.",
-            "Its guests run elsewhere. If one of them still runs there as well, nothing will end it after this.",
-        ]
-        confirm(lines, f"Does nothing of its old guests run on {node} any more?", yes=yes)
-    user = vouching.whoami(session.api)
-    value = f"{incident.id}/{boot}/{user}"
-    session.api.merge(NODES.path(node), {"metadata": {"annotations": {RELEASE_ANNOTATION: value}}})
-    then = "guests may start there" if held else "it gets its Lease back, and is a member again when its agent renews"
-    say(f"{node}: {user} lets it come back (incident {incident.id}). Next: {then}; quorate status -w")
+    back = vouching.look_back(session.api, node)
+    confirm(back.meaning, back.question, yes=yes)
+    said = vouching.release(session.api, back)
+    say(f"{said}; quorate status -w")

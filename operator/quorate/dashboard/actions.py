@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorate.access.errors import UsageError
-from quorate.core.types import GuestKey
+from quorate.core.types import GuestKey, MachineKey
 from quorate.dashboard.mirror import Remembered
 from quorate.dashboard.picture import Picture
 from quorate.dashboard.rights import Rights
@@ -86,8 +86,9 @@ class Subject:
     @property
     def key(self) -> GuestKey:
         """Raises UsageError."""
-        namespace, _, name = self.guest.guest.partition(":")[2].partition("/")
-        return GuestKey(namespace, name)
+        kind, _, place = self.guest.guest.partition(":")
+        namespace, _, name = place.partition("/")
+        return MachineKey(namespace, name) if kind == "vm" else GuestKey(namespace, name)
 
     @property
     def node(self) -> NodeReport:

@@ -33,6 +33,8 @@ class Board:
         self._next = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._content: object = None
+        self.watched = 0
+        """So many pages are open."""
 
     def start(self) -> None:
         self.mirror.start()
@@ -55,6 +57,11 @@ class Board:
     def beats(self) -> dict[str, Instant]:
         return beats(self.mirror.leases.if_readable())
 
+    def refresh(self) -> None:
+        """Somebody looks: what the clock tells is to be told as well."""
+        if not self.watched:
+            self._touched.set()
+
     def switched(self, nodes: tuple[dict[str, Any], ...]) -> None:
         """What the lab says of its nodes."""
         if nodes != self.switches:
@@ -70,6 +77,8 @@ class Board:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._touched.wait(), AT_LEAST_S)
                 await asyncio.sleep(GATHER_S)
+            if not self._touched.is_set() and not self.watched:
+                continue  # nobody looks: what the clock alone tells can wait
             self._touched.clear()
             if not self.mirror.ready and not self.mirror.problem:
                 continue

@@ -10,7 +10,7 @@ from quorate.access.world import whole
 from quorate.core import explain
 from quorate.core.commands import companions
 from quorate.core.status import GuestStatus
-from quorate.core.types import GuestKey, GuestState, NodeName, Wanted
+from quorate.core.types import GuestKey, GuestState, MachineKey, NodeName, Wanted
 from quorate.dashboard.actions import Action, Choice, Dialog, Field, Subject, anybody, say, table
 from quorate.dashboard.rights import Rights
 from quorate.kube.resources import CLUSTERS
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from quorate.access.client import Api
 
 WAYS: Final = (
-    Choice("migrate", "Migrate", "live where it can be; a container is stopped here and started there", on=True),
-    Choice("relocate", "Relocate", "always stopped here and started there"),
+    Choice("migrate", "Migrate", "live, if it can be: it runs on while its memory is copied", on=True),
+    Choice("relocate", "Relocate", "stopped here and started there"),
 )
+"""How a virtual machine moves. A container has no live migration: there is nothing to choose."""
+AWAY: Final = "While it moves, what it serves is away for some seconds."
+NOT_LIVE: Final = "If it cannot be moved live, it is stopped here and started there."
+STAYS: Final = "It leaves only once the other node is ready for it, and stays there unless a rule prefers another node."
 RISKS: Final = {
     Wanted.STOPPED: "What it serves is away until it is started again.",
     Wanted.STARTED: "",
@@ -88,9 +92,6 @@ def show_move(subject: Subject) -> Dialog:
             off, on = bool(one.refusal), one.node == picked
             choices.append(Choice(one.node, one.node, "; ".join(notes), off=off, on=on))
     runs = f"It runs on {guest.node}."
-    stays = (
-        "It is stopped only once the other node is ready for it, and stays there unless a rule prefers another node."
-    )
     if picked is None:
         return Dialog(
             f"Move {guest.guest}",
@@ -98,12 +99,12 @@ def show_move(subject: Subject) -> Dialog:
             table("The other nodes", ("Node", "Why not"), [(one.label, one.why) for one in choices]),
             refused="No other node can take it now.",
         )
-    fields = (
-        Field("choice", "to", "To which node", choices=tuple(choices)),
-        Field("choice", "how", "How", choices=WAYS),
-    )
-    risks = ("While a container moves, what it serves is away for some seconds.",)
-    return Dialog(f"Move {guest.guest}", (f"{runs} {stays}",), (), fields, risks, confirm="Move it")
+    live = isinstance(subject.key, MachineKey)
+    fields = [Field("choice", "to", "To which node", choices=tuple(choices))]
+    if live:
+        fields.append(Field("choice", "how", "How", choices=WAYS))
+    risks = (NOT_LIVE if live else AWAY,)
+    return Dialog(f"Move {guest.guest}", (f"{runs} {STAYS}",), (), tuple(fields), risks, confirm="Move it")
 
 
 def _along(subject: Subject, said: explain.Explanation) -> dict[str, list[str]]:
@@ -125,11 +126,10 @@ def move(api: "Api", subject: Subject) -> str:
     if how not in {"migrate", "relocate"}:
         raise UsageError(f"how: {how!r} is neither migrate nor relocate")
     answer = guests.move(api, key, how, node)
-    return (
-        f"{key.sid}: {answer}. Next: it is stopped, then started on {node}"
-        if answer
-        else f"{key.sid} runs there already"
-    )
+    if not answer:
+        return f"{key.sid} runs there already"
+    live = how == "migrate" and isinstance(key, MachineKey)
+    return f"{key.sid}: {answer}. Next: it {'moves to' if live else 'is stopped, then started on'} {node}"
 
 
 def _change(wanted: Wanted, word: str) -> Action:

@@ -139,6 +139,26 @@ def confirm(api: "Api", subject: Subject) -> str:
     return vouching.confirm(api, name, incident)
 
 
+def show_release(subject: Subject) -> Dialog:
+    back = vouching.look_back(subject.memory, subject.node.name)
+    word = "Guests may start there again" if back.held else "I have looked: nothing of its old guests runs there"
+    first, *risks = back.meaning
+    return Dialog(
+        back.question,
+        (first,),
+        fields=(Field("check", "sure", word),),
+        risks=tuple(risks),
+        confirm="Let it come back",
+        danger=not back.held,
+    )
+
+
+def release(api: "Api", subject: Subject) -> str:
+    if subject.said.get("sure") != "yes":
+        raise UsageError("tick the box once you have looked")
+    return vouching.release(api, vouching.look_back(api, subject.node.name))
+
+
 def show_disarm(subject: Subject) -> Dialog:
     name = subject.cluster.name
     end = Instant(subject.memory.now() + PREVIEW_MS)
@@ -265,6 +285,7 @@ NODE_ACTIONS: Final = {
     "maintenance-on": Action(_nodes, show_maintenance, begin_maintenance),
     "maintenance-off": Action(_nodes, show_end, end_maintenance),
     "confirm": Action(_fence, show_confirm, confirm),
+    "release": Action(_fence, show_release, release),
     "disarm": Action(_clusters, show_disarm, disarm),
     "arm": Action(_clusters, show_arm, arm),
     "expected": Action(_clusters, show_expected, expect),

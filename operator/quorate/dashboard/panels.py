@@ -250,6 +250,7 @@ def _node(node: NodeReport, seen: Seen, switch: Mapping[str, Any] | None) -> dic
         "maintained": maintained,
         "may_maintain": rights.nodes and (maintained or not node.incident),
         "may_confirm": rights.fence and bool(node.incident) and not node.taken,
+        "may_release": rights.fence and bool(node.incident) and node.taken and not node.guests,
     }
 
 

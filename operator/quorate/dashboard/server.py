@@ -89,6 +89,7 @@ class Site:
     async def page(self, request: web.Request) -> web.Response:
         """The whole page, or the part of it that a filter asks for."""
         session, look = session_of(request), Look.of(request.query)
+        self.board.refresh()
         if self.board.picture.version == 0:
             await self.board.later(0, FIRST_S)
         seen = Seen(self.board.picture, look, session.rights, self.board.switches, self.options.lab)

@@ -37,9 +37,16 @@ class Stream:
         self._look = look
         self._lab = lab
         self._sent: dict[str, str] = {}
+        self._shown: object = None
+        self.version = -1
+        """Of the picture that it shows."""
 
     def news(self) -> bytes:
         """What this page does not show yet."""
+        now = (self._board.picture.version, self._session.rights)
+        if now == self._shown:
+            return b""
+        self._shown, self.version = now, now[0]
         seen = Seen(self._board.picture, self._look, self._session.rights, self._board.switches, self._lab)
         found = []
         for name in NAMES:
@@ -60,17 +67,18 @@ async def stream(
     """Until the browser goes, its session is over, or the server ends."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await response.prepare(request)
-    ending, shown = request.app[ENDING], (-1, session.rights)
-    with suppress(ConnectionError, TimeoutError):
-        while not ending.is_set():
-            now = (board.picture.version, session.rights)
-            news = page.news() if now != shown else b""
-            shown = now
-            await asyncio.wait_for(response.write(news + page.pulse()), SLOW_S)
-            await board.later(shown[0], PULSE_S)
-            if monotonic() - session.asked > ASK_AGAIN_S and not await _still(sessions, session):
-                await response.write(event("pulse", json.dumps({"now": 0, "over": True})))
-                break
+    board.refresh()
+    board.watched += 1
+    try:
+        with suppress(ConnectionError, TimeoutError):
+            while not request.app[ENDING].is_set():
+                await asyncio.wait_for(response.write(page.news() + page.pulse()), SLOW_S)
+                await board.later(page.version, PULSE_S)
+                if monotonic() - session.asked > ASK_AGAIN_S and not await _still(sessions, session):
+                    await response.write(event("pulse", json.dumps({"now": 0, "over": True})))
+                    break
+    finally:
+        board.watched -= 1
     return response
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.core.types import NodeName
+from quorate.core.types import NodeName, Stage
 from tests.unit.dashboard.served import enter, page, until
 from tests.unit.dashboard.test_panels import text_of
 from tests.unit.view import pictures
@@ -150,6 +150,28 @@ async def test_a_persons_word_needs_the_box(api, visitor):
     assert "vouches that it is off" in await visitor.do("confirm", node="n1", sure="yes")
     annotation = api.find("nodes.quorate.dev", "n1")["metadata"]["annotations"]["quorate.dev/fence-confirm"]
     assert annotation == "n1-abc/boot/ada"
+
+
+async def test_a_fenced_node_is_let_back(api, visitor):
+    api.put(pictures.node("n1", pictures.lost(release_by=None, stage=Stage.FENCED, guests=0)))
+    text = await visitor.until("Does nothing of its old guests run on n1 any more?", "release", node="n1")
+    assert "nothing will end it after this" in text
+    assert "tick the box" in await visitor.do("release", node="n1")
+    assert "ada lets it come back" in await visitor.do("release", node="n1", sure="yes")
+    annotation = api.find("nodes.quorate.dev", "n1")["metadata"]["annotations"]["quorate.dev/fence-release"]
+    assert annotation == "n1-abc/boot/ada"
+
+
+async def test_only_a_virtual_machine_is_asked_how_it_moves(api, visitor):
+    assert "Relocate" not in (await visitor.look("move", **GUEST))[1]
+    raw = pictures.guest(pictures.guest_status(guest="vm:shop/win"), name="win")
+    raw["spec"] |= {"guest": {"virtualMachine": {"name": "win"}}, "updatePolicy": "Recreate"}
+    api.put(raw)
+    text = await visitor.until("To which node", "move", guest="vm:shop/win")
+    assert "Migrate" in text
+    assert "Relocate" in text
+    assert "If it cannot be moved live" in text
+    assert "vm:shop/win" in await visitor.do("stop", guest="vm:shop/win")
 
 
 async def test_add(api, visitor):
