@@ -48,12 +48,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class Visitor:
-    """One person at one window. `complaints`: what the browser had against the page."""
+    """One person at one window. `complaints`: what the browser had against the page; `streams`: each that it has opened."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.streams: list[str] = []
         page.set_default_timeout(WAIT_MS)
+        page.on("request", lambda request: self.streams.append(request.url) if "/events" in request.url else None)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
 

@@ -7,15 +7,20 @@ import pytest
 from playwright.async_api import Browser
 
 from quorate.core.types import GuestKey
+from quorate.kube.resources import HARESOURCES
 from quorate.lab import client, processes
 from quorate.lab.options import Options
-from tests.lab.scene import Scene, judged, own_cache, running
+from tests.lab.scene import Scene, container, judged, own_cache, running
 from tests.lab.waiting import eventually
 from tests.ui.browser import Visitor, browser, served, visiting
 
 pytestmark = pytest.mark.lab
 WEB = GuestKey("default", "web")
 WRITER = "sh -c 'trap exit TERM; while :; do sleep 1 & wait; done'"
+SEEN = """hidden => {
+    Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 NARROW = {"width": 390, "height": 844}
 
 
@@ -202,6 +207,25 @@ async def test_by_keyboard_and_on_a_narrow_screen_in_the_dark(scene: Scene, chro
             await page.keyboard.press("Escape")
             assert await page.evaluate("document.activeElement.id") == "why-node1"
             await asyncio.sleep(0)
+            assert visitor.complaints == []
+
+
+async def test_a_page_that_nobody_sees_sleeps_and_wakes_up_to_what_is(scene: Scene, chrome: Browser) -> None:
+    with served(scene.files.kubeconfig) as address:
+        async with visiting(chrome, address) as visitor:
+            await visitor.reads("#nodes", "node3")
+            await visitor.page.clock.install()
+            await visitor.page.reload(wait_until="domcontentloaded")
+            await visitor.reads("#nodes", "node3")
+            streams = len(visitor.streams)
+            await visitor.page.evaluate(SEEN, True)
+            await visitor.page.clock.fast_forward(31_000)
+            scene.create(HARESOURCES, WEB.name, {"guest": container("sleep", "1000")}, WEB.namespace)
+            await scene.until("web to run", lambda: scene.guest(WEB).ready)
+            assert "ct:default/web" not in await visitor.page.inner_text("#guests")
+            await visitor.page.evaluate(SEEN, False)
+            await visitor.reads("#guests tr", "ct:default/web")
+            await eventually(lambda: len(visitor.streams) == streams + 1, "a stream of its own again")
             assert visitor.complaints == []
 
 

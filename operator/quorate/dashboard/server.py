@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -106,8 +107,10 @@ class Site:
             states=[ATTENTION, *(words.state(one) for one in GuestState)],
             now=int(self.board.mirror.connection.now()),
         )
-        headers = {"HX-Push-Url": look.url()} if request.headers.get("HX-Request") else None
-        response = web.Response(text=text, content_type="text/html", headers=headers)
+        response = web.Response(text=text, content_type="text/html")
+        now = urlsplit(request.headers.get("HX-Current-URL", ""))
+        if request.headers.get("HX-Request") and look.url() not in {now.path, f"{now.path}?{now.query}"}:
+            response.headers["HX-Push-Url"] = look.url()
         response.enable_compression()
         return response
 

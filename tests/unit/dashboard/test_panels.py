@@ -136,6 +136,18 @@ def test_no_cluster_says_how_to_make_one():
     assert "No node has joined yet" in found["nodes"]
 
 
+def test_several_clusters():
+    snapshot = replace(
+        pictures.whole(),
+        clusters=(pictures.cluster(), pictures.cluster(name="edge")),
+        nodes=(*pictures.whole().nodes, pictures.node("e1", cluster_name="edge")),
+    )
+    found = drawn(snapshot, look=Look(cluster="edge"))
+    assert 'aria-current="page">edge' in found["head"]
+    assert "e1" in found["nodes"]
+    assert "n1" not in found["nodes"]
+
+
 def test_old_data_is_called_old():
     old = replace(picture(pictures.whole()), problem="cannot reach the API server", heard=Instant(NOW - 5000))
     html = Panels().draw("notice", Seen(old, Look(), ALL))

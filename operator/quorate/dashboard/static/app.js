@@ -7,6 +7,9 @@
 
   let ahead = 0;                 // the server's clock less ours, in ms
   let heard = Date.now();        // when the server said something last, by our clock
+  let source = null;             // the stream of events that is open
+  let asleep = false;            // a page that nobody sees holds none: browsers open six connections to a server, not more
+  const sleepAfter = 30000;
   let asked = 0;                 // when a silent server was asked last whether it still knows us
   const silentAfter = 8000;
 
@@ -30,7 +33,7 @@
     }
     const lost = document.getElementById("lost");
     if (!lost) return;
-    const silent = Date.now() - heard > silentAfter;
+    const silent = !asleep && Date.now() - heard > silentAfter;
     if (silent && lost.hidden) {
       const at = new Date(heard + ahead).toISOString().slice(11, 19);
       lost.textContent = "Cut off: this page has heard nothing from its server since " + at + " UTC, and what it shows is from then. It goes on by itself.";
@@ -75,11 +78,27 @@
     if (!dialog) return;
     let opener = null;
 
+    htmx.createEventSource = (url) => { source = new EventSource(url); return source; };
+    let nap = 0;
+    function show(address) {
+      htmx.ajax("GET", address, { target: "#live", select: "#live", swap: "outerHTML show:none" });
+    }
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(nap);
+      if (document.hidden) {
+        nap = setTimeout(() => { asleep = true; if (source) source.close(); }, sleepAfter);
+      } else if (asleep) {
+        asleep = false;
+        heard = Date.now();
+        show(location.pathname + location.search);
+      }
+    });
+
     document.addEventListener("click", (event) => {
       const link = event.target.closest("#live a[href^='/']");
       if (link && event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey) {
         event.preventDefault();
-        htmx.ajax("GET", link.getAttribute("href"), { target: "#live", select: "#live", swap: "outerHTML show:none" });
+        show(link.getAttribute("href"));
         return;
       }
       const target = event.target.closest("[data-dialog], [data-close], [data-theme-toggle], [data-post]");
