@@ -1,5 +1,6 @@
 """Reads at one API server, as whoever runs the page: lists, and watches that follow them."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -33,7 +34,8 @@ class Connection:
     def __init__(self, login: Login) -> None:
         self.login = login
         self._session: aiohttp.ClientSession | None = None
-        self._proxy: str | None = None
+        self._opening = asyncio.Lock()
+        self._options: dict[str, Any] = {}
         self._ahead_s = 0.0
 
     def now(self) -> Instant:
@@ -48,7 +50,8 @@ class Connection:
     async def get(self, path: str, **query: str) -> Json:
         """Raises CliError."""
         try:
-            async with self._open().get(path, params=query, timeout=ANSWER, proxy=self._proxy) as response:
+            session = await self._open()
+            async with session.get(self.login.server + path, params=query, timeout=ANSWER, **self._options) as response:
                 self._hear_clock(response)
                 body = await response.read()
                 if response.status >= 400:
@@ -68,7 +71,8 @@ class Connection:
         }
         limit = aiohttp.ClientTimeout(total=None, sock_connect=4, sock_read=WATCH_S + 30)
         try:
-            async with self._open().get(path, params=query, timeout=limit, proxy=self._proxy) as response:
+            session = await self._open()
+            async with session.get(self.login.server + path, params=query, timeout=limit, **self._options) as response:
                 if response.status == 410:
                     raise ExpiredError
                 if response.status >= 400:
@@ -81,21 +85,24 @@ class Connection:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._unreachable(error) from error
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            login = self.login
-            known = signed_in(login)
-            secure: ssl.SSLContext | bool = True
-            if login.server.startswith("https://"):
-                secure = ssl_context(login, known)
-            self._proxy = login.proxy or environment_proxy(login.server) or None
-            self._session = aiohttp.ClientSession(
-                login.server,
-                headers=list(headers_of(known).items()),
-                connector=aiohttp.TCPConnector(ssl=secure, limit=32),
-                read_bufsize=LINE_BYTES,
-            )
-        return self._session
+    async def _open(self) -> aiohttp.ClientSession:
+        """Signed in: who is asked for that, a plugin perhaps, may take its time."""
+        async with self._opening:
+            if self._session is None:
+                login = self.login
+                known = await asyncio.to_thread(signed_in, login)
+                secure: ssl.SSLContext | bool = True
+                if login.server.startswith("https://"):
+                    secure = ssl_context(login, known)
+                    if login.server_name:
+                        self._options["server_hostname"] = login.server_name
+                self._options["proxy"] = login.proxy or environment_proxy(login.server) or None
+                self._session = aiohttp.ClientSession(
+                    headers=list(headers_of(known).items()),
+                    connector=aiohttp.TCPConnector(ssl=secure, limit=32),
+                    read_bufsize=LINE_BYTES,
+                )
+            return self._session
 
     async def _refuse(self, call: str, code: int, body: bytes) -> None:
         """Raises the refusal as a sentence. After 401 the next call signs in anew: tokens of Pods are renewed."""

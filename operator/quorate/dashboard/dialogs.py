@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from quorate.access.errors import CliError, UsageError
+from quorate.api.parse import UnreadableError
 from quorate.dashboard.actions import Action, Dialog, Subject
 from quorate.dashboard.board import Board
 from quorate.dashboard.guards import session_of
@@ -51,7 +52,7 @@ class Dialogs:
             raise web.HTTPNotFound
         try:
             said = await asyncio.to_thread(action.do, session.api(), subject)
-        except CliError as error:
+        except (CliError, UnreadableError) as error:
             return await self._shown(name, action, subject, str(error))
         _log.info("%s by %s: %s", name, session.user, said)
         return web.Response(headers={"HX-Trigger": json.dumps({"quorate:done": said}), "HX-Reswap": "none"})
@@ -59,7 +60,7 @@ class Dialogs:
     async def _shown(self, name: str, action: Action, subject: Subject, problem: str = "") -> web.Response:
         try:
             dialog = await asyncio.to_thread(action.show, subject)
-        except CliError as error:
+        except (CliError, UnreadableError) as error:
             dialog = Dialog("It cannot be done", refused=problem or str(error))
             problem = ""
         about = {key: subject.said[key] for key in ABOUT if key in subject.said and key not in _names(dialog)}

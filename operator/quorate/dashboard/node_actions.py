@@ -40,6 +40,8 @@ def _loss(subject: Subject) -> Loss:
 def _moves(loss: Loss, caption: str) -> tuple[Table, ...]:
     rows = [(move.guest.sid, str(move.node or "-"), move.reason) for move in loss.moves]
     rows.sort(key=lambda row: (row[1] != "-", row[0]))
+    if not any(reason for *_, reason in rows):
+        return table(caption, ("Guest", "Would go to"), [row[:2] for row in rows])
     return table(caption, ("Guest", "Would go to", "Why not"), rows)
 
 

@@ -174,7 +174,7 @@ class Site:
         )
 
     def _namespaces(self) -> set[str]:
-        return {key[0] for key in self.board.mirror.guests.objects}
+        return {key[0] for key in tuple(self.board.mirror.guests.objects)}
 
     def _door(self, problem: str, code: int) -> web.Response:
         text = self.panels.render("sign_in.html", problem=problem, by_token=self.options.by_token)

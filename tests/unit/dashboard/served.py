@@ -24,6 +24,8 @@ from tests.unit.view import pictures
 Json = dict[str, Any]
 SSAR = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+BEHIND = "/k8s/clusters/c-1"
+"""Where a gateway has the API server."""
 WRITES = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
 
 
@@ -96,6 +98,10 @@ async def api_server() -> AsyncIterator[ApiServer]:
     inner = Server(store, kinds)
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith(BEHIND):
+            request = request.clone(
+                rel_url=request.rel_url.with_path(request.path.removeprefix(BEHIND), keep_query=True)
+            )
         found.asked.append(f"{request.method} {request.path}")
         if found.down:
             raise ConnectionResetError

@@ -6,7 +6,7 @@ import json
 from quorate.core.status import VotesStatus
 from quorate.dashboard.board import Board
 from quorate.dashboard.panels import NAMES
-from tests.unit.dashboard.served import READER, User, enter, page, until
+from tests.unit.dashboard.served import BEHIND, READER, User, enter, page, until
 from tests.unit.view import pictures
 
 
@@ -112,6 +112,14 @@ async def test_what_may_not_be_read_is_left_out(api):
         await until(lambda: site.board.picture.version and site.board.mirror.leases.refused, "a picture")
         assert site.board.picture.report.clusters[0].nodes
         assert not site.board.mirror.problem
+
+
+async def test_an_api_server_behind_a_gateway_has_a_path(api):
+    api.url += BEHIND
+    async with page(api) as (site, client):
+        await enter(site, client)
+        await until(lambda: site.board.picture.version, "a picture")
+        assert site.board.picture.report.clusters
 
 
 async def test_the_report_is_the_command_lines(api):
