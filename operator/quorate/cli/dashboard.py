@@ -49,6 +49,10 @@ def dashboard(
     """
     from quorate.dashboard.server import Options
 
+    if session.namespace is not None:
+        raise UsageError(
+            f"-n {session.namespace}: the page shows every namespace. Type {session.namespace}/ in its filter"
+        )
     host, _, port = listen.rpartition(":")
     if not host or not port.isdecimal() or int(port) > MAX_PORT:
         raise UsageError(f"--listen: {listen!r} is not ADDRESS:PORT. Write for example 127.0.0.1:8080")

@@ -24,6 +24,12 @@ def test_without_a_sign_in_it_is_for_this_machine_alone(run, stub):
     assert "--token-sign-in" in ended.err
 
 
+def test_a_namespace_is_for_the_filter(run, stub):
+    ended = run("dashboard", "-n", "shop")
+    assert ended.code == 64
+    assert "Type shop/ in its filter" in ended.err
+
+
 def test_a_certificate_that_is_none(run, stub, tmp_path):
     (tmp_path / "cert.pem").write_text("nothing")
     ended = run("dashboard", "--certificate", str(tmp_path / "cert.pem"))
