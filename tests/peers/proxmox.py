@@ -6,10 +6,12 @@ the one before, the first at 20 s. Facts are compared, not seconds: Proxmox VE t
 
 What is another thing here is mapped as follows. A service that the file puts on a node starts there, if it can. A node
 that resets itself stays off until it is powered on, which plugs its network in as well. `cfs NODE` fails for the
-manager replicas only: they are no part of a node. `crm NODE stop` ends the leading replica. A migration is a
-relocation, since guests here are containers. Kubernetes has no lock of a guest that a backup could leave behind: there
-is nothing to remove. A scenario that begins with services in fence is brought there: its node loses power under its
-services, and when it is suspected all others go down; that fence itself is not compared. `fa:abcdef` fails its first b
+manager replicas only: they are no part of a node. `crm NODE stop` ends the leading replica. Guests are containers,
+of which a migration is a relocation; where a `vm:` is migrated by hand behind the manager's back, each `vm:` is a virtual
+machine, and gets a migration that Quorate knows nothing of (their hardware goes on naming the node that it left,
+which does not count). Kubernetes has no lock of a guest that a backup could leave behind: there is nothing to remove. A
+scenario that begins with services in fence is brought there: its node loses power under its services, and when it is
+suspected all others go down; that fence itself is not compared. `fa:abcdef` fails its first b
 starts (on node f only, if that is there) and its first c migrations, because their target takes nobody at that moment,
 and does not stop (d).
 """
@@ -30,7 +32,7 @@ from quorate.sim.machine import Behaviour
 from quorate.sim.people import command, edit_cluster, edit_guest
 from quorate.sim.scenario import Names, understand
 from quorate.sim.server import KUBE_NODES, OURS
-from quorate.sim.world import NAMESPACE, GuestSetting, Setting, Simulation
+from quorate.sim.world import NAMESPACE, GuestSetting, MachineSetting, Setting, Simulation
 from tests.peers.outcome import Difference, Outcome, listed
 
 Case = dict[str, Any]
@@ -101,7 +103,14 @@ class Play:
         self._measured_s = -MEASURED_EVERY_S
         self.left: set[str] = set()
         self.unknown: list[tuple[str, str]] = []
-        self.simulation = Simulation(Setting(nodes=self.nodes, guests={}, firmware_s=NEVER_S, cluster=self._cluster()))
+        machines = {
+            name: MachineSetting(requests=self._requests(sid), protected=False, made=False)
+            for sid, name in self.names.items()
+            if self._is_machine(sid)
+        }
+        self.simulation = Simulation(
+            Setting(nodes=self.nodes, guests={}, virtual=machines, firmware_s=NEVER_S, cluster=self._cluster())
+        )
 
     def _sids(self) -> list[str]:
         """Every service that is there at first or is added later."""
@@ -171,14 +180,20 @@ class Play:
 
     def _add(self, sid: str, node: str, state: str | None, config: Case) -> None:
         name = self.names[sid]
-        spec: Json = {"state": WANTED[state or "disabled"], "guest": self._template(sid)}
+        guest = {"virtualMachine": {"name": name}} if self._is_machine(sid) else self._template(sid)
+        spec: Json = {"state": WANTED[state or "disabled"]}
         for theirs, ours in (("max_restart", "maxRestart"), ("max_relocate", "maxRelocate")):
             if theirs in config:
                 spec[ours] = int(config[theirs])
         if "failback" in config:
             spec["failback"] = bool(int(config["failback"]))
         self.failures[name] = _digit(sid, 1)
-        self.simulation.add_guest(name, GuestSetting(spec))
+        if self.simulation.virtual is not None and self._is_machine(sid):
+            setting = self.simulation.setting.virtual[name]
+            self.simulation.virtual.make(name, replace(setting, strategy="Halted"))
+            self.simulation.virtual.protect(name, name, replace(setting, spec=spec))
+        else:
+            self.simulation.add_guest(name, GuestSetting(spec | {"guest": guest}))
         began = (self.case["manager_status"] or {}).get("service_status", {}).get(sid, {})
         edit_status: Json = {"node": node}
         if began.get("state") == "error":
@@ -186,11 +201,18 @@ class Play:
         store = self.simulation.server.store
         store.update(OURS["haresources"], (NAMESPACE, name), lambda old: old | {"status": edit_status}, status=True)
 
+    def _is_machine(self, sid: str) -> bool:
+        """Virtual machines are played where one is migrated behind the manager's back: a Pod is bound to its node."""
+        return sid.startswith("vm:") and any("manual-migrate" in words for _, words in self.commands)
+
+    def _requests(self, sid: str) -> dict[str, str]:
+        size = (self.case["static_usage"] or {}).get(sid)
+        return {"cpu": str(size["maxcpu"]), "memory": str(round(size["maxmem"]))} if size is not None else {}
+
     def _template(self, sid: str) -> Json:
         container: Json = {"name": "main", "image": "guest"}
-        size = (self.case["static_usage"] or {}).get(sid)
-        if size is not None:
-            container["resources"] = {"requests": {"cpu": str(size["maxcpu"]), "memory": str(round(size["maxmem"]))}}
+        if requests := self._requests(sid):
+            container["resources"] = {"requests": requests}
         pod: Json = {"containers": [container]}
         return {"container": {"spec": pod}}
 
@@ -278,7 +300,8 @@ class Play:
             deed(*words[1:])
 
     def _word(self, sentence: str) -> None:
-        names = Names(self.nodes, tuple(self.simulation.managers), tuple(self.names.values()))
+        machines = tuple(self.simulation.setting.virtual)
+        names = Names(self.nodes, tuple(self.simulation.managers), tuple(self.names.values()), machines=machines)
         understand(sentence, names).happen(self.simulation)
 
     def _lost(self, node: str) -> None:
@@ -341,6 +364,8 @@ class Play:
                 self._move(sid, verb, more[0])
             case "stop":
                 self._word(f"set {name} Stopped")
+            case "manual-migrate" if self._is_machine(sid):
+                self._word(f"migrate {name} to {more[0]} by hand")
             case "lock":
                 pass  # holds nothing up here
             case "delete":
@@ -382,7 +407,8 @@ class Play:
         usage = dict((self.case["static_usage"] or {}).get(sid) or {})
         usage.update(maxcpu=float(stats["maxcpu"]), maxmem=float(stats["maxmem"]) * (1 << 20))
         self.case["static_usage"] = {**(self.case["static_usage"] or {}), sid: usage}
-        edit_guest(self.simulation, self.names[sid], guest=self._template(sid))
+        if not self._is_machine(sid):
+            edit_guest(self.simulation, self.names[sid], guest=self._template(sid))
 
     def message(self, sid: str) -> str:
         """What its status says."""
@@ -417,7 +443,11 @@ def compare(case: Case, play: Play) -> list[Difference]:
     if theirs != here:
         rule = "nothing-to-fence" if here <= theirs and theirs - here <= play.empty else ""
         found.append(Difference(f"fenced: {sorted(theirs)} there, {sorted(here)} here", rule))
-    placed = {sid: tuple(one["running_on"]) for sid, one in final["services"].items()}
+    by_hand = {words[1] for _, words in play.commands if "manual-migrate" in words}
+    placed = {
+        sid: (one["node"],) if sid in by_hand and one["running_on"] else tuple(one["running_on"])
+        for sid, one in final["services"].items()
+    }
     ours = {sid: tuple(play.simulation.where(play.names[sid])) for sid in placed}
     differ = [sid for sid in placed if placed[sid] != ours[sid]]
     if differ and not tied(placed, ours, case):

@@ -268,6 +268,36 @@ class InstanceModel(Model):
     """Whether that end counts for the restart limit."""
 
 
+class MigrationModel(Model):
+    """A live migration under way. The guest may run on either node until one of its two Pods has ended."""
+
+    id: str
+    """Names this migration."""
+    node: str
+    """Where it goes."""
+    nonce: Annotated[str, Field(max_length=128)]
+    """That node's boot."""
+    began: Timestamp
+    """When it was decided."""
+    job: str | None = None
+    """The uid of its VirtualMachineInstanceMigration."""
+    uid: str | None = None
+    """The uid of the launcher on that node."""
+    failed: Text = ""
+    """Why it is given up."""
+
+
+class MigrationFailureModel(Model):
+    """Live migrations of this instance that failed."""
+
+    tries: int
+    """How many."""
+    at: Timestamp
+    """When the last one did."""
+    why: Text = ""
+    """Why."""
+
+
 class CommandModel(Model):
     """What became of the newest command (annotation quorate.dev/command)."""
 
@@ -357,8 +387,8 @@ class HAResourceStatusModel(Model):
     """Its sid, as Proxmox writes it: ct:namespace/name, vm:namespace/name of a virtual machine;
     wl:namespace/name of a workload."""
     state: GuestState = GuestState.QUEUED
-    """Queued, Starting, Started, RequestStop, Stopped, Relocate, Fence (its node is lost, waiting for proof), Recovery,
-    Freeze (its node went down cleanly, waiting for it), Ignored or Error."""
+    """Queued, Starting, Started, RequestStop, Stopped, Migrate, Relocate, Fence (its node is lost, waiting for proof),
+    Recovery, Freeze (its node went down cleanly, waiting for it), Ignored or Error."""
     since: Timestamp | None = None
     """Since when."""
     cluster_name: str = ""
@@ -387,6 +417,11 @@ class HAResourceStatusModel(Model):
     """Not before."""
     instance: InstanceModel | None = None
     """The current start."""
+    migration: MigrationModel | None = None
+    """Of a virtual machine: the live migration under way."""
+    migration_failure: MigrationFailureModel | None = None
+    """Of a virtual machine: that it could not be migrated from where it is. After two failures it is stopped and started
+    elsewhere, where it has to go."""
     template_hash: str = ""
     """The newest template that the API server accepted."""
     rejected_template: str = ""

@@ -276,6 +276,23 @@ class ReturnMachine(MachineAction):
 
 
 @dataclass(frozen=True, slots=True)
+class BeginMigration(GuestAction):
+    """Let KubeVirt migrate it live, as a migration that the status already names; its target waits to be bound."""
+
+    name: str
+    machine: str
+    migration: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class EndMigration(GuestAction):
+    """Call a migration off. What has been handed over already stays where it is."""
+
+    name: str
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True)
 class BindLauncher(GuestAction):
     """Bind exactly that launcher, which the status already names, to the node of its instance."""
 
@@ -317,6 +334,8 @@ Action: TypeAlias = (
     | TakeMachine
     | HaltMachine
     | ReturnMachine
+    | BeginMigration
+    | EndMigration
     | BindLauncher
     | LookAtVolumes
 )

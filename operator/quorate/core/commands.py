@@ -5,6 +5,7 @@ The annotation stays where it is (GitOps never replays it); `status.lastCommand`
 
 from dataclasses import dataclass
 
+from quorate.core import migrating
 from quorate.core.board import Board
 from quorate.core.draft import Draft
 from quorate.core.place import Candidate
@@ -46,7 +47,7 @@ def carry_out(draft: Draft) -> GuestState | None:
     if command is None or not draft.room.quorate:
         return None
     match command.verb:
-        case "relocate" | "migrate":  # a container has no live migration (Proxmox: containers always relocate)
+        case "relocate" | "migrate":
             result, state = _relocate(draft, command)
         case "reset":
             result, state = _reset(draft)
@@ -93,7 +94,13 @@ def _relocate(draft: Draft, command: Command) -> tuple[str, GuestState | None]:
     if full is not None:
         return f"refused: {target}: {full}", None
     draft.status = replace(draft.status, target=target)
-    return f"relocating from {source} to {target}{consequences(board, draft.guest.key, target)}", GuestState.RELOCATE
+    follows = consequences(board, draft.guest.key, target)
+    if command.verb == "migrate" and draft.guest.spec.machine:
+        why = migrating.fixed(draft)
+        if not why:
+            return f"migrating from {source} to {target}{follows}", GuestState.MIGRATE
+        return f"relocating from {source} to {target}, it cannot be migrated live: {why}{follows}", GuestState.RELOCATE
+    return f"relocating from {source} to {target}{follows}", GuestState.RELOCATE
 
 
 def _in_the_way(draft: Draft, guest: GuestKey, candidate: Candidate) -> str | None:

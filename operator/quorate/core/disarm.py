@@ -20,7 +20,7 @@ from quorate.core.world import Disarm, NodeView, World
 
 S = GuestState
 NAMED: Final = 3
-MOVING: Final = frozenset({S.FENCE, S.RECOVERY, S.RELOCATE, S.REQUEST_STOP})
+MOVING: Final = frozenset({S.FENCE, S.RECOVERY, S.MIGRATE, S.RELOCATE, S.REQUEST_STOP})
 RESTING: Final = frozenset({S.STARTED, S.ERROR, S.IGNORED})
 
 

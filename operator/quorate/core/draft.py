@@ -8,6 +8,7 @@ from quorate.core.actions import Action, Note
 from quorate.core.board import Board, Wish
 from quorate.core.disarm import FREE, Brake
 from quorate.core.ledger import Ledger, places
+from quorate.core.machines import current
 from quorate.core.order import StartOrder
 from quorate.core.place import Candidate, Choice, Refusal, choose, rejection
 from quorate.core.pods import PodView
@@ -178,7 +179,11 @@ class Draft:
 
     @property
     def pod(self) -> PodView | None:
-        return self.guest.pod
+        """Its Pod. Of a virtual machine that of the instance as it is by now: a live migration may just have moved it."""
+        machine, instance = self.guest.machine, self.status.instance
+        if machine is None:
+            return self.guest.pod
+        return current(machine, instance.uid if instance else None, instance.id if instance else None)
 
     def wish(self) -> Wish:
         """What the rules say of this guest on each node, as everything stands by now."""

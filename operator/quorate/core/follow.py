@@ -102,7 +102,7 @@ class _Inquiry:
 
     def _under_way(self, status: GuestStatus) -> bool:
         """Has it been sent to a node, and not failed since?"""
-        if status.state is S.RELOCATE:
+        if status.state in {S.MIGRATE, S.RELOCATE}:
             return status.target is not None
         return status.state is S.STARTING and not status.restarts and not status.failed_nodes
 

@@ -15,6 +15,7 @@ from quorate.core.fencing import covers
 from quorate.core.follow import follow, ready_to_move
 from quorate.core.instances import ask, clear_away, incident_of, observe, stop
 from quorate.core.launchers import goes_on
+from quorate.core.migrating import migrating, way
 from quorate.core.moves import move
 from quorate.core.quick import replace
 from quorate.core.starting import choose_target, move_after_end, starting, taken_away, target_stands
@@ -24,6 +25,7 @@ from quorate.core.types import INSTANCE_FINALIZER, DisarmMode, GuestState, Nonce
 from quorate.core.world import GuestView
 
 S = GuestState
+_RUNNING: Final = (S.STARTING, S.STARTED, S.MIGRATE, S.RELOCATE)
 MAX_PASSES: Final = 12
 """More moves than any guest can make in one round: a loop between states is a bug, not a reason to hang."""
 
@@ -47,7 +49,7 @@ def _step(draft: Draft) -> None:
         draft.status = replace(draft.status, since=draft.world.wall)
     if draft.want is Wanted.IGNORED:
         if not draft.is_in(S.IGNORED):
-            draft.status = replace(draft.status, frozen=None)
+            draft.status = replace(draft.status, frozen=None, target=None)  # a target counts as a guest there
             move(draft, S.IGNORED)
         draft.say("ignored: Quorate keeps its hands off")
         _let_go(draft)
@@ -125,7 +127,7 @@ def _to_fence(draft: Draft) -> bool:
         return True
     if incident is None or instance is None:
         return False
-    if instance.ended and not (covers(incident, instance) and draft.is_in(S.STARTING, S.STARTED, S.RELOCATE)):
+    if instance.ended and not (covers(incident, instance) and draft.is_in(*_RUNNING)):
         return False  # it had stopped before its node was lost
     draft.status = replace(draft.status, target=None, node=instance.node)
     draft.say(f"{instance.node} is lost: {incident.reason}")
@@ -167,6 +169,8 @@ def _started(draft: Draft) -> None:
         ask(draft, instance)
     elif pod.deleting:
         taken_away(draft)
+    elif draft.status.migration is not None:
+        move(draft, S.MIGRATE)
     elif (to := commands.carry_out(draft)) is not None:
         move(draft, to)
     else:
@@ -176,7 +180,7 @@ def _started(draft: Draft) -> None:
 def _runs(draft: Draft, instance: Instance) -> None:
     """It runs, and nobody asks for its end: does it run where it should, and from the template that it should?"""
     if maintenance.moves(draft) or loss.leave(draft):
-        move(draft, S.RELOCATE)
+        _go(draft)
     elif _update(draft, instance):
         draft.say("its template changed: it is stopped and started with the new one")
         move(draft, S.REQUEST_STOP)
@@ -184,14 +188,22 @@ def _runs(draft: Draft, instance: Instance) -> None:
         tries.clear_when_stable(draft)
         if draft.guest.spec.machine:
             machine_round.keep(draft)
+            machine_round.end_migrations(draft)
         if follow(draft):
             if ready_to_move(draft):
-                move(draft, S.RELOCATE)
+                _go(draft)
         elif _for_the_load(draft, instance):
-            move(draft, S.RELOCATE)
+            _go(draft)
         elif not draft.stalled and draft.guest.key.sid not in draft.room.staying.get(instance.node, {}):
             ready = "" if draft.status.ready else ", not Ready"
             draft.say(f"runs on {instance.node}{ready}{maintenance.awaits(draft)}{loss.words(draft)}")
+
+
+def _go(draft: Draft) -> None:
+    """To its target: while it runs, where that can be."""
+    to = way(draft)
+    if to is not None:
+        move(draft, to)
 
 
 def _for_the_load(draft: Draft, instance: Instance) -> bool:
@@ -393,6 +405,7 @@ _STATES: Final[dict[GuestState, Callable[[Draft], None]]] = {
     S.STARTED: _started,
     S.REQUEST_STOP: _request_stop,
     S.STOPPED: _stopped,
+    S.MIGRATE: migrating,
     S.RELOCATE: _relocate,
     S.FENCE: _fence,
     S.RECOVERY: _recovery,

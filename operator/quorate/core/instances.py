@@ -1,17 +1,16 @@
 """A guest's instance, as its Pod, its node and its agent show it: adopt, follow, and recognise the end as a fact."""
 
-from quorate.core import launchers, machine_round
+from quorate.core import launchers, machine_round, migration
 from quorate.core.actions import RemovePod, StopPod
+from quorate.core.attested import attested
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
-from quorate.core.liveness import valid
 from quorate.core.overdue import await_end
 from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.status import Incident, Instance, Termination
 from quorate.core.stopped import GUESSED, Fact, declared_over, from_pod, guessed
-from quorate.core.types import InstanceId, Nonce, Uid, node_ref
-from quorate.core.world import Attestation
+from quorate.core.types import InstanceId, Nonce, node_ref
 
 
 def incident_of(draft: Draft) -> Incident | None:
@@ -28,6 +27,9 @@ def observe(draft: Draft) -> None:
     """Bring the recorded instance up to date. Status only: this is right in every state, with and without quorum."""
     if draft.guest.spec.machine:
         launchers.follow(draft)
+        migration.follow(draft)
+        if draft.instance is not None and (draft.instance.ended or proof_of_end(draft) is not None):
+            launchers.follow_migration(draft, sure=_ended_by_its_kubelet(draft))
     else:
         _follow_pod(draft)
     _recognise_end(draft)
@@ -37,6 +39,7 @@ def observe(draft: Draft) -> None:
         and instance is not None
         and pod.uid == instance.uid
         and pod.ready
+        and launchers.is_here(draft, instance)
         and not pod.deleting
         and not instance.ended
         and instance.node in draft.room.statuses
@@ -45,6 +48,13 @@ def observe(draft: Draft) -> None:
     status = draft.status
     if ready != status.ready:
         draft.status = replace(status, ready=ready, ready_since=draft.world.wall if ready else None)
+
+
+def _ended_by_its_kubelet(draft: Draft) -> bool:
+    """Its launcher has ended, and its node was not lost: what ran in it may have been handed over."""
+    instance, pod = draft.instance, draft.pod
+    ours = instance is not None and pod is not None and pod.uid == instance.uid
+    return ours and pod is not None and from_pod(pod, began=True, started=True) is not None
 
 
 def _follow_pod(draft: Draft) -> None:
@@ -121,33 +131,22 @@ def proof_of_end(draft: Draft) -> Fact | None:
         return Fact(text, reason="NodeLost", message=evidence.detail, counted=False)
     pod = draft.pod
     if pod is None or pod.uid != instance.uid:
-        if instance.uid is not None and instance.uid in _attested(draft, instance).gone:
+        if instance.uid is not None and instance.uid in attested(draft.world, instance).gone:
             text = "its agent attests that neither runtime nor kubelet knows it"
             return Fact(text, reason="PodVanished", counted=False)
         return None
     fact = from_pod(pod, began=instance.began, started=instance.started)
     if fact is None and guessed(pod):
-        if pod.uid in _attested(draft, instance).idle:
+        if pod.uid in attested(draft.world, instance).idle:
             text = "the kubelet lost it and its agent attests that no process of it is left"
             return Fact(text, reason=GUESSED, message=pod.message)
         draft.room.asks.setdefault(instance.node, set()).add(pod.uid)
     elif fact is None and pod.deleting and declared_over(pod):
-        if pod.uid in _attested(draft, instance).gone:
+        if pod.uid in attested(draft.world, instance).gone:
             text = f"it was declared {pod.phase}, and its agent attests that neither runtime nor kubelet knows it"
             return Fact(text, reason=pod.reason or "PodVanished", message=pod.message, counted=False)
         draft.room.asks.setdefault(instance.node, set()).add(pod.uid)
     return fact
-
-
-_NOTHING = Attestation(Uid(""), 0, False, "", 0, 0, 0, "", 0, 0)
-
-
-def _attested(draft: Draft, instance: Instance) -> Attestation:
-    """What the agent attests in the boot that the instance belongs to; nothing, if another boot holds the Lease."""
-    node = next((node for node in draft.world.nodes if node.name == instance.node), None)
-    if node is None or node.beat is None or node.beat.attestation is None or not valid(node.beat):
-        return _NOTHING
-    return node.beat.attestation if node.beat.nonce == instance.nonce else _NOTHING
 
 
 def clear_away(draft: Draft) -> bool:

@@ -11,6 +11,7 @@ from quorate.core import brakes, disarm, history
 from quorate.core.actions import (
     Action,
     AskDevice,
+    BeginMigration,
     BindLauncher,
     CreatePod,
     EvictPod,
@@ -34,6 +35,8 @@ from quorate.core.disarm import Hold
 from quorate.core.fencing import covers
 from quorate.core.guard import ready_for_guests
 from quorate.core.liveness import Pulse, read
+from quorate.core.machine_invariants import MachineChecks
+from quorate.core.migration import side
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
 from quorate.core.sequence import Purpose, Verb
@@ -47,18 +50,16 @@ from quorate.core.types import (
     Answer,
     DisarmMode,
     GuestKey,
-    GuestState,
     NodeName,
     NodeState,
     Ref,
     Stage,
     StopTimeoutPolicy,
     Wanted,
-    node_ref,
 )
 from quorate.core.workload_pods import instance_of
 from quorate.core.workloads import WorkloadPod
-from quorate.core.world import GuestView, NodeView, WorkloadView, World
+from quorate.core.world import GuestView, WorkloadView, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,7 @@ def check(world: World, plan: Plan) -> tuple[Breach, ...]:
     return _Checker(world, plan).breaches()
 
 
-class _Checker:
-    def __init__(self, world: World, plan: Plan) -> None:
-        self.world = world
-        self.plan = plan
-        self.guests = {guest.key: guest for guest in world.guests}
-        self.nodes = {node.name: node for node in world.nodes}
-        self.written: dict[Ref, object] = {write.ref: write.status for write in plan.statuses}
-
+class _Checker(MachineChecks):
     def breaches(self) -> tuple[Breach, ...]:
         found = []
         for action in self.plan.actions:
@@ -113,22 +107,10 @@ class _Checker:
                 return self._no_majority(action) or self._give(action)
             case SetTaint():
                 return self._taint(action)
-            case RunMachine() | BindLauncher() | HaltMachine() | TakeMachine() | ReturnMachine():
+            case RunMachine() | BindLauncher() | HaltMachine() | TakeMachine() | ReturnMachine() | BeginMigration():
                 return self._no_majority(action) or self._judge_machine(action)
             case EvictPod() | RemoveStuckPod():
                 return self._no_majority(action) or self._stuck(action)
-        return None
-
-    def _judge_machine(
-        self, action: RunMachine | BindLauncher | HaltMachine | TakeMachine | ReturnMachine
-    ) -> tuple[int, str] | None:
-        match action:
-            case RunMachine():
-                return self._start(action)
-            case BindLauncher():
-                return self._bind(action)
-            case HaltMachine() | TakeMachine():
-                return self._hands_off(action.guest, "taken in hand")
         return None
 
     def _reset(self, write: StatusWrite) -> tuple[int, str] | None:
@@ -153,14 +135,6 @@ class _Checker:
             if other.name != node.name and (after.incident is not None or after.resets):
                 return 9, f"{node.name} would be reset, and {other.name} is lost"
         return None
-
-    def _guest_status(self, guest: GuestView) -> GuestStatus:
-        status = self.written.get(guest.key.ref, guest.status)
-        return status if isinstance(status, GuestStatus) else guest.status
-
-    def _node_status(self, node: NodeView) -> NodeStatus:
-        status = self.written.get(node_ref(node.name), node.status)
-        return status if isinstance(status, NodeStatus) else node.status
 
     def _no_majority(self, action: Action) -> tuple[int, str] | None:
         """2. Without quorum, a valid term and a history in order nothing is fenced, recovered, started or moved."""
@@ -204,13 +178,6 @@ class _Checker:
     def pulses(self) -> dict[NodeName, Pulse]:
         return {node.name: read(node, self.timing, self.world.now_s) for node in self.world.nodes}
 
-    def _hands_off(self, key: GuestKey, verb: str) -> tuple[int, str] | None:
-        """4. A guest in Error or Ignored is never touched by us."""
-        guest = self.guests.get(key)
-        if guest is not None and self._guest_status(guest).state in {GuestState.ERROR, GuestState.IGNORED}:
-            return 4, f"{key.sid} would be {verb} in {self._guest_status(guest).state}"
-        return None
-
     def _create(self, action: CreatePod) -> tuple[int, str] | None:
         """3 and 8. Made only under a recorded instance, with nothing else of that name, on an allowed node."""
         guest = self.guests.get(action.guest)
@@ -222,42 +189,6 @@ class _Checker:
         if guest.pod is not None:
             return 3, f"a Pod of instance {guest.pod.instance} still stands under that name"
         return self._begins(guest, action.instance)
-
-    def _start(self, action: RunMachine) -> tuple[int, str] | None:
-        """3 and 8. The same of a machine: nothing of it is left, neither a run nor a launcher, of whatever migration."""
-        guest = self.guests.get(action.guest)
-        machine = guest.machine if guest is not None else None
-        if guest is None or machine is None:
-            return 3, "a machine of an unknown guest would be started"
-        recorded = self._guest_status(guest).instance
-        if recorded is None or recorded.id != action.instance.id:
-            return 3, f"instance {action.instance.id} is not in the status that is written before it"
-        if not machine.rests:
-            left = ", ".join(one.name for one in machine.launchers) or "a run of it"
-            return 3, f"machine {machine.name} would be started, and {left} is left"
-        if machine.taken or machine.owner:
-            return 4, f"machine {machine.name} would be started, and it is none of ours"
-        return self._begins(guest, action.instance)
-
-    def _bind(self, action: BindLauncher) -> tuple[int, str] | None:
-        """3. A launcher is bound only as the recorded instance, to its node, in the boot that it was drawn for."""
-        guest = self.guests.get(action.guest)
-        machine = guest.machine if guest is not None else None
-        instance = self._guest_status(guest).instance if guest is not None else None
-        if machine is None or instance is None or instance.ended or instance.stopping:
-            return 3, f"launcher {action.pod} would be bound, and no instance is recorded that is to run"
-        if (instance.uid, instance.node, instance.id) != (action.uid, action.node, action.instance):
-            return 3, f"launcher {action.pod} would be bound, and it is not the one that is recorded"
-        others = [one for one in machine.launchers if one.pod.uid != action.uid and one.pod.bound]
-        if others:
-            return 3, f"launcher {action.pod} would be bound, and {others[0].name} has a node"
-        node = self.nodes.get(action.node)
-        status = self._node_status(node) if node is not None else None
-        if node is None or status is None or status.state not in HEARD or status.nonce != instance.nonce:
-            return 3, f"launcher {action.pod} would be bound to {action.node}, which is not in the boot it is for"
-        if not ready_for_guests(replace(node, status=status), self.world.cluster.spec):
-            return 3, f"nothing would prove the death of {node.name}: its watchdog is not armed"
-        return None
 
     def _begins(self, guest: GuestView, instance: Instance) -> tuple[int, str] | None:
         """The instance before has ended as a fact, and this one goes where it may, in the boot it was drawn for."""
@@ -471,7 +402,8 @@ class _Checker:
             return 3, f"{action.node} would have its Lease again, and nobody has released it"
         for guest in self.guests.values():
             for status in (guest.status, self._guest_status(guest)):
-                if status.instance is not None and status.instance.nonce == action.nonce and not status.instance.ended:
+                sides = [one for one in (status.instance, side(status)) if one is not None]
+                if any(one.nonce == action.nonce and not one.ended for one in sides):
                     return 3, f"{action.node} would have its Lease again with {guest.key.sid} recorded on it"
         for view in self.world.workloads:
             if any(one.nonce == action.nonce for one in self._guest_status(view.guest).pods):

@@ -10,7 +10,7 @@ from quorate.core.machines import Launcher, MachineView
 from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.status import Instance
-from quorate.core.stopped import declared_over
+from quorate.core.stopped import declared_over, from_pod
 from quorate.core.types import InstanceId, Nonce, Uid
 from quorate.core.workload_pods import record_of
 from quorate.core.workloads import PodRecord
@@ -27,7 +27,9 @@ def records(room: Room, guest: GuestView) -> tuple[PodRecord, ...]:
     found = []
     for launcher in machine.launchers:
         pod = launcher.made
-        record = record_of(room, nodes.get(pod.node), pod, before.get(pod.uid)) if pod.node is not None else None
+        if pod.node is None or has_ended(launcher):
+            continue  # it was never bound, or has ended: nothing of it is to be proven
+        record = record_of(room, nodes.get(pod.node), pod, before.get(pod.uid))
         if record is not None:
             found.append(record)
     return tuple(sorted(found, key=lambda one: (one.name, one.uid)))
@@ -102,6 +104,50 @@ def _identify(draft: Draft, known: dict[Uid, PodRecord]) -> None:
         instance = replace(instance, began=began, started=started)
     if instance is not draft.instance:
         draft.set_instance(instance)
+
+
+def follow_migration(draft: Draft, *, sure: bool) -> None:
+    """The instance has ended; did it go on elsewhere, by a live migration? Then it is an instance there.
+
+    `sure`: its own launcher said that it has ended, so whatever is left of that run has it. When its node was lost,
+    KubeVirt's word is needed that it had been handed over.
+    """
+    instance, machine = draft.instance, draft.guest.machine
+    if instance is None or machine is None or machine.run is None:
+        return
+    known = {record.uid: record for record in draft.status.pods}
+    for other in machine.launchers:
+        record = known.get(other.pod.uid)
+        if other.pod.uid == instance.uid or record is None or other.vmi != machine.run.uid or not _lives(other, record):
+            continue
+        if sure or machine.run.node == record.node:
+            draft.note("GuestMigrated", f"it runs on {record.node}, migrated live from {instance.node}")
+            draft.set_instance(_instance(draft, record, stopping=instance.stopping and not instance.ended))
+            target = None if draft.status.target == record.node else draft.status.target
+            draft.status = replace(draft.status, target=target, node=record.node, migration_failure=None)
+            under_way = draft.status.migration
+            if under_way is not None and under_way.uid == record.uid:
+                draft.status = replace(draft.status, migration=None)
+            return
+
+
+def _lives(launcher: Launcher, record: PodRecord) -> bool:
+    """Is it on a node, with nothing that says it has ended?"""
+    return launcher.pod.bound and bool(record.nonce) and not declared_over(launcher.pod) and not has_ended(launcher)
+
+
+def has_ended(launcher: Launcher) -> bool:
+    """Has its kubelet seen all of it end?"""
+    return from_pod(launcher.pod, began=True, started=True) is not None
+
+
+def is_here(draft: Draft, instance: Instance) -> bool:
+    """Does a machine run where its instance is, or where it is being migrated to? True for whatever is no machine."""
+    run = draft.guest.machine.run if draft.guest.machine is not None else None
+    if run is None or run.node is None:
+        return True
+    other = draft.status.migration
+    return run.node == instance.node or (other is not None and run.node == other.node)
 
 
 def launcher_of(machine: MachineView | None, uid: Uid | None) -> Launcher | None:

@@ -7,12 +7,21 @@ strategy becomes Halted. Nothing is started before no launcher and no run of it 
 
 from typing import Final
 
-from quorate.core.actions import BindLauncher, HaltMachine, ReturnMachine, RunMachine, SetFinalizer, TakeMachine
+from quorate.core.actions import (
+    BindLauncher,
+    EndMigration,
+    HaltMachine,
+    ReturnMachine,
+    RunMachine,
+    SetFinalizer,
+    TakeMachine,
+)
 from quorate.core.conditions import Finding
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
 from quorate.core.launchers import launcher_of
 from quorate.core.machines import HALTED, ONCE, SCHEDULER, MachineView
+from quorate.core.migration import name_of
 from quorate.core.overdue import await_end
 from quorate.core.quick import replace
 from quorate.core.removal import Removal
@@ -149,7 +158,7 @@ def may_leave(draft: Draft) -> bool:
         return True
     status = draft.room.statuses.get(instance.node)
     incident = status.incident if status is not None else None
-    lost = incident is not None and incident.nonce == instance.nonce
+    lost = (incident is not None and incident.nonce == instance.nonce) or draft.status.migration is not None
     return not lost and not instance.ended and pod is not None and pod.uid == instance.uid
 
 
@@ -255,13 +264,19 @@ def clear_away(draft: Draft) -> bool:
     if draft.instance is None and _runs_unknown(draft, machine):
         return False
     halt(draft)
-    if machine.rests and (not machine.there or machine.strategy == HALTED):
+    if machine.rests and (not machine.there or machine.strategy == HALTED) and draft.status.migration is None:
         return True
+    end_migrations(draft)
     removal = Removal(draft)
     for record in draft.status.pods:
         _remove(draft, removal, record)
+    other = draft.status.migration
     if removal.awaited:
         draft.say(removal.awaited[0])
+    elif other is not None and launcher_of(machine, other.uid) is None:
+        draft.say(
+            f"it may run on {other.node}, to which it was being migrated: waiting for the word of that node's agent"
+        )
     elif machine.launchers:
         names = ", ".join(sorted(one.name for one in machine.launchers))
         draft.say(f"waiting for launcher {names} to be gone")
@@ -270,6 +285,15 @@ def clear_away(draft: Draft) -> bool:
     else:
         draft.say(f"VirtualMachine {machine.name} is taken in hand: run strategy {HALTED}")
     return False
+
+
+def end_migrations(draft: Draft) -> None:
+    """Call off every migration of ours that is under way, but one that still may succeed."""
+    machine, one = draft.guest.machine, draft.status.migration
+    kept = name_of(draft, one) if one is not None and not one.failed else ""
+    for job in machine.migrations if machine is not None else ():
+        if job.ours and not job.over and not job.deleting and job.name != kept:
+            draft.actions.append(EndMigration(draft.guest.key, job.name, job.uid))
 
 
 def _runs_unknown(draft: Draft, machine: MachineView) -> bool:

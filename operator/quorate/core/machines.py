@@ -10,7 +10,7 @@ from typing import Final
 
 from quorate.core.pods import PodView
 from quorate.core.quick import quick
-from quorate.core.types import GuestKey, InstanceId, Instant, Uid
+from quorate.core.types import GuestKey, InstanceId, Instant, NodeName, Uid
 from quorate.core.workloads import WorkloadPod
 
 KEPT_ANNOTATION: Final = "quorate.dev/run-strategy"
@@ -21,6 +21,8 @@ SCHEDULER: Final = "quorate"
 """`schedulerName` of launchers that only Quorate binds to a node."""
 RUNNING_WORD: Final = "running="
 """How the older field `running` of a machine is told from a run strategy."""
+SUCCEEDED: Final = "Succeeded"
+FAILED: Final = "Failed"
 ONCE: Final = "Once"
 HALTED: Final = "Halted"
 SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"
@@ -32,7 +34,8 @@ SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"
 class Launcher:
     """A virt-launcher Pod, as an instance's own and as one that somebody else made.
 
-    `vmi`: the run that it belongs to. `waits`: its scheduler is ours, so that nobody else binds it.
+    `vmi`: the run that it belongs to. `waits`: its scheduler is ours, so that nobody else binds it. `migration`: the uid of
+    the migration that it is the target of, "" for none.
     """
 
     name: str
@@ -40,16 +43,40 @@ class Launcher:
     made: WorkloadPod
     vmi: Uid
     waits: bool = False
+    migration: str = ""
+
+
+@quick
+@dataclass(frozen=True, slots=True)
+class MachineMigration:
+    """A VirtualMachineInstanceMigration. `ours`: Quorate made it."""
+
+    name: str
+    uid: Uid
+    phase: str = ""
+    ours: bool = False
+    deleting: bool = False
+    reason: str = ""
+
+    @property
+    def over(self) -> bool:
+        return self.phase in {SUCCEEDED, FAILED}
 
 
 @quick
 @dataclass(frozen=True, slots=True)
 class MachineRun:
-    """A VirtualMachineInstance: one run of a machine."""
+    """A VirtualMachineInstance: one run of a machine.
+
+    `node`: where KubeVirt says that it runs; after a live migration its target. `fixed`: why it cannot be migrated live, ""
+    if it can, as far as KubeVirt has said.
+    """
 
     uid: Uid
     phase: str = ""
     deleting: bool = False
+    node: NodeName | None = None
+    fixed: str = ""
 
 
 @quick
@@ -79,6 +106,7 @@ class MachineView:
     problem: str = ""
     run: MachineRun | None = None
     launchers: tuple[Launcher, ...] = ()
+    migrations: tuple[MachineMigration, ...] = ()
 
     @property
     def there(self) -> bool:
@@ -95,7 +123,8 @@ def current(machine: MachineView, uid: Uid | None, instance: InstanceId | None) 
 
     By its uid once that is recorded, else by the instance that its annotation names; then whatever else is bound to a node.
     """
-    known = [one.pod for one in machine.launchers]
+    place = machine.run.node if machine.run is not None else None
+    known = [one.pod for one in sorted(machine.launchers, key=lambda one: (one.pod.node != place, bool(one.migration)))]
     return (
         next((pod for pod in known if uid is not None and pod.uid == uid), None)
         or next((pod for pod in known if instance is not None and pod.instance == instance), None)

@@ -2,6 +2,7 @@
 
     Queued -> Starting -> Started -> RequestStop -> Stopped
     Started -> Relocate -> Starting         a person moves it, its node drains, or something else ended it on purpose
+    Started -> Migrate -> Started           the same of a virtual machine, while it runs; Relocate where that cannot be
     any with an instance -> Fence -> Recovery -> Starting     its node was lost
     Starting -> Error                       the restart and relocate limits are used up
     Started -> Freeze -> Starting           its node went down cleanly and is to come back
@@ -20,9 +21,10 @@ S = GuestState
 MOVES: Final[dict[GuestState, frozenset[GuestState]]] = {
     S.QUEUED: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FENCE, S.IGNORED, S.ERROR}),
     S.STARTING: frozenset({S.STARTED, S.REQUEST_STOP, S.STOPPED, S.RELOCATE, S.FREEZE, S.FENCE, S.IGNORED, S.ERROR}),
-    S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.RELOCATE, S.FREEZE, S.FENCE, S.IGNORED, S.ERROR}),
+    S.STARTED: frozenset({S.STARTING, S.REQUEST_STOP, S.MIGRATE, S.RELOCATE, S.FREEZE, S.FENCE, S.IGNORED, S.ERROR}),
     S.REQUEST_STOP: frozenset({S.STOPPED, S.FENCE, S.IGNORED}),
     S.STOPPED: frozenset({S.STARTING, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
+    S.MIGRATE: frozenset({S.STARTED, S.STARTING, S.RELOCATE, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
     S.RELOCATE: frozenset({S.STARTING, S.STARTED, S.REQUEST_STOP, S.FENCE, S.IGNORED}),
     S.FENCE: frozenset({S.RECOVERY, S.REQUEST_STOP, S.STARTING, S.STARTED, S.IGNORED}),
     S.RECOVERY: frozenset({S.STARTING, S.REQUEST_STOP, S.STOPPED, S.FREEZE, S.IGNORED, S.ERROR}),

@@ -20,6 +20,7 @@ from quorate.core.guests import guest_round
 from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
+from quorate.core.migration import side
 from quorate.core.order import CONDITION
 from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
@@ -179,9 +180,9 @@ def _nodes(
     braked = replace(brakes.judge(world, pulses), live=quorum.live, needed=quorum.needed)
     instances: dict[NodeName, list[Instance]] = {}
     for guest in world.guests:
-        instance = guest.status.instance
-        if instance is not None and not (instance.ended and _untouched(guest)):
-            instances.setdefault(instance.node, []).append(instance)
+        for instance in (guest.status.instance, side(guest.status)):
+            if instance is not None and not (instance.ended and _untouched(guest)):
+                instances.setdefault(instance.node, []).append(instance)
     statuses, pods = {}, stuck(world)
     for node in world.nodes:
         here = instances.get(node.name, ())

@@ -38,7 +38,7 @@ from quorate.core.types import (
 from quorate.core.world import AutoRebalance, GuestView, World
 
 S = GuestState
-ON_THE_WAY: Final = frozenset({S.RELOCATE, S.FENCE, S.RECOVERY, S.REQUEST_STOP, S.FREEZE})
+ON_THE_WAY: Final = frozenset({S.MIGRATE, S.RELOCATE, S.FENCE, S.RECOVERY, S.REQUEST_STOP, S.FREEZE})
 TARGETS: Final = 3
 """For each guest so many nodes are weighed: the least loaded ones that may run it. Others are no better for the balance."""
 SHORTLIST: Final = 64

@@ -93,6 +93,8 @@ def _prepare(draft: Draft) -> None:
         drawn=draft.world.wall,
     )
     draft.status = replace(draft.status, instance=drawn, node=target, target=None, next_try=None)
+    if draft.status.migration_failure is not None:
+        draft.status = replace(draft.status, migration_failure=None)
     draft.say(f"starting on {target}")
 
 
@@ -179,7 +181,8 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
         return
     if pod.uid != instance.uid:
         ask(draft, instance)
-        clear_away(draft)
+        if not draft.guest.spec.machine or instance.uid is None:
+            clear_away(draft)
         return
     if instance.stopping:  # it failed by our judgement; await its end as a fact
         end(draft, pod)

@@ -236,6 +236,33 @@ class Termination:
     counted: bool = False
 
 
+@quick
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A live migration under way: the other side of the guest's instance. It may run on either, until one has ended.
+
+    It is written before it is begun. `job`: the uid of the object that KubeVirt does it by, `uid`: of the launcher on
+    `node`, each once it was seen. `failed`: why it is given up; then only the end of that launcher is awaited.
+    """
+
+    id: InstanceId
+    node: NodeName
+    nonce: Nonce
+    began: Instant
+    job: Uid | None = None
+    uid: Uid | None = None
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFailure:
+    """That live migrations of this instance have failed: how many, when the last one did, and why."""
+
+    tries: int
+    at: Instant
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class CommandResult:
     """What became of the newest one-shot command."""
@@ -301,6 +328,8 @@ class GuestStatus:
     tries: str = ""
     next_try: Instant | None = None
     instance: Instance | None = None
+    migration: Migration | None = None
+    migration_failure: MigrationFailure | None = None
     template_hash: str = ""
     rejected_template: str = ""
     last_command: CommandResult | None = None

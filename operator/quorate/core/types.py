@@ -155,6 +155,7 @@ class GuestState(StrEnum):
     STARTED = "Started"
     REQUEST_STOP = "RequestStop"
     STOPPED = "Stopped"
+    MIGRATE = "Migrate"
     RELOCATE = "Relocate"
     FENCE = "Fence"
     RECOVERY = "Recovery"

@@ -16,10 +16,12 @@ from quorate.api.wire import to_wire
 from quorate.core.actions import (
     Action,
     AskDevice,
+    BeginMigration,
     BindLauncher,
     CheckTemplate,
     CreateLease,
     CreatePod,
+    EndMigration,
     Enroll,
     EvictPod,
     GiveLease,
@@ -283,13 +285,16 @@ class Actor:
                 await deeds.workloads.remove(action)
             case LookAtVolumes():
                 await deeds.workloads.look_at_volumes(action)
-            case RunMachine() | TakeMachine() | HaltMachine() | ReturnMachine() | BindLauncher():
+            case RunMachine() | TakeMachine() | HaltMachine() | ReturnMachine():
+                await self._do_on_machine(action)
+            case BindLauncher() | BeginMigration() | EndMigration():
                 await self._do_on_machine(action)
             case _:
                 await self._do_on_node(action)
 
     async def _do_on_machine(
-        self, action: RunMachine | TakeMachine | HaltMachine | ReturnMachine | BindLauncher
+        self,
+        action: RunMachine | TakeMachine | HaltMachine | ReturnMachine | BindLauncher | BeginMigration | EndMigration,
     ) -> None:
         machines = self.deeds.machines
         match action:
@@ -303,6 +308,10 @@ class Actor:
                 await machines.give_back(action)
             case BindLauncher():
                 await machines.bind(action)
+            case BeginMigration():
+                await machines.migrate(action)
+            case EndMigration():
+                await machines.end_migration(action)
 
     async def _do_on_node(
         self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint | ProbeKubelet

@@ -15,23 +15,26 @@ from quorate.core.machines import (
     SCHEDULER,
     Claim,
     Launcher,
+    MachineMigration,
     MachineRun,
     MachineView,
     current,
     owners,
 )
 from quorate.core.quick import replace
-from quorate.core.types import INSTANCE_ANNOTATION, GuestKey, InstanceId, MachineKey, Uid
+from quorate.core.types import GUEST_LABEL, INSTANCE_ANNOTATION, GuestKey, InstanceId, MachineKey, NodeName, Uid
 from quorate.core.workloads import WorkloadPod
 from quorate.core.world import GuestView, Template
 from quorate.kube import views
 from quorate.kube.calls import ApiError, NotFound
-from quorate.kube.resources import MACHINE_RUNS, MACHINES, Key, Resource
+from quorate.kube.resources import MACHINE_RUNS, MACHINES, MIGRATIONS, Key, Resource
 
 Raw = Mapping[str, Any]
 LAUNCHER_LABEL: Final = ("kubevirt.io", "virt-launcher")
 RUN_LABEL: Final = "kubevirt.io/created-by"
 """On a launcher: the uid of the run that it belongs to."""
+JOB_LABEL: Final = "kubevirt.io/migrationJobUID"
+"""On the target of a migration: the uid of that."""
 NAME_LABEL: Final = "vm.kubevirt.io/name"
 DOMAIN_ANNOTATION: Final = "kubevirt.io/domain"
 
@@ -80,11 +83,37 @@ def strategy_of(spec: Raw) -> str:
 def machine_run(raw: Raw) -> MachineRun:
     """A VirtualMachineInstance by itself."""
     metadata, status = raw["metadata"], raw.get("status") or {}
+    node = status.get("nodeName")
     return MachineRun(
         uid=Uid(metadata.get("uid", "")),
         phase=str(status.get("phase") or ""),
         deleting=metadata.get("deletionTimestamp") is not None,
+        node=NodeName(str(node)) if node else None,
+        fixed=_fixed(status),
     )
+
+
+def _fixed(status: Raw) -> str:
+    """Why it cannot be migrated live, as KubeVirt says it; "" where it can, or nothing has been said."""
+    for one in status.get("conditions") or []:
+        if one.get("type") == "LiveMigratable" and one.get("status") == "False":
+            return str(one.get("message") or one.get("reason") or "KubeVirt does not say why")[:512]
+    return ""
+
+
+def migration(raw: Raw) -> tuple[str, MachineMigration]:
+    """The name of a machine, and a migration of it."""
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    state = status.get("migrationState") or {}
+    one = MachineMigration(
+        name=metadata["name"],
+        uid=Uid(metadata.get("uid", "")),
+        phase=str(status.get("phase") or ""),
+        ours=GUEST_LABEL in (metadata.get("labels") or {}),
+        deleting=metadata.get("deletionTimestamp") is not None,
+        reason=str(state.get("failureReason") or state.get("abortStatus") or ""),
+    )
+    return str(spec.get("vmiName") or ""), one
 
 
 def template_of(raw: Raw) -> Template:
@@ -129,6 +158,7 @@ def launcher(raw: Raw, made: WorkloadPod) -> Launcher:
         made=made,
         vmi=Uid((metadata.get("labels") or {}).get(RUN_LABEL, "")),
         waits=spec.get("schedulerName") == SCHEDULER,
+        migration=str((metadata.get("labels") or {}).get(JOB_LABEL, "")),
     )
 
 
@@ -171,6 +201,8 @@ class Machines:
         """A machine or a run of one, None: it is gone."""
         if raw is None:
             self._objects.pop((resource, key), None)
+        elif resource is MIGRATIONS:
+            self._objects[resource, key] = (migration(raw), None)
         elif resource is MACHINES:
             self._objects[resource, key] = (machine(raw), template_of(raw))
         else:
@@ -222,6 +254,14 @@ class Machines:
         self._made[guest.key] = (guest, stamp, taken, made)
         return made
 
+    def _migrations(self, place: Key) -> tuple[MachineMigration, ...]:
+        found = (
+            value
+            for (resource, key), (value, _) in self._objects.items()
+            if resource is MIGRATIONS and key[0] == place[0]
+        )
+        return tuple(sorted((one for name, one in found if name == place[1]), key=lambda one: one.name))
+
     def _put_together(self, guest: GuestView, taken: str) -> GuestView:
         place = (guest.key.namespace, guest.spec.machine)
         view, template = self._objects.get((MACHINES, place), (None, None))
@@ -235,6 +275,7 @@ class Machines:
             taken=taken,
             run=run,
             launchers=() if taken else launchers,
+            migrations=self._migrations(place),
         )
         instance = guest.status.instance
         pod = current(whole, instance.uid if instance else None, instance.id if instance else None)

@@ -59,6 +59,9 @@ MACHINES: Final = Resource("kubevirt.io", "v1", "virtualmachines", namespaced=Tr
 MACHINE_RUNS: Final = Resource(
     "kubevirt.io", "v1", "virtualmachineinstances", namespaced=True, kind="VirtualMachineInstance"
 )
+MIGRATIONS: Final = Resource(
+    "kubevirt.io", "v1", "virtualmachineinstancemigrations", namespaced=True, kind="VirtualMachineInstanceMigration"
+)
 REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", namespaced=True, kind="ControllerRevision")
 NODE_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "nodes", namespaced=False, kind="NodeMetrics")
 POD_METRICS: Final = Resource("metrics.k8s.io", "v1beta1", "pods", namespaced=True, kind="PodMetrics")

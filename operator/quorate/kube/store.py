@@ -413,13 +413,17 @@ class Store:
         """Those that belong to a Cluster."""
         return self._roster.of(cluster, [view.name for view in self.clusters()])
 
+    def _refusal(self, view: GuestView) -> Refusal | None:
+        """What the API server would not make: of a migration under way, else of the instance."""
+        one = view.status.migration or view.status.instance
+        return self.refusals.get(one.id) if one is not None else None
+
     def _parts(self, key: Key, view: GuestView) -> Parts:
-        instance = view.status.instance
         return (
             view,
             self._views[PODS].get(key),
             self.verdicts.get(view.uid),
-            self.refusals.get(instance.id) if instance is not None else None,
+            self._refusal(view),
             view.trouble or self._obstacles.get((HARESOURCES, key), ""),
             self.guest_usage[view.key][1] if view.key in self.guest_usage else None,
         )

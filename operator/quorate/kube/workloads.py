@@ -28,14 +28,24 @@ from quorate.core.workloads import (
 from quorate.core.world import GuestView, WorkloadView
 from quorate.kube.calls import ApiError, Calls, NotFound, Permanent
 from quorate.kube.machines import Machines, absent_because
-from quorate.kube.resources import DEPLOYMENTS, MACHINE_RUNS, MACHINES, STATEFUL_SETS, Key, Resource, key_of, version_of
+from quorate.kube.resources import (
+    DEPLOYMENTS,
+    MACHINE_RUNS,
+    MACHINES,
+    MIGRATIONS,
+    STATEFUL_SETS,
+    Key,
+    Resource,
+    key_of,
+    version_of,
+)
 
 log = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 WORKLOAD_PODS: Final = Resource("", "v1", "pods", namespaced=True, kind="Pod")
 """Pods that others made; those of container guests are seen by their label."""
 FOLLOWED: Final = (STATEFUL_SETS, DEPLOYMENTS, WORKLOAD_PODS)
-KUBEVIRT: Final = (MACHINES, MACHINE_RUNS)
+KUBEVIRT: Final = (MACHINES, MACHINE_RUNS, MIGRATIONS)
 """Followed as well where an HAResource names a virtual machine, if they are served."""
 SELECT: Final = {WORKLOAD_PODS: f"!{GUEST_LABEL}"}
 AGAIN_S: Final = 1.0

@@ -54,6 +54,11 @@ _NOT_WITH_WORKLOADS: Final = frozenset({"put the copy back"})
 _MACHINES_EVERY: Final = 3
 """Every third seed has virtual machines."""
 _WITH_MACHINES: Final = {
+    "migrate GUEST to NODE": 8,
+    "migrations of MACHINE hang for TIME": 2,
+    "migrations of MACHINE fail for TIME": 2,
+    "pin MACHINE": 1,
+    "put NODE into maintenance for TIME": 2,
     "relocate GUEST to NODE": 3,
     "set GUEST WANTED": 3,
     "GUEST crashes": 2,
@@ -248,9 +253,10 @@ def _some_machines(random: Random) -> dict[str, MachineSetting]:
     """One to three, some of which run before they come under HA."""
     return {
         f"v{number}": MachineSetting(
-            {"maxRestart": 3, "maxRelocate": 3},
+            {"maxRestart": 3, "maxRelocate": 3, "startTimeout": f"{random.choice((20, 60))}s"},
             Behaviour(stops_s=random.choice((0.5, 1.0, 5.0))),
-            random.choice(("Always", "Halted", "Manual", "RerunOnFailure")),
+            random.choice(("Always", "Halted", "Halted", "Manual", "RerunOnFailure")),
+            migrates_s=random.choice((1.0, 3.0, 10.0, 30.0)),
         )
         for number in range(1, random.randint(1, 3) + 1)
     }

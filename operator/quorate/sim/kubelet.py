@@ -16,7 +16,7 @@ from quorate.sim.engine import Process
 from quorate.sim.machine import Container, Machine, Phase
 from quorate.sim.server import PODS
 from quorate.sim.store import Event
-from quorate.sim.virtual import key_of
+from quorate.sim.virtual import is_target, key_of
 from quorate.sim.watches import Watch
 
 Json = dict[str, Any]
@@ -105,6 +105,7 @@ class Kubelet:
             made_for = (pod["metadata"].get("annotations") or {}).get(NONCE_ANNOTATION, "")
             nonce = made_for if gates else self.machine.nonce  # nobody asks
             self.machine.start_gate(key_of(pod), uid, nonce)
+            self.machine.containers[uid].standby = is_target(pod)
             self.tell(uid, _status(pod, "Pending", _running(GATE), _waiting()))
 
     def _orphan(self, uid: Uid, container: Container | None) -> None:

@@ -1,16 +1,17 @@
 """Stand-ins for virt-controller and virt-handler, as pure functions: what they do with machines, their runs and launchers.
 
 A machine with the run strategy Always or Once has a run (a VirtualMachineInstance), one that is Halted has none. A run has
-one launcher, and never another one: when that has ended, so has the run. A launcher without our scheduler's name goes to
-the emptiest node, as Kubernetes' scheduler would have it. The simulator and the lab carry out what is said here.
+one launcher, and never another one but the target of a live migration: when it has ended, so has the run. A launcher
+without our scheduler's name goes to the emptiest node, as Kubernetes' scheduler would have it. The simulator and the lab
+carry out what is said here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from quorate.core.machines import SCHEDULABLE_LABEL, SCHEDULER
-from quorate.kube.machines import DOMAIN_ANNOTATION, LAUNCHER_LABEL, NAME_LABEL, RUN_LABEL, strategy_of
+from quorate.kube.machines import DOMAIN_ANNOTATION, JOB_LABEL, LAUNCHER_LABEL, NAME_LABEL, RUN_LABEL, strategy_of
 from quorate.sim.controllers import Step, place
 
 Json = dict[str, Any]
@@ -22,12 +23,14 @@ _RUNNING: Final = "running="
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All objects that they look at."""
+    """All objects that they look at. `outcomes`: uid of a migration -> was what runs handed over? Once it is known."""
 
     machines: Sequence[Json]
     runs: Sequence[Json]
     pods: Sequence[Json]
     nodes: Sequence[Json]
+    jobs: Sequence[Json] = ()
+    outcomes: Mapping[str, bool] = field(default_factory=dict)
 
 
 def steps(seen: Seen) -> list[Step]:
@@ -45,8 +48,18 @@ def steps(seen: Seen) -> list[Step]:
         run = (pod["metadata"].get("labels") or {}).get(RUN_LABEL)
         if run:
             launchers.setdefault(run, []).append(pod)
-    for run_of in seen.runs:
-        found.extend(_run(run_of, launchers.get(run_of["metadata"]["uid"], [])))
+    for one in seen.runs:
+        own = launchers.get(one["metadata"]["uid"], [])
+        jobs = [job for job in seen.jobs if _names(job, one)]
+        moved = _handed_over(one, jobs, own, seen.outcomes)
+        found.extend(_run(moved, own, jobs, one))
+        found.extend(step for job in jobs for step in _job(job, moved, own, seen.outcomes))
+    known = {_place(one) for one in seen.runs}
+    found.extend(
+        _told(job, "Failed")
+        for job in seen.jobs
+        if (job["metadata"]["namespace"], job["spec"]["vmiName"]) not in known and _job_phase(job) not in FINAL
+    )
     found.extend(_schedule([pod for pods in launchers.values() for pod in pods], seen))
     return found
 
@@ -110,7 +123,8 @@ def _owner(one: Json, kind: str) -> Json:
 # -- runs ---------------------------------------------------------------------------------------------------------------
 
 
-def _run(run: Json, launchers: list[Json]) -> Iterable[Step]:
+def _run(run: Json, launchers: list[Json], jobs: list[Json], before: Json) -> Iterable[Step]:
+    """`run` as it is by what was handed over, `before` as it is written."""
     namespace, name = _place(run)
     status: Json = run.get("status") or {}
     phase = status.get("phase") or "Pending"
@@ -125,11 +139,85 @@ def _run(run: Json, launchers: list[Json]) -> Iterable[Step]:
     if not launchers and phase == "Pending":
         yield Step("create", "Pod", namespace, "", launcher_of(run))
         return
-    now = _seen_phase(launchers, phase)
-    node = next((one["spec"]["nodeName"] for one in launchers if one["spec"].get("nodeName")), None)
-    told = {"phase": now} | ({"nodeName": node} if node else {})
-    if any(status.get(key) != value for key, value in told.items()):
-        yield Step("status", "VirtualMachineInstance", namespace, name, status | told)
+    pod = _active(run, launchers)
+    now = _seen_phase(pod, phase)
+    node = status.get("nodeName") or (pod["spec"].get("nodeName") if pod is not None else None)
+    told = status | {"phase": now} | ({"nodeName": node} if node else {})
+    if told != (before.get("status") or {}):
+        yield Step("status", "VirtualMachineInstance", namespace, name, told)
+    known = {job["metadata"]["uid"] for job in jobs if _job_phase(job) != "Failed"}
+    yield from _end(one for one in launchers if _target_of(one) not in {"", *known} and one is not pod)
+
+
+def _active(run: Json, launchers: list[Json]) -> Json | None:
+    """The launcher in which it runs: of several the one on its node, of those there the one that has not ended."""
+    node = (run.get("status") or {}).get("nodeName")
+    order = sorted(
+        launchers, key=lambda one: (one["spec"].get("nodeName") != node, _phase(one) in FINAL, _target_of(one))
+    )
+    return order[0] if order else None
+
+
+# -- migrations ---------------------------------------------------------------------------------------------------------
+
+
+def _names(job: Json, run: Json) -> bool:
+    return (job["metadata"]["namespace"], job["spec"]["vmiName"]) == _place(run)
+
+
+def _target_of(pod: Json) -> str:
+    """The uid of the migration that a launcher is the target of, "" for none."""
+    return str((pod["metadata"].get("labels") or {}).get(JOB_LABEL, ""))
+
+
+def _job_phase(job: Json) -> str:
+    return str((job.get("status") or {}).get("phase") or "")
+
+
+def _told(job: Json, phase: str) -> Step:
+    return Step(
+        "status", "VirtualMachineInstanceMigration", *_place(job), {**(job.get("status") or {}), "phase": phase}
+    )
+
+
+def _handed_over(run: Json, jobs: list[Json], launchers: list[Json], outcomes: Mapping[str, bool]) -> Json:
+    """The run, on the node that it was handed over to."""
+    for job in jobs:
+        uid = job["metadata"]["uid"]
+        target = next((one for one in launchers if _target_of(one) == uid), None)
+        if outcomes.get(uid) and _job_phase(job) not in FINAL and target is not None:
+            return run | {"status": {**(run.get("status") or {}), "nodeName": target["spec"]["nodeName"]}}
+    return run
+
+
+def _job(job: Json, run: Json, launchers: list[Json], outcomes: Mapping[str, bool]) -> Iterable[Step]:
+    """One migration. Of two of one run the second waits; one that was refused its target waits for ever."""
+    uid, phase = job["metadata"]["uid"], _job_phase(job)
+    if phase in FINAL:
+        return
+    target = next((one for one in launchers if _target_of(one) == uid), None)
+    if uid in outcomes:
+        yield _told(job, "Succeeded" if outcomes[uid] else "Failed")
+    elif "deletionTimestamp" in run["metadata"] or (run.get("status") or {}).get("phase") != "Running":
+        yield _told(job, "Failed")
+    elif target is None and phase in {"", "Pending"}:
+        if all(_target_of(one) == "" or _phase(one) in FINAL or one is _active(run, launchers) for one in launchers):
+            yield Step("create", "Pod", run["metadata"]["namespace"], "", target_of(run, uid))
+            yield _told(job, "Scheduling")
+    elif target is None or _phase(target) in FINAL or "deletionTimestamp" in target["metadata"]:
+        yield _told(job, "Failed")
+    else:
+        ready = _phase(target) == "Running"
+        now = "Running" if ready else "Scheduled" if target["spec"].get("nodeName") else "Scheduling"
+        if now != phase:
+            yield _told(job, now)
+
+
+def target_of(run: Json, job: str) -> Json:
+    """The launcher on the target: as the first one, for that migration, and not where the run is."""
+    made = launcher_of(run)
+    made["metadata"]["labels"][JOB_LABEL] = job
+    return made
 
 
 def _end(launchers: Iterable[Json]) -> Iterable[Step]:
@@ -142,16 +230,16 @@ def _phase(pod: Json) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
-def _seen_phase(launchers: list[Json], before: str) -> str:
+def _seen_phase(pod: Json | None, before: str) -> str:
     """What its launcher has come to."""
-    if not launchers:
+    if pod is None:
         return "Failed"
-    phase = _phase(launchers[0])
+    phase = _phase(pod)
     if phase in FINAL:
         return phase
     if phase == "Running":
         return "Running"
-    return before if before == "Running" else "Scheduled" if launchers[0]["spec"].get("nodeName") else "Scheduling"
+    return before if before == "Running" else "Scheduled" if pod["spec"].get("nodeName") else "Scheduling"
 
 
 def launcher_of(run: Json) -> Json:

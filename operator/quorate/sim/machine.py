@@ -53,6 +53,8 @@ class Container:
     stopping: bool = False
     serial: str = ""
     """Of a node: no two starts have the same."""
+    standby: bool = False
+    """The target of a live migration, to which nothing has been handed over yet."""
 
 
 @dataclass(slots=True)
@@ -267,8 +269,11 @@ class Machine:
     def start_guest(self, container: Container) -> None:
         """The guest itself."""
         container.phase = Phase.RUNNING
-        self.around.say(self.name, f"runs {container.key.name}")
-        self.around.truth.started(container.key, container.uid, self, self.engine.now_s)
+        if container.standby:
+            self.around.say(self.name, f"is ready to take {container.key.name}")
+        else:
+            self.around.say(self.name, f"runs {container.key.name}")
+            self.around.truth.started(container.key, container.uid, self, self.engine.now_s)
         behaviour = self.around.behaviour(container.key)
         if behaviour.fails:
             self.engine.after(0.1, self.end_guest, container, 1, owner=self.runtime)
@@ -279,6 +284,14 @@ class Machine:
         if container.phase is Phase.RUNNING and not container.stopping:
             container.ready = True
             self.changed(container.uid)
+
+    def hand_over(self, container: Container, to: "Machine", target: Container) -> None:
+        """A live migration: it runs there from now on, and its process here ends."""
+        self.around.say(self.name, f"hands {container.key.name} over to {to.name}")
+        self.around.truth.ended(container.key, container.uid)
+        target.standby, container.standby = False, True
+        self.around.truth.started(target.key, target.uid, to, self.engine.now_s)
+        self.engine.after(0.3, self.end_guest, container, 0, owner=self.runtime)
 
     def stop_guest(self, container: Container) -> None:
         """Told to end, it does, in its own time."""

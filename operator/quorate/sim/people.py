@@ -79,6 +79,11 @@ def relocate(simulation: "Simulation", guest: str, node: str) -> None:
     command(simulation, guest, f"relocate {node}")
 
 
+@word("migrate GUEST to NODE")
+def migrate(simulation: "Simulation", guest: str, node: str) -> None:
+    command(simulation, guest, f"migrate {node}")
+
+
 @word("give GUEST another chance")
 def another_chance(simulation: "Simulation", guest: str) -> None:
     """Out of Error."""

@@ -339,18 +339,21 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
             return MachineSetting()
         flags = ("protected", "pool", "made")
-        given = self.mapping(node, "a machine", (*_SPEC, *_BEHAVIOUR, "fails", "strategy", *flags))
+        given = self.mapping(node, "a machine", (*_SPEC, *_BEHAVIOUR, "fails", "strategy", "migrates", *flags))
         values: dict[str, Any] = {_BEHAVIOUR[key]: self.time(given[key], 0) for key in _BEHAVIOUR if key in given}
         if "fails" in given:
             values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
         loader = yaml.SafeLoader("")
         spec: dict[str, Any] = {key: loader.construct_document(given[key]) for key in _SPEC if key in given}
         self.check(node, HAResourceSpec, spec | {"guest": {"virtualMachine": {"name": "any"}}})
-        said = {key: self.choice(given[key], "", ("true", "false")) == "true" for key in flags if key in given}
+        said: dict[str, Any] = {
+            key: self.choice(given[key], "", ("true", "false")) == "true" for key in flags if key in given
+        }
         strategy = self.choice(
             given.get("strategy"), "Always", ("Always", "Halted", "Manual", "RerunOnFailure", "Once")
         )
-        return MachineSetting(spec, Behaviour(**values), strategy, **said)
+        migrates_s = self.time(given.get("migrates"), 3.0)
+        return MachineSetting(spec, Behaviour(**values), strategy, migrates_s=migrates_s, **said)
 
     def device(self, node: Any, nodes: Collection[str]) -> power.DeviceSetting:
         given = self.mapping(node, "a device", ("level", "timeout", "takes", "switches"))

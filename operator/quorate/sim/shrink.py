@@ -106,6 +106,7 @@ def _machine(one: MachineSetting) -> dict[str, Any]:
         **one.spec,
         "strategy": one.strategy,
         "stops": f"{one.behaviour.stops_s:g}s",
+        "migrates": f"{one.migrates_s:g}s",
         "protected": one.protected,
         "pool": one.pool,
         "made": one.made,

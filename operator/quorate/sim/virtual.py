@@ -1,13 +1,14 @@
 """Virtual machines of a simulation: KubeVirt's stand-ins at work, what people do with them, and what is expected."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from quorate.core.machines import KEPT_ANNOTATION
 from quorate.core.types import GuestKey, MachineKey
-from quorate.kube.machines import is_launcher, machine_of, strategy_of
+from quorate.kube.machines import JOB_LABEL, is_launcher, machine_of, strategy_of
 from quorate.sim import kubevirt
 from quorate.sim.controllers import Step
 from quorate.sim.kinds import KUBEVIRT
+from quorate.sim.machine import Container, Machine, Phase
 from quorate.sim.server import KUBE_NODES, OURS, PODS, bind
 from quorate.sim.store import Resource
 from quorate.sim.words import word
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from quorate.sim.world import MachineSetting, Simulation
 
 Json = dict[str, Any]
+Side: TypeAlias = tuple[Machine, Container]
 LOOKS_EVERY_S: Final = 0.5
 NAMESPACE: Final = "default"
 _NOBODYS: Final = {"kind": "VirtualMachinePool", "name": "pool", "apiVersion": "pool.kubevirt.io/v1", "uid": "pool"}
@@ -27,6 +29,11 @@ def key_of(pod: Json) -> GuestKey:
     if is_launcher(pod):
         return MachineKey(metadata["namespace"], machine_of(pod))
     return GuestKey(metadata["namespace"], metadata["name"])
+
+
+def is_target(pod: Json) -> bool:
+    """Is it a launcher to which a live migration is to hand something over?"""
+    return JOB_LABEL in (pod["metadata"].get("labels") or {})
 
 
 class Virtual:
@@ -41,7 +48,15 @@ class Virtual:
             "Pod": PODS,
             "VirtualMachine": store.resources[f"virtualmachines.{KUBEVIRT}"],
             "VirtualMachineInstance": store.resources[f"virtualmachineinstances.{KUBEVIRT}"],
+            "VirtualMachineInstanceMigration": store.resources[f"virtualmachineinstancemigrations.{KUBEVIRT}"],
         }
+        self.copying: set[str] = set()
+        """Migrations that have begun to copy, by their uids."""
+        self.outcomes: dict[str, bool] = {}
+        self.by_hand: dict[str, str] = {}
+        """Migration by name -> the node that a person binds its target to."""
+        self.moods: dict[str, str] = {}
+        """Machine -> how its migrations go: hangs, fails; otherwise they work."""
 
     def begin(self) -> None:
         """Make the machines, and their HAResources."""
@@ -61,12 +76,13 @@ class Virtual:
                 self.make(name, setting)
 
     def mend(self) -> None:
-        """virt-controller works again, and the machines that somebody deleted are made anew."""
+        """virt-controller works again, migrations do, and the machines that somebody deleted are made anew."""
         self.stopped = False
+        self.moods.clear()
         self.install()
 
     def make(self, name: str, setting: "MachineSetting") -> None:
-        spec: Json = {"domain": {"resources": {"requests": {"memory": "64Mi"}}}}
+        spec: Json = {"domain": {"resources": {"requests": dict(setting.requests)}}}
         body: Json = {"metadata": {"name": name}, "spec": {"runStrategy": setting.strategy, "template": {"spec": spec}}}
         if setting.pool:
             body["metadata"]["ownerReferences"] = [{**_NOBODYS, "controller": True}]
@@ -98,10 +114,64 @@ class Virtual:
                 runs=store.listed(self.kinds["VirtualMachineInstance"]),
                 pods=store.listed(PODS),
                 nodes=store.listed(KUBE_NODES),
+                jobs=store.listed(self.kinds["VirtualMachineInstanceMigration"]),
+                outcomes=self.outcomes,
             )
             for step in kubevirt.steps(seen):
                 self._take(step)
+            for job in seen.jobs:
+                self._copy(job)
+                if job["metadata"]["name"] in self.by_hand:
+                    self._bind_by_hand(job, self.by_hand[job["metadata"]["name"]])
         simulation.engine.after(LOOKS_EVERY_S, self._look)
+
+    def _copy(self, job: Json) -> None:
+        """virt-handler begins to copy what runs, once the target is ready."""
+        uid, phase = job["metadata"]["uid"], (job.get("status") or {}).get("phase")
+        if phase == "Running" and uid not in self.copying:
+            self.copying.add(uid)
+            setting = self.simulation.setting.virtual.get(job["spec"]["vmiName"])
+            self.simulation.engine.after(setting.migrates_s if setting is not None else 3.0, self._copied, job)
+
+    def _bind_by_hand(self, job: Json, node: str) -> None:
+        store = self.simulation.server.store
+        for pod in store.listed(PODS):
+            label = (pod["metadata"].get("labels") or {}).get(JOB_LABEL)
+            if label == job["metadata"]["uid"] and not pod["spec"].get("nodeName"):
+                bind(store, (NAMESPACE, pod["metadata"]["name"]), {"metadata": {}, "target": {"name": node}})
+
+    def _copied(self, job: Json) -> None:
+        """All is copied: hand it over, if both sides are there."""
+        uid, name = job["metadata"]["uid"], job["spec"]["vmiName"]
+        kind = self.kinds["VirtualMachineInstanceMigration"]
+        there = self.simulation.find(kind, NAMESPACE, job["metadata"]["name"])
+        if there is None or there["metadata"]["uid"] != uid:
+            return  # it was called off
+        mood = self.moods.get(name, "")
+        source, target = self._sides(name, uid)
+        if mood == "hangs" or (source is not None and source[0].frozen) or (target is not None and target[0].frozen):
+            self.simulation.engine.after(LOOKS_EVERY_S, self._copied, job)
+        elif source is None or target is None or mood == "fails" or source[1].stopping or target[1].stopping:
+            self.outcomes[uid] = False
+        else:
+            self.outcomes[uid] = True
+            source[0].hand_over(source[1], target[0], target[1])
+
+    def _sides(self, name: str, job: str) -> "tuple[Side | None, Side | None]":
+        """Where it runs, and what is ready to take it."""
+        source: Side | None = None
+        target: Side | None = None
+        pods = {one["metadata"]["uid"]: one for one in self.simulation.server.store.listed(PODS) if is_launcher(one)}
+        for machine in self.simulation.machines.values():
+            for container in machine.containers.values():
+                pod = pods.get(container.uid)
+                if container.key.name != name or container.phase is not Phase.RUNNING or pod is None:
+                    continue
+                if not container.standby:
+                    source = (machine, container)
+                elif (pod["metadata"].get("labels") or {}).get(JOB_LABEL) == job:
+                    target = (machine, container)
+        return source, target
 
     def _take(self, step: Step) -> None:
         store, kind, place = self.simulation.server.store, self.kinds[step.kind], (step.namespace, step.name)
@@ -187,6 +257,43 @@ def _virt_again(simulation: "Simulation") -> None:
 @word("stop virt-controller", _virt_again, "virt-controller stopped")
 def stop_virt_controller(simulation: "Simulation") -> None:
     of(simulation).stopped = True
+
+
+@word("migrate MACHINE to NODE by hand")
+def migrate_by_hand(simulation: "Simulation", machine: str, node: str) -> None:
+    """A migration that Quorate knows nothing of, and a person who binds its target."""
+    virtual = of(simulation)
+    simulation.asked += 1
+    name = f"{machine}-by-hand-{simulation.asked}"
+    virtual.by_hand[name] = node
+    body = {"metadata": {"name": name}, "spec": {"vmiName": machine}}
+    simulation.server.store.create(virtual.kinds["VirtualMachineInstanceMigration"], NAMESPACE, body)
+
+
+def _migrations_work(simulation: "Simulation", machine: str) -> None:
+    of(simulation).moods.pop(machine, None)
+
+
+@word("migrations of MACHINE hang", _migrations_work, "migration hangs")
+def migrations_hang(simulation: "Simulation", machine: str) -> None:
+    of(simulation).moods[machine] = "hangs"
+
+
+@word("migrations of MACHINE fail", _migrations_work, "migration fails")
+def migrations_fail(simulation: "Simulation", machine: str) -> None:
+    of(simulation).moods[machine] = "fails"
+
+
+@word("pin MACHINE")
+def pin(simulation: "Simulation", machine: str) -> None:
+    """KubeVirt says of its run that it cannot be migrated live."""
+    virtual = of(simulation)
+    kind = virtual.kinds["VirtualMachineInstance"]
+    why = {"type": "LiveMigratable", "status": "False", "message": "its disk is not shared"}
+    said = {"conditions": [why]}
+    if virtual.find("VirtualMachineInstance", machine) is not None:
+        change = lambda old: old | {"status": (old.get("status") or {}) | said}  # noqa: E731
+        simulation.server.store.update(kind, (NAMESPACE, machine), change, status=True)
 
 
 # -- hopes --------------------------------------------------------------------------------------------------------------

@@ -83,6 +83,9 @@ class MachineSetting:
     protected: bool = True
     pool: bool = False
     made: bool = True
+    requests: Mapping[str, str] = field(default_factory=lambda: {"memory": "64Mi"})
+    migrates_s: float = 3.0
+    """How long a live migration copies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,18 @@ from typing import Any
 
 import pytest
 
-from quorate.core.actions import BindLauncher, HaltMachine, ReturnMachine, RunMachine, TakeMachine
+from quorate.core.actions import (
+    BeginMigration,
+    BindLauncher,
+    EndMigration,
+    HaltMachine,
+    ReturnMachine,
+    RunMachine,
+    TakeMachine,
+)
 from quorate.core.status import Instance
 from quorate.core.types import InstanceId, Instant, MachineKey, NodeName, Nonce, Uid
-from quorate.kube.calls import Conflict, NotFound
+from quorate.kube.calls import Conflict, NotFound, Permanent
 from quorate.kube.deeds import Deeds
 from quorate.kube.guests.pod import Gate
 from quorate.kube.store import Store
@@ -35,6 +43,8 @@ class Server:
         self.merged: list[Json] = []
         self.bound: list[Json] = []
         self.refuses: Exception | None = None
+        self.makes: Json = {"kind": "Status"}
+        self.deleted: list[tuple[str, str]] = []
 
     async def get(self, path: str, query: object = None) -> Json:
         if path not in self.has:
@@ -54,6 +64,10 @@ class Server:
         if self.refuses is not None:
             raise self.refuses
         self.bound.append(body)
+        return self.makes
+
+    async def delete(self, path: str, *, uid: str) -> Json:
+        self.deleted.append((path, uid))
         return {"kind": "Status"}
 
 
@@ -134,3 +148,32 @@ async def test_a_refused_binding_looks_what_is_there(server, deeds):
     del server.has[POD]
     with pytest.raises(Conflict):
         await deeds.machines.bind(BindLauncher(KEY, "launcher", Uid("u"), "5", NodeName("n1"), InstanceId("i1")))
+
+
+MIGRATION = "/apis/kubevirt.io/v1/namespaces/shop/virtualmachineinstancemigrations/win-m1"
+BEGIN = BeginMigration(KEY, "win-m1", "win", InstanceId("m1"))
+
+
+async def test_a_migration_is_made_under_a_name_of_its_own(server, deeds):
+    server.makes = {"metadata": {"name": "win-m1", "namespace": "shop", "uid": "job"}}
+    await deeds.machines.migrate(BEGIN)
+    (body,) = server.bound
+    assert (body["metadata"]["name"], body["spec"]) == ("win-m1", {"vmiName": "win"})
+    assert "quorate.dev/guest" in body["metadata"]["labels"]
+
+
+async def test_one_that_is_there_is_looked_at(server, deeds):
+    server.refuses = Conflict("POST", 409, "AlreadyExists", "there")
+    server.has[MIGRATION] = {"metadata": {"name": "win-m1", "namespace": "shop", "uid": "job"}}
+    await deeds.machines.migrate(BEGIN)
+
+
+async def test_what_the_api_server_says_against_it_is_kept(server, deeds):
+    server.refuses = Permanent("POST", 403, "Forbidden", "in-flight migration detected")
+    await deeds.machines.migrate(BEGIN)
+    assert deeds.store.refusals[InstanceId("m1")].message == "in-flight migration detected"
+
+
+async def test_exactly_that_migration_is_called_off(server, deeds):
+    await deeds.machines.end_migration(EndMigration(KEY, "win-m1", Uid("job")))
+    assert server.deleted == [(MIGRATION, "job")]

@@ -11,7 +11,7 @@ from quorate.core.types import InstanceId, Instant, MachineKey, NodeName, Nonce,
 from quorate.core.world import GuestSpec, GuestView, Template
 from quorate.kube import machines
 from quorate.kube.calls import NotFound, Permanent
-from quorate.kube.resources import MACHINE_RUNS, MACHINES
+from quorate.kube.resources import MACHINE_RUNS, MACHINES, MIGRATIONS
 from quorate.kube.workloads import FOLLOWED, KUBEVIRT, WORKLOAD_PODS, Workloads, list_namespace
 
 Json = dict[str, Any]
@@ -234,3 +234,45 @@ async def test_kubevirts_kinds_are_asked_for_only_where_a_machine_is():
     assert (workloads.followed(), workloads.namespaces()) == (FOLLOWED, frozenset())
     await list_namespace(workloads, server, "other")
     assert not any(one.startswith("virtual") for one in server.asked)
+
+
+def test_a_migration_and_its_target_are_seen(seen):
+    meta = {
+        "name": "win-m1",
+        "namespace": "shop",
+        "uid": "job",
+        "resourceVersion": "7",
+        "labels": {"quorate.dev/guest": "win"},
+    }
+    status = {"phase": "Failed", "migrationState": {"failureReason": "no memory"}}
+    seen.put(MIGRATIONS, {"metadata": meta, "spec": {"vmiName": "win"}, "status": status})
+    target = launcher("virt-launcher-win-y", "n2", "8")
+    target["metadata"]["labels"]["kubevirt.io/migrationJobUID"] = "job"
+    seen.put(WORKLOAD_PODS, target)
+    found = the(seen).machine
+    (one,) = found.migrations
+    assert (one.name, one.uid, one.phase, one.ours, one.reason, one.over) == (
+        "win-m1",
+        "job",
+        "Failed",
+        True,
+        "no memory",
+        True,
+    )
+    assert {pod.name: pod.migration for pod in found.launchers} == {
+        "virt-launcher-win-x": "",
+        "virt-launcher-win-y": "job",
+    }
+
+
+def test_where_it_runs_and_whether_it_can_be_migrated_is_what_kubevirt_says():
+    said = {
+        "type": "LiveMigratable",
+        "status": "False",
+        "reason": "DisksNotLiveMigratable",
+        "message": "its disk is not shared",
+    }
+    raw = vmi() | {"status": {"phase": "Running", "nodeName": "n2", "conditions": [said]}}
+    run = machines.machine_run(raw)
+    assert (run.node, run.fixed) == ("n2", "its disk is not shared")
+    assert machines.machine_run(vmi()).fixed == ""

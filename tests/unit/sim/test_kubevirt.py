@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from quorate.kube.machines import JOB_LABEL
 from quorate.sim import kubevirt
 from quorate.sim.errors import ApiError
 from quorate.sim.kinds import KINDS
@@ -92,3 +93,47 @@ def test_a_pod_is_bound_once_and_not_while_it_is_deleted():
     store.delete(PODS, ("shop", "m"))
     with pytest.raises(ApiError, match="being deleted"):
         bind(store, ("shop", "m"), to("n1", ""))
+
+
+# -- migrations ---------------------------------------------------------------------------------------------------------
+
+
+def job(phase: str = "") -> Json:
+    meta = {"name": "m1", "namespace": "shop", "uid": "job"}
+    return {"metadata": meta, "spec": {"vmiName": "win"}, "status": {"phase": phase}}
+
+
+def target(phase: str = "Pending", node: str | None = None) -> Json:
+    made = launcher(phase, node, name="t")
+    return made | {"metadata": made["metadata"] | {"labels": made["metadata"]["labels"] | {JOB_LABEL: "job"}}}
+
+
+def told(phase: str, pods: list[Json], **outcomes: bool) -> list[str]:
+    here = run("Running") | {"status": {"phase": "Running", "nodeName": "n1"}}
+    steps = kubevirt.steps(kubevirt.Seen([vm()], [here], pods, [], [job(phase)], outcomes))
+    return [f"{one.verb} {one.body.get('phase', '')}" for one in steps if one.kind == "VirtualMachineInstanceMigration"]
+
+
+def test_a_migration_goes_step_by_step():
+    source = launcher("Running", "n1")
+    assert told("", [source]) == ["status Scheduling"]
+    assert told("Scheduling", [source, target()]) == []
+    assert told("Scheduling", [source, target("Pending", "n2")]) == ["status Scheduled"]
+    assert told("Scheduled", [source, target("Running", "n2")]) == ["status Running"]
+    assert told("Running", [source, target("Running", "n2")], job=True) == ["status Succeeded"]
+    assert told("Running", [source, target("Running", "n2")], job=False) == ["status Failed"]
+    assert told("Running", [source, target("Failed", "n2")]) == ["status Failed"]
+
+
+def test_what_was_handed_over_runs_there_although_its_source_has_ended():
+    here = run("Running") | {"status": {"phase": "Running", "nodeName": "n1"}}
+    pods = [launcher("Succeeded", "n1"), target("Running", "n2")]
+    steps = kubevirt.steps(kubevirt.Seen([vm()], [here], pods, [], [job("Running")], {"job": True}))
+    (said,) = [one.body for one in steps if one.kind == "VirtualMachineInstance"]
+    assert (said["phase"], said["nodeName"]) == ("Running", "n2")
+
+
+def test_the_target_of_a_migration_that_is_gone_is_deleted():
+    here = run("Running") | {"status": {"phase": "Running", "nodeName": "n1"}}
+    steps = kubevirt.steps(kubevirt.Seen([vm()], [here], [launcher("Running", "n1"), target("Running", "n2")], []))
+    assert ("delete", "t") in [(one.verb, one.name) for one in steps]

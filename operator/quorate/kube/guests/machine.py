@@ -5,12 +5,22 @@ Every change of a machine is one merge patch of the version that was judged: who
 
 from typing import Any, Final
 
-from quorate.core.actions import BindLauncher, HaltMachine, MachineAction, ReturnMachine, RunMachine, TakeMachine
+from quorate.core.actions import (
+    BeginMigration,
+    BindLauncher,
+    EndMigration,
+    HaltMachine,
+    MachineAction,
+    ReturnMachine,
+    RunMachine,
+    TakeMachine,
+)
 from quorate.core.machines import HALTED, KEPT_ANNOTATION, ONCE, RUNNING_WORD, SCHEDULER, SCHEDULER_ANNOTATION
-from quorate.core.types import INSTANCE_ANNOTATION, NODE_ANNOTATION, NONCE_ANNOTATION
-from quorate.kube.calls import Calls, Conflict, NotFound
+from quorate.core.types import GUEST_LABEL, INSTANCE_ANNOTATION, NODE_ANNOTATION, NONCE_ANNOTATION
+from quorate.core.world import Refusal
+from quorate.kube.calls import Calls, Conflict, NotFound, Permanent
 from quorate.kube.machines import strategy_of
-from quorate.kube.resources import MACHINES, PODS
+from quorate.kube.resources import MACHINES, MIGRATIONS, PODS
 from quorate.kube.store import Store
 from quorate.kube.workloads import WORKLOAD_PODS
 
@@ -98,8 +108,45 @@ class MachineDeeds:
         }
         try:
             await self.api.create(f"{path}/binding", body)
-        finally:
+        except (Conflict, NotFound):
             await self._look(action, path)
+            raise
+        await self._look(action, path)
+
+    async def migrate(self, action: BeginMigration) -> None:
+        """One object of that name: made twice, it is the one that is there."""
+        path = MIGRATIONS.path(namespace=action.guest.namespace)
+        metadata = {
+            "name": action.name,
+            "namespace": action.guest.namespace,
+            "labels": {GUEST_LABEL: action.guest.name},
+        }
+        body = {
+            "apiVersion": MIGRATIONS.api_version,
+            "kind": MIGRATIONS.kind,
+            "metadata": metadata,
+            "spec": {"vmiName": action.machine},
+        }
+        try:
+            made = await self.api.create(path, body)
+        except Conflict:
+            made = await self.api.get(f"{path}/{action.name}")
+        except Permanent as error:
+            self.store.refuse(Refusal(action.migration, permanent=True, message=error.words))
+            return
+        self.store.workloads.put(MIGRATIONS, made)
+
+    async def end_migration(self, action: EndMigration) -> None:
+        """KubeVirt calls it off, if it still can."""
+        path = MIGRATIONS.path(action.name, action.guest.namespace)
+        try:
+            raw = await self.api.delete(path, uid=action.uid)
+        except NotFound:
+            raw = {"kind": "Status"}
+        if raw.get("kind") == "Status" or not raw["metadata"].get("finalizers"):
+            self.store.workloads.gone(MIGRATIONS, (action.guest.namespace, action.name), action.uid)
+        else:
+            self.store.workloads.put(MIGRATIONS, raw)
 
     async def _look(self, action: BindLauncher, path: str) -> None:
         try:
