@@ -271,8 +271,20 @@ def test_a_workload_has_its_defaults(api, namespace):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ({"guest": {}}, "exactly one of container and workload"),
-        ({"guest": {**WORKLOAD, "container": {"spec": {}}}}, "exactly one of container and workload"),
+        ({"guest": {}}, "exactly one of container, virtualMachine and workload"),
+        ({"guest": {**WORKLOAD, "container": {"spec": {}}}}, "exactly one of container, virtualMachine and workload"),
+        (
+            {"guest": {"virtualMachine": {"name": "win"}, "container": {"spec": {}}}},
+            "exactly one of container, virtualMachine and workload",
+        ),
+        (
+            {"guest": {"virtualMachine": {"name": "win"}}, "updatePolicy": "OnDelete"},
+            "updatePolicy means nothing for a",
+        ),
+        (
+            {"guest": {"virtualMachine": {"name": "win"}}, "storage": [{"name": "nas", "path": "/srv"}]},
+            "a virtual machine names its own volumes",
+        ),
         ({"guest": {"workload": {"kind": "StatefulSet"}}}, "exactly one of name and selector"),
         ({"guest": {"workload": {"name": "db", "selector": {}}}}, "exactly one of name and selector"),
         (
