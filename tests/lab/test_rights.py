@@ -25,7 +25,7 @@ from tests.control_plane import manifests
 from tests.control_plane.manifests import token
 from tests.faults.fencing import give_device, keep_secret, password
 from tests.ganesha import EXPORT, Server, serving
-from tests.lab import audit
+from tests.lab import audit, machines
 from tests.lab.audit import audited
 from tests.lab.scene import WEB, Scene, container, own_cache, played, writer
 from tests.lab.workloads import DB, begin, is_back, place
@@ -158,6 +158,7 @@ async def test_they_do_all_they_must(scene: Scene, tmp_path: Path) -> None:
 
     await scene.clear_away()
     await a_workload_is_protected(scene)
+    await a_machine_is_kept_running(scene)
     assert refusals(scene) == []
     await a_tenant_reaches_for_the_node(scene)
     log = Path(os.environ["KUBEBUILDER_ASSETS"]) / "audit.log"
@@ -199,6 +200,23 @@ async def a_workload_is_protected(scene: Scene) -> None:
     await scene.until_whole()
     await scene.until("the taints to go", lambda: not scene.raw(KUBE_NODES, lost)["spec"].get("taints"))
     scene.api.delete(HARESOURCES.path("db", "default")).ok()
+
+
+async def a_machine_is_kept_running(scene: Scene) -> None:
+    """A virtual machine of KubeVirt is started, loses its node, is stopped, and given back."""
+    machines.install(scene)
+    machines.make(scene)
+    machines.protect(scene)
+    lost = await machines.until_runs(scene)
+    scene.switch(lost, "power-off")
+    await scene.until("it to run elsewhere", lambda: scene.guest(machines.WIN).node != lost)
+    await machines.until_runs(scene)
+    scene.switch(lost, "power-on")
+    await scene.until_whole()
+    await scene.until("the taints to go", lambda: not scene.raw(KUBE_NODES, lost)["spec"].get("taints"))
+    scene.api.delete(HARESOURCES.path("win", "default")).ok()
+    await scene.until("it to leave HA", lambda: not scene.raw(HARESOURCES, "win", "default"))
+    scene.api.delete(machines.path("virtualmachines", "win")).ok()
 
 
 async def a_new_template_runs(scene: Scene, tier: str) -> None:
