@@ -135,13 +135,12 @@ def migrate(
 
 def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, timeout: str) -> None:
     from quorate.access import guests
-    from quorate.access.commands import named, status_of
+    from quorate.access.commands import named
 
     deadline = Deadline(timeout)
     key = named(session.api, session.guest(guest))
-    before = status_of(session.api, key)
     result = guests.move(session.api, key, verb_, node)
-    live = verb_ == "migrate" and isinstance(key, MachineKey)
+    live = result.startswith("migrating ")
     if not result:
         say(f"{key.sid} runs on {node} already: nothing to do")
         return
@@ -150,23 +149,22 @@ def _move(session: Session, verb_: str, guest: str, node: str, *, wait: bool, ti
         say(f"{key.sid}: {result}. Next: {follows}; watch it with quorate status -w")
         return
     note(f"{key.sid}: {result}")
-    _await_arrival(session, key, node, deadline, before if live else None)
+    _await_arrival(session, key, node, deadline, live=live)
 
 
-def _await_arrival(
-    session: Session, key: GuestKey, node: str, deadline: Deadline, before: "GuestStatus | None"
-) -> None:
-    """Say how far it has come, and so when the guest runs there; `before`: how it was, where it was to move live.
+def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadline, *, live: bool) -> None:
+    """Say how far it has come, and so when the guest runs there. `live`: it is to get there while it runs.
 
     Raises CliError when it ended up elsewhere, or nowhere in time.
     """
     from quorate.access.commands import status_of
 
-    began_s, said = time.monotonic(), [""]
+    began_s, said, seen = time.monotonic(), [""], set[GuestState]()
 
     def settled(status: "GuestStatus") -> bool:
         arrived = status.state is GuestState.STARTED and status.ready and status.target is None
         over = status.state is GuestState.ERROR or arrived
+        seen.add(status.state)
         if not over and status.message != said[0]:
             said[0] = status.message
             note(f"  {time.monotonic() - began_s:3.0f}s  {state(status.state)}: {status.message}")
@@ -180,11 +178,13 @@ def _await_arrival(
             "See quorate status"
         )
     if status.node != node or status.state is GuestState.ERROR:
-        raise CliError(f"{key.sid} did not come to run on {node}: it is {status.state}, {status.message}")
+        told = status.last_command
+        why = f". {told.result}" if told is not None and not told.accepted else ""
+        raise CliError(f"{key.sid} did not come to run on {node}: it is {status.state}, {status.message}{why}")
     how = ""
-    if before is not None and before.instance is not None and status.instance is not None:
-        same = status.instance.id == before.instance.id
-        how = ": it moved while it ran" if same else ": it was stopped and started anew"
+    if isinstance(key, MachineKey):
+        moved = live and not seen & {GuestState.RELOCATE, GuestState.STARTING}
+        how = ": it moved while it ran" if moved else ": it was stopped and started anew"
     say(f"{key.sid} runs on {node}{how}")
 
 

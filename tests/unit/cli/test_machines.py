@@ -123,7 +123,7 @@ def test_it_is_seen(run, with_win):
     assert "\tmax_restart 1" in config
 
 
-def answering(*after: dict[str, Any]) -> Any:
+def answering(*after: dict[str, Any], result: str = "migrating from n1 to n2", accepted: bool = True) -> Any:
     """A manager that accepts the command; each later reading finds the next of these."""
     then = list(after)
 
@@ -132,15 +132,15 @@ def answering(*after: dict[str, Any]) -> Any:
         text = (found["metadata"].get("annotations") or {}).get("quorate.dev/command") if found else None
         if path != WIN or not text:
             return
-        result = CommandResult(text.split()[0], "migrate", accepted=True, result="migrating from n1 to n2")
         changes = then.pop(0) if len(then) > 1 else then[0]
-        found["status"] = guest(**{"last_command": result, **changes})["status"]
+        told = CommandResult(text.split()[0], "migrate", changes.pop("said", result), changes.pop("accepted", accepted))
+        found["status"] = guest(**{"last_command": told, **changes})["status"]
 
     return look
 
 
 def moving(message: str) -> dict[str, Any]:
-    return {"state": GuestState.RELOCATE, "target": NodeName("n2"), "message": message}
+    return {"state": GuestState.MIGRATE, "target": NodeName("n2"), "message": message}
 
 
 def arrived(instance: str) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def arrived(instance: str) -> dict[str, Any]:
 
 
 def test_it_migrates_and_says_how_far_it_has_come(run, with_win):
-    with_win.before_read = answering(moving("a place on n2"), moving("memory is sent"), arrived("i1"))
+    with_win.before_read = answering(moving("a place on n2"), moving("memory is sent"), arrived("i2"))
     ended = run("migrate", "vm/win", "n2", "--wait")
     assert (ended.code, ended.out) == (0, "vm:shop/win runs on n2: it moved while it ran\n")
     first, *lines = ended.err.splitlines()
@@ -162,9 +162,22 @@ def test_it_migrates_and_says_how_far_it_has_come(run, with_win):
 
 
 def test_one_that_could_not_move_live_is_said_to_have_been_stopped(run, with_win):
-    with_win.before_read = answering(arrived("i2"))
-    out = run("migrate", "win", "n2", "--wait").out
-    assert out == "vm:shop/win runs on n2: it was stopped and started anew\n"
+    fixed = "relocating from n1 to n2, it cannot be migrated live: its disk is not shared"
+    with_win.before_read = answering(arrived("i2"), result=fixed)
+    ended = run("migrate", "win", "n2", "--wait")
+    assert ended.out == "vm:shop/win runs on n2: it was stopped and started anew\n"
+    assert ended.err == f"vm:shop/win: {fixed}\n"
+
+
+def test_one_whose_migration_failed_stays_and_says_why(run, with_win):
+    failed = {"said": "migrating from n1 to n2: failed, it stays on n1: the target was lost", "accepted": False}
+    with_win.before_read = answering(moving("memory is sent"), moving("memory is sent"), failed)
+    ended = run("migrate", "win", "n2", "--wait")
+    assert ended.code == 1
+    assert (
+        "did not come to run on n2: it is Started, runs on n1. migrating from n1 to n2: failed, it stays on"
+        in ended.err
+    )
 
 
 def test_not_waiting_says_what_comes(run, with_win):

@@ -1,7 +1,7 @@
 """The story itself: what is done in each step, and what must be so afterwards, by the API and by the observer.
 
 A container on shared storage and a virtual machine beside it. Three nodes lose one, then another; a person takes
-responsibility; the nodes come back; the guests are moved home. And one guest that cannot start
+responsibility; the nodes come back; the guests are moved home, the machine while it runs. And one guest that cannot start
 goes through its limits to Error.
 """
 
@@ -185,14 +185,14 @@ STORY: Final[tuple[Step[Stage], ...]] = (
     Step("cluster", "Create the Cluster: three nodes join", _cluster),
     Step("storage", "Add storage that all nodes share", _storage),
     Step("guest", "Put a guest under HA", _guest),
-    Step("machine", "Put a virtual machine under HA that runs already", machine.add),
-    Step("migrate", "Migrate it to node1", lambda stage: machine.migrate(stage, "node1")),
+    Step("machine", "Put a virtual machine under HA", machine.add),
+    Step("migrate", "Migrate it live to node1", lambda stage: machine.migrate(stage, "node1")),
     Step("node1-off", "Cut node1's power: both are recovered", _lose_node, PROXMOX_RECOVERY_S),
     Step("node2-off", "Cut node2's power: no quorum, nothing moves", _lose_quorum),
     Step("expected-1", "A person says expected 1: both run on node3", _expected, PROXMOX_RECOVERY_S),
     Step("nodes-on", "Power on node1 and node2: whole, the guests stay", _come_back),
     Step("relocate", "Move it back to node1 by hand", _relocate),
-    Step("migrate-back", "Migrate the machine to node2", lambda stage: machine.migrate(stage, "node2")),
+    Step("migrate-back", "Migrate the machine live to node2", lambda stage: machine.migrate(stage, "node2")),
     Step("error", "A guest that cannot start ends in Error", _fail),
 )
 
