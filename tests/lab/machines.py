@@ -119,6 +119,12 @@ async def until_runs(scene: Scene, node: str = "") -> str:
     return found
 
 
+def moves(scene: Scene) -> Json:
+    """What KubeVirt says of its last migration."""
+    state: Json = (instance(scene).get("status") or {}).get("migrationState") or {}
+    return state
+
+
 def kept(scene: Scene) -> tuple[str, str | None]:
     """The machine's run strategy, and the one that it had before."""
     one = machine(scene)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from quorate.core.types import GuestKey, GuestState
-from quorate.kube.resources import HARESOURCES
+from quorate.kube.resources import HARESOURCES, NODES
 from quorate.lab.options import Options
 from tests import real
 from tests.lab import machines
@@ -125,6 +125,102 @@ async def test_two_that_want_it_and_one_that_is_gone_say_so(scene: Scene) -> Non
     await scene.until("it to be missed", lambda: "there is no VirtualMachine default/win" in scene.guest(WIN).message)
     scene.api.delete(HARESOURCES.path(WIN.name, WIN.namespace)).ok()
     await scene.until("it to leave HA", lambda: not scene.raw(HARESOURCES, WIN.name, WIN.namespace))
+
+
+async def migrating(scene: Scene, how: str = "60") -> tuple[str, str]:
+    """It is on its way: from where, and to where."""
+    machines.make(scene, strategy="Halted")
+    protect(scene)
+    source = await until_runs(scene)
+    target = next(name for name in scene.names() if name != source)
+    machines.misbehave(scene, migration=how)
+    answer = await scene.command(f"migrate {target}", WIN)
+    assert answer.accepted, answer.result
+    assert answer.result.startswith(f"migrating from {source} to {target}")
+    await scene.until("memory to be sent", lambda: machines.moves(scene).get("startTimestamp"))
+    return source, target
+
+
+async def test_it_migrates_live_and_is_never_two(scene: Scene) -> None:
+    source, target = await migrating(scene, "2")
+    uid = instance(scene)["metadata"]["uid"]
+    assert runs_on(scene) == [source], "while its memory is sent it runs at its source"
+    assert scene.guest(WIN).state is GuestState.MIGRATE
+    assert await until_runs(scene, target) == target
+    assert instance(scene)["metadata"]["uid"] == uid, "to KubeVirt it is the same instance"
+    assert scene.ran_on(WIN) == [source, target]
+    await scene.until("its migration to be over", lambda: scene.guest(WIN).migration is None)
+    await scene.lose(target)
+    await scene.until("it to run elsewhere", lambda: scene.guest(WIN).node != target)
+    await until_runs(scene)
+
+
+async def test_a_migration_whose_target_dies_leaves_it_where_it_is(scene: Scene) -> None:
+    source, target = await migrating(scene)
+    before = scene.guest(WIN).instance
+    scene.switch(target, "power-off")
+    await scene.until("the migration to be given up", lambda: scene.guest(WIN).migration is None)
+    assert await until_runs(scene, source) == source
+    assert scene.guest(WIN).instance == before
+    told = scene.guest(WIN).last_command
+    assert told is not None
+    assert not told.accepted
+    assert f"it stays on {source}" in told.result
+
+
+async def test_one_whose_source_dies_is_recovered_once_its_target_is_out_of_it(scene: Scene) -> None:
+    source, _target = await migrating(scene)
+    await scene.lose(source)
+    await scene.until("it to run elsewhere", lambda: scene.guest(WIN).node != source and scene.guest(WIN).ready)
+    await until_runs(scene)
+
+
+async def test_one_that_hangs_is_given_up_in_time(scene: Scene) -> None:
+    machines.make(scene, strategy="Halted")
+    protect(scene, startTimeout="10s")
+    source = await until_runs(scene)
+    target = next(name for name in scene.names() if name != source)
+    machines.misbehave(scene, migration="hangs")
+    await scene.command(f"migrate {target}", WIN)
+    await scene.until("it to be given up", lambda: not getattr(scene.guest(WIN).last_command, "accepted", True))
+    told = scene.guest(WIN).last_command
+    assert told is not None
+    assert "it took longer than startTimeout 10s" in told.result
+    assert await until_runs(scene, source) == source
+    assert machines.moves(scene)["abortStatus"] == "Succeeded"
+
+
+async def test_a_guest_that_dies_on_its_way_is_started_again(scene: Scene) -> None:
+    source, _target = await migrating(scene, "dies")
+    await scene.until("it to be started again", lambda: scene.guest(WIN).migration is None and scene.guest(WIN).ready)
+    await until_runs(scene)
+    assert scene.ran_on(WIN)[0] == source
+
+
+async def test_a_disk_that_one_node_has_is_no_way_to_migrate(scene: Scene) -> None:
+    machines.make(scene, strategy="Halted", modes="ReadWriteOnce")
+    protect(scene)
+    source = await until_runs(scene)
+    target = next(name for name in scene.names() if name != source)
+    answer = await scene.command(f"migrate {target}", WIN)
+    assert answer.accepted
+    assert "it cannot be migrated live" in answer.result
+    assert "PVC win-disk is not shared" in answer.result
+    assert await until_runs(scene, target) == target
+
+
+async def test_maintenance_moves_it_live_and_back(scene: Scene) -> None:
+    machines.make(scene, strategy="Halted")
+    protect(scene)
+    source = await until_runs(scene)
+    uid = instance(scene)["metadata"]["uid"]
+    scene.api.merge(NODES.path(source), {"spec": {"maintenance": {"enabled": True}}}).ok()
+    await scene.until("it to leave", lambda: scene.guest(WIN).node != source)
+    await until_runs(scene)
+    assert instance(scene)["metadata"]["uid"] == uid
+    scene.api.merge(NODES.path(source), {"spec": {"maintenance": {"enabled": False}}}).ok()
+    assert await until_runs(scene, source) == source
+    assert instance(scene)["metadata"]["uid"] == uid
 
 
 @pytest.mark.real
