@@ -38,6 +38,8 @@ Failback = Annotated[
     bool | None, typer.Option("--failback/--no-failback", help="Return to a node that a rule prefers.")
 ]
 Comment = Annotated[str | None, typer.Option(metavar="TEXT", help="Free text.")]
+SAY_AGAIN_S: Final = 10.0
+"""Nobody is to wonder whether a long wait goes on."""
 SET_EXAMPLES: Final = (
     "quorate set web --state stopped",
     "quorate set ct:shop/web --max-restart 3 --max-relocate 2",
@@ -159,15 +161,17 @@ def _await_arrival(session: Session, key: GuestKey, node: str, deadline: Deadlin
     """
     from quorate.access.commands import status_of
 
-    began_s, said, seen = time.monotonic(), [""], set[GuestState]()
+    began_s, said, seen = time.monotonic(), ("", 0.0), set[GuestState]()
 
     def settled(status: "GuestStatus") -> bool:
+        nonlocal said
         arrived = status.state is GuestState.STARTED and status.ready and status.target is None
         over = status.state is GuestState.ERROR or arrived
         seen.add(status.state)
-        if not over and status.message != said[0]:
-            said[0] = status.message
-            note(f"  {time.monotonic() - began_s:3.0f}s  {state(status.state)}: {status.message}")
+        taken_s = time.monotonic() - began_s
+        if not over and (status.message != said[0] or taken_s >= said[1] + SAY_AGAIN_S):
+            said = (status.message, taken_s)
+            note(f"  {taken_s:3.0f}s  {state(status.state)}: {status.message}")
         return over
 
     status = wait_for(lambda: status_of(session.api, key), settled, deadline)

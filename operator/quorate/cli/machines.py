@@ -87,6 +87,8 @@ def given_back(name: str, found: Found) -> list[str]:
     if found.missing:
         return [f"its HAResource is deleted. {found.missing}: nothing else is to be done."]
     strategy = f" Its run strategy is {found.strategy} again, as before." if found.strategy else ""
+    if found.runs and found.strategy == "Halted":
+        strategy = " Its run strategy becomes Manual: it was Halted, which would stop it."
     return [
         f"its HAResource is deleted. VirtualMachine {name} {runs}, with its disks.{strategy}",
         "When its node is lost after that, KubeVirt waits for somebody who says that the node is off, as without Quorate.",

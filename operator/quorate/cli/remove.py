@@ -74,9 +74,8 @@ def _give_back(session: Session, key: GuestKey, raw: dict[str, Any], deadline: D
         first, *more = machines.given_back(name, found)
         confirm([f"{key.sid}: {first}", *more], f"Take {key.sid} out of HA?", yes=yes)
         session.api.delete(HARESOURCES.path(key.name, key.namespace), uid=str(raw["metadata"].get("uid") or ""))
-    strategy = (
-        f"VirtualMachine {name} gets its run strategy {found.strategy} back" if found.strategy else "it is let go"
-    )
+    back = "Manual" if found.runs and found.strategy == "Halted" else found.strategy
+    strategy = f"VirtualMachine {name} gets the run strategy {back} back" if back else "it is let go"
     if deadline is None:
         say(f"{key.sid} is being taken out of HA. Next: {strategy}, then it is gone from here; it is not stopped")
         return

@@ -188,7 +188,7 @@ def test_not_waiting_says_what_comes(run, with_win):
 def test_it_leaves_ha_and_runs_on(run, with_win):
     ended = run("remove", "vm/win", "-y")
     assert ended.out == (
-        "vm:shop/win is being taken out of HA. Next: VirtualMachine win gets its run strategy Always back, then it is "
+        "vm:shop/win is being taken out of HA. Next: VirtualMachine win gets the run strategy Always back, then it is "
         "gone from here; it is not stopped\n"
     )
     assert [(one.method, one.path) for one in with_win.writes] == [("DELETE", WIN)]
