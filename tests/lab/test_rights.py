@@ -203,11 +203,19 @@ async def a_workload_is_protected(scene: Scene) -> None:
 
 
 async def a_machine_is_kept_running(scene: Scene) -> None:
-    """A virtual machine of KubeVirt is started, loses its node, is stopped, and given back."""
+    """A virtual machine of KubeVirt is started, migrated in vain and live, loses its node, and is given back."""
     machines.install(scene)
-    machines.make(scene)
-    machines.protect(scene)
-    lost = await machines.until_runs(scene)
+    machines.make(scene, strategy="Halted", **{"lab.quorate.dev/migration": "hangs"})
+    machines.protect(scene, startTimeout="10s")
+    source = await machines.until_runs(scene)
+    lost = next(name for name in NODES if name != source)
+    await scene.command(f"migrate {lost}", machines.WIN)
+    await scene.until("it to be given up", lambda: scene.guest(machines.WIN).migration_failure)
+    await scene.until("nothing of that to be left", lambda: scene.guest(machines.WIN).migration is None)
+    machines.misbehave(scene, migration="1")
+    answer = await scene.command(f"migrate  {lost}", machines.WIN)
+    assert answer.accepted, answer.result
+    await machines.until_runs(scene, lost)
     scene.switch(lost, "power-off")
     await scene.until("it to run elsewhere", lambda: scene.guest(machines.WIN).node != lost)
     await machines.until_runs(scene)
