@@ -92,7 +92,7 @@ async def test_everybody_as_themselves(scene: Scene, visitor: Visitor) -> None:
     reading = rule("clusters nodes haresources storages", "get list watch", GROUP)
     assert await visitor.barriers() == []
     await sign_in(visitor, "nonsense")
-    await visitor.reads("[role=alert]", "does not know us")
+    await visitor.reads("[role=alert]", "does not know this token")
 
     await sign_in(visitor, person(scene, "nobody"))
     await visitor.reads("[role=alert]", "may not list clusters.quorate.dev")

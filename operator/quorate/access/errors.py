@@ -60,6 +60,10 @@ class ConflictError(ApiError):
     """Somebody was faster: another version, or the name is taken."""
 
 
+class UnknownUserError(ApiError):
+    """Nobody there knows who we are: no credentials, wrong ones, or some that have run out."""
+
+
 class ForbiddenError(ApiError):
     """We may not."""
 

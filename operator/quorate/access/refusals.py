@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from quorate.access.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, NotInstalledError
+from quorate.access.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    NotInstalledError,
+    UnknownUserError,
+)
 from quorate.access.kubeconfig import Login
 from quorate.core.types import GROUP
 
@@ -13,7 +20,7 @@ def refusal(login: Login, call: str, code: int, status: Mapping[str, Any]) -> Ap
     words = str(status.get("message") or "")
     reason = str(status.get("reason") or "")
     if code == 401:
-        return ApiError(
+        return UnknownUserError(
             f"the API server {login.server} does not know us ({login.origin}"
             f"{', user ' + login.user if login.user else ''}). Sign in again, or choose another --context",
             words,

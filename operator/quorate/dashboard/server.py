@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from quorate.access.errors import CliError, UsageError
+from quorate.access.errors import CliError, UnknownUserError, UnreachableError, UsageError
 from quorate.access.kubeconfig import Login
 from quorate.api.wire import to_wire
 from quorate.core.types import GuestState
@@ -153,7 +153,7 @@ class Site:
             name, session = await asyncio.to_thread(self.sessions.open_by_token, token)
         except CliError as error:
             _log.info("a sign-in was refused: %s", error)
-            return self._door(f"{error}", 403)
+            return self._door(_refused(error), 403)
         _log.info("%s has signed in", session.user)
         return self._let_in(request, name)
 
@@ -193,6 +193,15 @@ class Site:
     async def _stop(self, _app: web.Application) -> None:
         await self.switches.stop()
         await self.board.stop()
+
+
+def _refused(error: CliError) -> str:
+    """A refusal for somebody at the door, who is told nothing of what is behind it."""
+    if isinstance(error, UnknownUserError):
+        return "The API server does not know this token: it is wrong, or it has run out. Make a new one."
+    if isinstance(error, UnreachableError):
+        return "The API server cannot be reached now, so nobody can be let in. Try again in a moment."
+    return str(error)
 
 
 async def _end(app: web.Application) -> None:

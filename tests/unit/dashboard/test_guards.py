@@ -142,7 +142,16 @@ class TestTokens:
             for token in ("nobody", "", "two\nlines", "\x00"):
                 answer = await self.sign_in(client, token)
                 assert answer.status in {400, 403}
+                assert api.url not in await answer.text()
             assert not site.sessions._known
+
+    async def test_at_the_door_nothing_is_told_of_an_api_server_that_is_away(self, api, team, monkeypatch):
+        monkeypatch.setattr("quorate.access.client.BUDGET_S", 0.05)
+        async with page(api, *team) as (_, client):
+            api.down = True
+            text = await (await self.sign_in(client, "ada")).text()
+            assert "cannot be reached now" in text
+            assert api.url not in text
 
     async def test_who_may_not_read_all_is_told_which_right_is_missing(self, api, team):
         async with page(api, *team) as (_, client):
