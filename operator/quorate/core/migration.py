@@ -11,6 +11,7 @@ from quorate.core.launchers import has_ended, launcher_of
 from quorate.core.machines import FAILED, MachineMigration
 from quorate.core.quick import replace
 from quorate.core.status import CommandResult, GuestStatus, Instance, Migration, MigrationFailure
+from quorate.core.stopped import guessed
 
 
 def side(status: GuestStatus) -> Instance | None:
@@ -80,9 +81,11 @@ def _ended(draft: Draft, one: Migration, job: MachineMigration | None) -> bool:
     if other is not None and status is not None and covers(status.incident, other) is not None:
         return True
     launcher = launcher_of(machine, one.uid)
-    if launcher is not None:
+    if launcher is not None and (has_ended(launcher) or not guessed(launcher.pod)):
         return launcher.pod.bound and has_ended(launcher)
-    if other is not None and one.uid in attested(draft.world, other).gone:
+    if launcher is not None and other is not None and one.uid in attested(draft.world, other).idle:
+        return True  # its kubelet refused it, or lost it, and no process of it is left
+    if launcher is None and other is not None and one.uid in attested(draft.world, other).gone:
         return True
     draft.room.asks.setdefault(one.node, set()).add(one.uid)
     return False

@@ -135,6 +135,19 @@ def test_its_target_must_have_ended_before_it_is_over():
     assert (status.state, status.migration) == (S.STARTED, None)
 
 
+def test_a_target_that_its_kubelet_refused_needs_the_word_of_the_agent():
+    refused = replace(
+        TARGET, pod=replace(TARGET.pod, phase="Failed", reason="TaintToleration", ready=False, containers=())
+    )
+    refused = replace(refused, pod=replace(refused.pod, containers=(ContainerView("compute"),)))
+    one = guest(seen(SOURCE, refused, job=replace(JOB, phase="Failed")), status=MIGRATING)
+    made = planned(one)
+    assert [write.status.asks for write in made.statuses if write.ref.name == "n2"] == [("pod-2",)]
+    attested = node("n2", beat=beat("n2", attestation=said("n2", idle=(Uid("pod-2"),))))
+    status, _ = outcome(one, n1(), attested, node("n3"))
+    assert (status.state, status.migration) == (S.STARTED, None)
+
+
 def test_one_that_takes_too_long_is_called_off():
     late = Instant(WALL + 301_000)
     status, actions = outcome(guest(seen(SOURCE, TARGET), status=MIGRATING), wall=late)
