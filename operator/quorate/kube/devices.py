@@ -21,14 +21,18 @@ LOOK_EVERY_S: Final = 1.0
 async def keep_looking(store: Store, api: Calls) -> None:
     """Look at every device that a Cluster names, until cancelled."""
     while True:
-        await look(store, api)
-        await asyncio.sleep(LOOK_EVERY_S)
+        news = store.cluster_news
+        if await look(store, api):
+            await asyncio.sleep(LOOK_EVERY_S)
+        else:
+            await news.wait()
 
 
-async def look(store: Store, api: Calls) -> None:
-    """Look once. What cannot be read says nothing: its age goes on."""
+async def look(store: Store, api: Calls) -> bool:
+    """Look once. What cannot be read says nothing: its age goes on. Is there any?"""
     options = [cluster.spec.quorum for cluster in store.clusters()]
-    for name in sorted({one.device.name for one in options if one.device is not None}):
+    names = {one.device.name for one in options if one.device is not None}
+    for name in sorted(names):
         began_s = store.clock()
         try:
             raw = await api.get(LEASES.path(f"{LEASE_PREFIX}{name}", SYSTEM_NAMESPACE))
@@ -38,3 +42,4 @@ async def look(store: Store, api: Calls) -> None:
             log.info("quorum device %s: %s", name, error)
             continue
         store.device(name, raw, began_s)
+    return bool(names)

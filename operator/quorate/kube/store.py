@@ -125,8 +125,9 @@ class Store:
         """Why the last complete look failed: a leader that has not looked since it was elected plans nothing."""
         self.watching = False
         """Changes are being told. Without it a sweep finds them, up to a minute late."""
-        self.watch_restarts = 0
-        """How often the watching ended by itself and began anew."""
+        self.watch_restarts = 0  # how often the watching ended by itself and began anew
+        # The next change of any Cluster: take it before looking, and then wait for it. Each change has one of its own.
+        self.cluster_news = asyncio.Event()
         self.opened = asyncio.Event()
         """Everything was listed once since this process began."""
         self.wanted = asyncio.Event()
@@ -153,6 +154,8 @@ class Store:
         self._parse(resource, key, raw)
         if resource is PODS:
             self._ends(key, raw)
+        if resource is CLUSTERS:
+            self._tell_of_clusters()
         if resource is NODES and self.synced and (AGENT_NAMESPACE, key[1]) not in self.raw[LEASES]:
             self.missing.setdefault(NodeName(key[1]), self.clock())
         self._changed()
@@ -187,7 +190,13 @@ class Store:
         if before is None or (uid and before["metadata"].get("uid") != uid):
             return
         self._forget(resource, key)
+        if resource is CLUSTERS:
+            self._tell_of_clusters()
         self._changed()
+
+    def _tell_of_clusters(self) -> None:
+        news, self.cluster_news = self.cluster_news, asyncio.Event()
+        news.set()
 
     def deleted(self, resource: Resource, last: Raw) -> None:
         """A watch has told of its end, and of the last version of it."""

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 LIST_EVERY_S: Final = 60.0
 MEASURE_EVERY_S: Final = 15.0
 LOOK_EVERY_S: Final = 1.0
-"""Somebody may have changed the mode."""
 PAGE: Final = "500"
 Name = TypeVar("Name")
 
@@ -32,6 +31,7 @@ async def keep_weighing(store: Store, api: Calls, host: Host) -> None:
     """Ask for what the modes of the Clusters need, until cancelled. What cannot be had grows old, and the plan says so."""
     listed_s = measured_s = float("-inf")
     while True:
+        news = store.cluster_news
         modes = {view.spec.scheduling.mode for view in store.clusters()} if store.synced else set()
         now_s = store.clock()
         try:
@@ -45,7 +45,10 @@ async def keep_weighing(store: Store, api: Calls, host: Host) -> None:
             log.info("what placement by load needs: %s", error)
         except Exception:  # whoever serves metrics.k8s.io may say anything: the next look may be better
             log.exception("what placement by load needs")
-        await asyncio.sleep(LOOK_EVERY_S)
+        if store.synced and not modes - {SchedulingMode.BASIC}:
+            await news.wait()
+        else:
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def others(api: Calls) -> dict[NodeName, Size]:
