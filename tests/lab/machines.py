@@ -112,7 +112,8 @@ async def until_runs(scene: Scene, node: str = "") -> str:
     def agreed() -> str:
         status = scene.guest(WIN)
         where = str(status.node or "")
-        here = scene.runs(where, WIN) and where == machine_node(scene) and phase(scene) == "Running"
+        said = (machine(scene).get("status") or {}).get("printableStatus")
+        here = scene.runs(where, WIN) and where == machine_node(scene) and phase(scene) == said == "Running"
         return where if here and runs_on(scene) == [where] and node in {"", where} else ""
 
     found: str = await scene.until(f"the machine to run{' on ' * bool(node)}{node}", agreed)
