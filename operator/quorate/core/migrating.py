@@ -40,10 +40,22 @@ def fixed(draft: Draft) -> str:
     return machine.run.fixed
 
 
+def _just_arrived(draft: Draft) -> bool:
+    """It runs here by a migration of ours, which KubeVirt has not said to be over yet: its next one may not begin."""
+    machine, instance = draft.guest.machine, draft.instance
+    if machine is None or instance is None:
+        return False
+    arrived = f"{draft.guest.key.name[:40]}-{instance.id}"
+    return any(one.name == arrived and not one.over for one in machine.migrations)
+
+
 def way(draft: Draft) -> GuestState | None:
     """How a guest that runs goes to its target. None: not yet, and it has been said why."""
     if not draft.guest.spec.machine:
         return S.RELOCATE
+    if _just_arrived(draft):
+        draft.say(f"{draft.status.message}, once KubeVirt says that its last migration is over")
+        return None
     failure, why = draft.status.migration_failure, fixed(draft)
     if failure is not None and failure.tries >= TRIES:
         why = f"{failure.tries} live migrations have failed, the last one because {failure.why}"

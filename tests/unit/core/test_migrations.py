@@ -193,6 +193,16 @@ def test_a_drain_tries_once_more_after_a_while_and_then_stops_it():
     assert status.state == S.RELOCATE
 
 
+def test_a_drain_waits_for_the_word_on_the_one_that_brought_it_here():
+    """KubeVirt's word on it comes a moment after its source has ended: that is no reason to stop the machine."""
+    last = replace(JOB, name="win-i1", uid=Uid("last"))
+    one, here = drained()
+    status, actions = outcome(replace(one, machine=seen(SOURCE, job=last)), here, node("n2"), node("n3"))
+    assert (status.state, status.migration) == (S.STARTED, None)
+    assert not [one for one in actions if isinstance(one, (HaltMachine, BeginMigration))]
+    assert status.message.endswith("once KubeVirt says that its last migration is over")
+
+
 def test_a_stray_migration_of_ours_is_called_off():
     stray = replace(JOB, name="win-m0", uid=Uid("old"), phase="Pending")
     _, actions = outcome(guest(seen(SOURCE, job=stray)))
