@@ -134,7 +134,7 @@ async def test_one_whose_target_dies_stays_and_one_whose_source_dies_is_gone(sce
     await scene.until("it to fail", moves(scene, "Failed"))
     assert await running(scene) == source
     scene.switch(source, "power-off")
-    assert runs_on(scene) == []
+    await scene.until("nothing of it to run", lambda: runs_on(scene) == [])
     scene.switch(source, "power-on")
     await scene.until(
         "its end to be seen", lambda: phase(scene) in {"Failed", ""} or machines.machine_node(scene) != source

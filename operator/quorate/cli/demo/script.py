@@ -5,6 +5,7 @@ responsibility; the nodes come back; the guests are moved home, the machine whil
 goes through its limits to Error.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from quorate.access import expected
@@ -200,16 +201,21 @@ STORY: Final[tuple[Step[Stage], ...]] = (
 def verdict(stage: Stage, files: LabFiles) -> str:
     """At most one running instance, by the observer's samples and by the guest's own journal. Raises StepError."""
     observer = stage.observer
-    journal, other = read_journal(files.claims / "default" / "shared" / JOURNAL), machine.journal(files)
-    problems = [*map(str, observer.violations), *journal.violations, *other.violations]
-    if problems:
-        raise StepError("; ".join(problems[:3]))
+    journal = read_journal(files.claims / "default" / "shared" / JOURNAL)
+    _nobody_twice([*map(str, observer.violations), *journal.violations])
     seen, wrote = stage.ran_on(WEB), [run.node for run in journal.runs]
     if seen != wrote or seen != ["node1", "node2", "node3", "node1"]:
         raise StepError(f"the observer saw {WEB.sid} run on {seen}, its journal tells of {wrote}")
+    other = machine.journal(files)
+    _nobody_twice(other.violations)
     lines = sum(run.lines for run in (*journal.runs, *other.runs))
     return (
         f"{WEB.sid} ran on {', '.join(seen)}, {WIN.sid} on {', '.join(stage.ran_on(WIN))}, never twice at a time: "
         f"{observer.samples} looks at the processes, at most "
         f"{observer.longest_gap_s:.2f}s apart, and {lines} lines of their own journals in one piece each"
     )
+
+
+def _nobody_twice(problems: Sequence[str]) -> None:
+    if problems:
+        raise StepError("; ".join(problems[:3]))
