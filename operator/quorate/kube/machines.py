@@ -36,6 +36,7 @@ RUN_LABEL: Final = "kubevirt.io/created-by"
 JOB_LABEL: Final = "kubevirt.io/migrationJobUID"
 """On the target of a migration: the uid of that."""
 NAME_LABEL: Final = "vm.kubevirt.io/name"
+"""On a launcher: the hostname of what runs in it, which is the machine's name only where the machine names no other."""
 DOMAIN_ANNOTATION: Final = "kubevirt.io/domain"
 
 
@@ -141,10 +142,16 @@ def is_launcher(raw: Raw) -> bool:
 
 
 def machine_of(raw: Raw) -> str:
-    """The name of the machine that a launcher belongs to."""
+    """The name of the machine that a launcher belongs to.
+
+    By the run that owns it, which has the machine's name, or else by the annotation that names that. Its label is only
+    used where there is neither: KubeVirt writes the guest's hostname there, which may be the name of another machine.
+    """
     metadata = raw["metadata"]
-    named = (metadata.get("labels") or {}).get(NAME_LABEL) or (metadata.get("annotations") or {}).get(DOMAIN_ANNOTATION)
     owner: Raw = next((one for one in metadata.get("ownerReferences") or [] if one.get("controller")), {})
+    if owner.get("kind") == MACHINE_RUNS.kind and owner.get("name"):
+        return str(owner["name"])
+    named = (metadata.get("annotations") or {}).get(DOMAIN_ANNOTATION) or (metadata.get("labels") or {}).get(NAME_LABEL)
     return str(named or owner.get("name") or "")
 
 

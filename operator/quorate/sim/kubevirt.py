@@ -257,7 +257,12 @@ def launcher_of(run: Json) -> Json:
         "metadata": {
             "generateName": f"virt-launcher-{metadata['name']}-",
             "namespace": metadata["namespace"],
-            "labels": {**(metadata.get("labels") or {}), label: value, RUN_LABEL: metadata["uid"]},
+            "labels": {
+                **(metadata.get("labels") or {}),
+                label: value,
+                RUN_LABEL: metadata["uid"],
+                NAME_LABEL: hostname_of(run),
+            },
             "annotations": {**(metadata.get("annotations") or {}), DOMAIN_ANNOTATION: metadata["name"]},
             "ownerReferences": [_owner(run, "VirtualMachineInstance")],
         },
@@ -271,6 +276,11 @@ def launcher_of(run: Json) -> Json:
             **({"volumes": volumes} if volumes else {}),
         },
     }
+
+
+def hostname_of(run: Json) -> str:
+    """What KubeVirt calls it inside: a label of its launchers, which is not always the machine's name."""
+    return str(run["spec"].get("hostname") or run["metadata"]["name"].split(".")[0][:63])
 
 
 # -- the scheduler ------------------------------------------------------------------------------------------------------

@@ -339,7 +339,9 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
             return MachineSetting()
         flags = ("protected", "pool", "made")
-        given = self.mapping(node, "a machine", (*_SPEC, *_BEHAVIOUR, "fails", "strategy", "migrates", *flags))
+        given = self.mapping(
+            node, "a machine", (*_SPEC, *_BEHAVIOUR, "fails", "strategy", "migrates", "hostname", *flags)
+        )
         values: dict[str, Any] = {_BEHAVIOUR[key]: self.time(given[key], 0) for key in _BEHAVIOUR if key in given}
         if "fails" in given:
             values["fails"] = self.choice(given["fails"], "false", ("true", "false")) == "true"
@@ -353,6 +355,8 @@ class _Reader:
             given.get("strategy"), "Always", ("Always", "Halted", "Manual", "RerunOnFailure", "Once")
         )
         migrates_s = self.time(given.get("migrates"), 3.0)
+        if "hostname" in given:
+            said["hostname"] = self.text(given["hostname"], "a hostname")
         return MachineSetting(spec, Behaviour(**values), strategy, migrates_s=migrates_s, **said)
 
     def device(self, node: Any, nodes: Collection[str]) -> power.DeviceSetting:

@@ -107,6 +107,7 @@ def _machine(one: MachineSetting) -> dict[str, Any]:
         "strategy": one.strategy,
         "stops": f"{one.behaviour.stops_s:g}s",
         "migrates": f"{one.migrates_s:g}s",
+        **({"hostname": one.hostname} if one.hostname else {}),
         "protected": one.protected,
         "pool": one.pool,
         "made": one.made,

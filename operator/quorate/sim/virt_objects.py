@@ -117,7 +117,7 @@ def launcher(instance: Json, command: Sequence[str] = (), migration: Json | None
     if command:
         compute["command"] = list(command)
     labels = {**(meta.get("labels") or {}), LAUNCHER_LABEL: "virt-launcher", CREATED_BY_LABEL: meta["uid"]}
-    labels["vm.kubevirt.io/name"] = meta["name"]
+    labels["vm.kubevirt.io/name"] = str(spec.get("hostname") or meta["name"].split(".")[0][:63])
     labels.pop(NODE_LABEL, None)
     annotations = {**(meta.get("annotations") or {}), DOMAIN_ANNOTATION: meta["name"]}
     annotations["kubectl.kubernetes.io/default-container"] = "compute"

@@ -83,6 +83,8 @@ class Virtual:
 
     def make(self, name: str, setting: "MachineSetting") -> None:
         spec: Json = {"domain": {"resources": {"requests": dict(setting.requests)}}}
+        if setting.hostname:
+            spec["hostname"] = setting.hostname
         body: Json = {"metadata": {"name": name}, "spec": {"runStrategy": setting.strategy, "template": {"spec": spec}}}
         if setting.pool:
             body["metadata"]["ownerReferences"] = [{**_NOBODYS, "controller": True}]

@@ -74,7 +74,8 @@ class WorkloadSetting:
 class MachineSetting:
     """A virtual machine of a scenario, and whether an HAResource of its name protects it; `spec`: what that says.
 
-    `strategy`: what it has before. `pool`: something else manages it. `made`: it is there from the start.
+    `strategy`: what it has before. `pool`: something else manages it. `made`: it is there from the start. `hostname`: what
+    it is called inside, "" for its own name.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class MachineSetting:
     requests: Mapping[str, str] = field(default_factory=lambda: {"memory": "64Mi"})
     migrates_s: float = 3.0
     """How long a live migration copies."""
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,21 @@ def test_all_of_it_is_put_together(seen):
     assert pod.pod.instance == pod.pod.uid, "one of a run that was begun without us is an instance by its own uid"
 
 
+@pytest.mark.parametrize("known_by", ["its run", "its annotation"])
+def test_a_launcher_belongs_to_its_machine_whatever_that_is_called_inside(seen, known_by):
+    """KubeVirt writes spec.hostname into the label that is named like the machine's name."""
+    other = launcher("virt-launcher-db-x", **{"kubevirt.io/domain": "db"})
+    other["metadata"]["labels"]["kubevirt.io/created-by"] = "another"
+    own = launcher(**{"kubevirt.io/domain": "win"})
+    own["metadata"]["labels"]["vm.kubevirt.io/name"] = "desktop"
+    if known_by == "its run":
+        for raw, name in ((own, "win"), (other, "db")):
+            owner = {"kind": "VirtualMachineInstance", "name": name, "uid": "run", "controller": True}
+            raw["metadata"] |= {"annotations": {}, "ownerReferences": [owner]}
+    seen.sweep(WORKLOAD_PODS, "shop", [own, other], 7)
+    assert [one.name for one in the(seen).machine.launchers] == ["virt-launcher-win-x"]
+
+
 def test_placement_knows_its_constraints(seen):
     template = the(seen).spec.template
     assert template.node_selector == (("disk", "ssd"), ("kubevirt.io/schedulable", "true"))
