@@ -40,6 +40,7 @@ def follow(draft: Draft) -> None:
     kept = records(draft.room, draft.guest)
     if kept != draft.status.pods:
         draft.status = replace(draft.status, pods=kept)
+    _tell_agents(draft, kept)
     known = {record.uid: record for record in kept}
     instance, pod = draft.instance, draft.pod
     if instance is not None and instance.uid is not None and (record := known.get(instance.uid)) is not None:
@@ -47,6 +48,17 @@ def follow(draft: Draft) -> None:
     elif pod is not None and (record := known.get(pod.uid)) is not None and _is_found(instance, pod, record):
         _found(draft, record, stopping=instance is not None or pod.deleting)
     _identify(draft, known)
+
+
+def _tell_agents(draft: Draft, records: tuple[PodRecord, ...]) -> None:
+    """Each launcher that runs is asked about: it bears no label of ours, and the agent of its node is to stay armed for it.
+
+    Only once its kubelet has reported it started: that nothing of it runs yet must never be taken for its end.
+    """
+    for record in records:
+        launcher = launcher_of(draft.guest.machine, record.uid)
+        if launcher is not None and any(one.started for one in launcher.pod.containers if not one.init):
+            draft.room.asks.setdefault(record.node, set()).add(record.uid)
 
 
 def _is_found(instance: Instance | None, pod: PodView, record: PodRecord) -> bool:

@@ -20,7 +20,7 @@ from quorate.core.invariants import check
 from quorate.core.machines import Claim, owners
 from quorate.core.pods import ContainerView
 from quorate.core.status import Termination
-from quorate.core.types import GuestKey, GuestState, InstanceId, Instant, Nonce, Uid, Wanted
+from quorate.core.types import GuestKey, GuestState, InstanceId, Instant, NodeName, Nonce, Uid, Wanted, node_ref
 from quorate.core.workloads import KubeletLook
 from tests.unit.core import workload_worlds
 from tests.unit.core.machine_worlds import (
@@ -50,6 +50,23 @@ def test_one_that_runs_and_is_taken_over_is_left_alone():
     assert status.guest == "vm:default/win"
     again = planned(replace(guest(machine(launcher())), status=status))
     assert [write for write in again.statuses if write.ref == KEY.ref] == []
+
+
+def asked_of_n1(*launchers, **changes):
+    made = planned(guest(machine(*launchers), **changes))
+    return next((write.status.asks for write in made.statuses if write.ref == node_ref(NodeName("n1"))), ())
+
+
+def test_its_agent_is_asked_about_a_launcher_that_runs():
+    """It bears no label of ours: the agent is to stay armed for it, also while it leaves."""
+    assert asked_of_n1(launcher()) == ("pod-1",)
+
+
+def test_no_agent_is_asked_about_a_launcher_that_has_not_started():
+    """Or its answer that nothing of it runs yet could be taken for the end of it."""
+    bare = (ContainerView("compute", state="waiting"),)
+    one = launcher(phase="Pending", ready=False, containers=bare, instance=InstanceId("i1"))
+    assert asked_of_n1(one, status={**STARTING, "instance": drawn(), "pods": (record(),)}) == ()
 
 
 def test_one_that_runs_already_is_taken_over_where_it_is():
