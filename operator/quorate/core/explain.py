@@ -111,7 +111,7 @@ def _until(room: Room, guest: GuestView) -> Instant | None:
         return None
     if status.state is GuestState.STARTING:
         return Instant(instance.drawn + round(guest.spec.start_timeout_s * 1000))
-    limit = overdue.deadline(guest)
+    limit = overdue.deadline(guest, guest.pod)
     if instance.stopping and limit is not None and limit > room.world.now_s:
         return Instant(wall + round((limit - room.world.now_s) * 1000))
     node = room.statuses.get(instance.node)

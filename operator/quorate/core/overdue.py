@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from quorate.core.draft import Draft, Room
+from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.sequence import at_work
 from quorate.core.status import Instance, NodeStatus, ResetRequest
@@ -24,18 +25,18 @@ OBEYED_WITHIN_MS: Final = 60_000
 """An agent reads its orders every r seconds, at most every 10 s, and obeys at once."""
 
 
-def deadline(guest: GuestView) -> float | None:
+def deadline(guest: GuestView, pod: PodView | None) -> float | None:
     """When its stop takes too long, on the manager's clock; None while none was asked for.
 
     Counted by that clock alone: where a node may be reset for it, the API server's clock must not differ from ours.
+    `pod`: the one that is to stop. A machine may just have gone on in another one, on a node that is late with nothing.
     """
-    pod = guest.pod
     return pod.stops_at_s + guest.spec.stop_timeout_s if pod is not None and pod.stops_at_s is not None else None
 
 
 def await_end(draft: Draft, instance: Instance, why: str = "") -> None:
     """Say what is awaited and, once that takes too long, do about it what the guest's policy says."""
-    limit = deadline(draft.guest)
+    limit = deadline(draft.guest, draft.pod)
     if limit is None or draft.world.now_s < limit:
         draft.say(f"{why}waiting for the containers on {instance.node} to stop")
         if limit is not None:

@@ -18,12 +18,12 @@ from quorate.core.actions import (
 from quorate.core.invariants import check
 from quorate.core.machines import MachineMigration, MachineRun
 from quorate.core.pods import ContainerView
-from quorate.core.status import CommandResult, Migration, MigrationFailure
-from quorate.core.types import GuestState, InstanceId, Instant, NodeName, Nonce, Uid, Wanted
+from quorate.core.status import CommandResult, Migration, MigrationFailure, NodeStatus
+from quorate.core.types import GuestState, InstanceId, Instant, NodeName, Nonce, StopTimeoutPolicy, Uid, Wanted
 from quorate.core.world import Refusal
 from tests.unit.core.machine_worlds import KEY, guest, launcher, machine, n1, outcome, planned, record, waiting
 from tests.unit.core.test_machines import lost
-from tests.unit.core.worlds import WALL, beat, instance, node, said, world
+from tests.unit.core.worlds import NOW, WALL, beat, instance, node, said, world
 
 S = GuestState
 N2 = NodeName("n2")
@@ -292,3 +292,15 @@ def test_halting_one_that_is_to_run_is_a_breach():
     assert any(
         "it is to run" in text for text in breaches(guest(seen(SOURCE)), HaltMachine(KEY, "win", Uid("vm"), "9"))
     )
+
+
+def test_the_node_it_has_just_gone_to_is_not_reset_because_its_source_was_late():
+    """The grace period that is over is that of the launcher which has ended."""
+    late = replace(ENDED_SOURCE, pod=replace(ENDED_SOURCE.pod, deleting=True, stops_at_s=NOW - 300))
+    status = {"state": S.REQUEST_STOP, "instance": instance(template_hash="", stopping=True)}
+    spec = {"wanted": Wanted.STOPPED, "stop_timeout_policy": StopTimeoutPolicy.FENCE}
+    status["pods"] = (record(), record("n2", uid=Uid("pod-2")))
+    made = planned(guest(seen(late, TARGET, job=None, run=ON_N2), status=status, spec=spec))
+    after = {write.ref: write.status for write in made.statuses}
+    assert after[KEY.ref].instance.node == "n2"
+    assert all(write.status.reset_request is None for write in made.statuses if isinstance(write.status, NodeStatus))
