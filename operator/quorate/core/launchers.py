@@ -5,14 +5,16 @@ recorded as the Pods of protected workloads are (`workload_pods.py`), and one th
 instance of that boot: what proves the boot before dead says nothing of it any more.
 """
 
+from quorate.core.attested import attested
 from quorate.core.draft import Draft, Room
+from quorate.core.fencing import covers
 from quorate.core.machines import Launcher, MachineView
 from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.status import Instance
 from quorate.core.stopped import declared_over, from_pod
-from quorate.core.types import InstanceId, Nonce, Uid
-from quorate.core.workload_pods import record_of
+from quorate.core.types import HEARD, InstanceId, Nonce, Uid
+from quorate.core.workload_pods import instance_of, record_of
 from quorate.core.workloads import PodRecord
 from quorate.core.world import GuestView
 
@@ -32,7 +34,35 @@ def records(room: Room, guest: GuestView) -> tuple[PodRecord, ...]:
         record = record_of(room, nodes.get(pod.node), pod, before.get(pod.uid))
         if record is not None:
             found.append(record)
+    if not machine.taken:
+        found.extend(record for record in vanished(guest) if not _proven(room, record))
     return tuple(sorted(found, key=lambda one: (one.name, one.uid)))
+
+
+def vanished(guest: GuestView) -> list[PodRecord]:
+    """Launchers that were on a node, and are gone without a word of their end: somebody may have torn one out.
+
+    Those of the instance and of the other side of our own migration are none of them: their end is proven elsewhere.
+    """
+    machine, status = guest.machine, guest.status
+    if machine is None or machine.taken:
+        return []
+    there = {one.pod.uid for one in machine.launchers}
+    there |= {one.uid for one in (status.instance, status.migration) if one is not None and one.uid is not None}
+    return [record for record in status.pods if record.nonce and record.uid not in there]
+
+
+def _proven(room: Room, record: PodRecord) -> bool:
+    """Is it a fact that nothing of it runs? If not, the agent of its node is asked."""
+    status, instance = room.statuses.get(record.node), instance_of(room.world, record)
+    if record.uid in attested(room.world, instance).gone:
+        return True
+    if status is not None and status.incident is not None and status.incident.nonce == record.nonce:
+        return covers(status.incident, instance) is not None
+    if status is not None and status.nonce not in {None, record.nonce} and status.state in HEARD:
+        return True  # another boot is the node's by now: whatever ran in that one has ended
+    room.asks.setdefault(record.node, set()).add(record.uid)
+    return False
 
 
 def follow(draft: Draft) -> None:

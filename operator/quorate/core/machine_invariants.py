@@ -13,7 +13,7 @@ from quorate.core.actions import (
     TakeMachine,
 )
 from quorate.core.guard import ready_for_guests
-from quorate.core.launchers import has_ended
+from quorate.core.launchers import has_ended, vanished
 from quorate.core.migration import side
 from quorate.core.status import GuestStatus, Instance, NodeStatus
 from quorate.core.types import HEARD, GuestKey, GuestState, Ref, node_ref
@@ -91,6 +91,9 @@ class MachineChecks(Checks):
             return 3, f"machine {machine.name} would be started, and {left} is left"
         if self._guest_status(guest).migration is not None:
             return 3, f"machine {machine.name} would be started, and the end of its migration is not known"
+        torn_out = vanished(replace(guest, status=self._guest_status(guest)))
+        if torn_out:
+            return 3, f"machine {machine.name} would be started, and nothing proves the end of {torn_out[0].name}"
         if machine.taken or machine.owner:
             return 4, f"machine {machine.name} would be started, and it is none of ours"
         return self._begins(guest, action.instance)

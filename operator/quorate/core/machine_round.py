@@ -19,7 +19,7 @@ from quorate.core.actions import (
 from quorate.core.conditions import Finding
 from quorate.core.draft import Draft
 from quorate.core.fencing import covers
-from quorate.core.launchers import launcher_of
+from quorate.core.launchers import launcher_of, vanished
 from quorate.core.machines import HALTED, ONCE, SCHEDULER, MachineView
 from quorate.core.migration import name_of
 from quorate.core.overdue import await_end
@@ -264,7 +264,9 @@ def clear_away(draft: Draft) -> bool:
     if draft.instance is None and _runs_unknown(draft, machine):
         return False
     halt(draft)
-    if machine.rests and (not machine.there or machine.strategy == HALTED) and draft.status.migration is None:
+    torn_out = vanished(replace(draft.guest, status=draft.status))
+    halted = not machine.there or machine.strategy == HALTED
+    if machine.rests and halted and draft.status.migration is None and not torn_out:
         return True
     end_migrations(draft)
     removal = Removal(draft)
@@ -276,6 +278,11 @@ def clear_away(draft: Draft) -> bool:
     elif other is not None and launcher_of(machine, other.uid) is None:
         draft.say(
             f"it may run on {other.node}, to which it was being migrated: waiting for the word of that node's agent"
+        )
+    elif torn_out:
+        one = torn_out[0]
+        draft.say(
+            f"launcher {one.name} is gone without proof of its end: waiting for the word of the agent of {one.node}"
         )
     elif machine.launchers:
         names = ", ".join(sorted(one.name for one in machine.launchers))

@@ -17,6 +17,7 @@ from quorate.core.disarm import Hold
 from quorate.core.draft import Draft, IllegalMoveError, Room
 from quorate.core.fencing import node_round
 from quorate.core.guests import guest_round
+from quorate.core.launchers import vanished
 from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
@@ -44,7 +45,7 @@ from quorate.core.types import (
     Wanted,
     node_ref,
 )
-from quorate.core.workload_pods import stuck
+from quorate.core.workload_pods import instance_of, stuck
 from quorate.core.workload_round import workload_round
 from quorate.core.workload_words import finish
 from quorate.core.world import GuestView, World
@@ -183,6 +184,8 @@ def _nodes(
         for instance in (guest.status.instance, side(guest.status)):
             if instance is not None and not (instance.ended and _untouched(guest)):
                 instances.setdefault(instance.node, []).append(instance)
+        for record in vanished(guest):
+            instances.setdefault(record.node, []).append(instance_of(world, record))
     statuses, pods = {}, stuck(world)
     for node in world.nodes:
         here = instances.get(node.name, ())

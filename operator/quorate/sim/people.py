@@ -14,6 +14,7 @@ from quorate.core.types import (
     SYSTEM_NAMESPACE,
     GuestState,
 )
+from quorate.kube.machines import is_launcher, machine_of
 from quorate.sim.errors import ApiError
 from quorate.sim.kinds import REFUSED
 from quorate.sim.server import KUBE_NODES, LEASES, OURS, PODS
@@ -163,6 +164,14 @@ def tear_out_pod(simulation: "Simulation", guest: str) -> None:
     guest = pod_of(simulation, guest)
     if simulation.find(PODS, NAMESPACE, guest) is not None:
         edit(simulation, PODS, NAMESPACE, guest, lambda old: old | {"metadata": old["metadata"] | {"finalizers": []}})
+
+
+@word("tear out launcher of MACHINE on NODE")
+def tear_out_launcher(simulation: "Simulation", machine: str, node: str) -> None:
+    """The same of one of several."""
+    for pod in simulation.server.store.listed(PODS):
+        if is_launcher(pod) and machine_of(pod) == machine and pod["spec"].get("nodeName") == node:
+            _delete(simulation, PODS, NAMESPACE, pod["metadata"]["name"], 0)
 
 
 @word("fail pod of GUEST", fault="Pod failed")

@@ -69,6 +69,33 @@ def test_no_agent_is_asked_about_a_launcher_that_has_not_started():
     assert asked_of_n1(one, status={**STARTING, "instance": drawn(), "pods": (record(),)}) == ()
 
 
+TORN_OUT = record("n2", name="virt-launcher-win-2", uid=Uid("pod-2"))
+RESTS = {"state": S.STARTING, "ready": False, "ready_since": None, "instance": None, "pods": (TORN_OUT,)}
+HALTED = {"strategy": "Halted", "instance": None}
+
+
+def test_a_launcher_that_is_gone_without_proof_is_not_forgotten():
+    made = planned(guest(machine(**HALTED), status=RESTS))
+    after = {write.ref: write.status for write in made.statuses}
+    words = "launcher virt-launcher-win-2 is gone without proof of its end: waiting for the word of the agent of n2"
+    assert after[KEY.ref].message == words
+    assert (after[KEY.ref].instance, after[KEY.ref].pods) == (None, (TORN_OUT,))
+    assert after[node_ref(NodeName("n2"))].asks == ("pod-2",)
+
+
+@pytest.mark.parametrize(
+    "n2",
+    [
+        node("n2", beat=beat("n2", attestation=said("n2", gone=(Uid("pod-2"),)))),
+        node("n2", beat=beat("n2", holder="n2.2"), status={"nonce": Nonce("n2.2")}),
+    ],
+)
+def test_it_is_over_by_the_word_of_the_agent_or_by_another_boot(n2):
+    status, _ = outcome(guest(machine(**HALTED), status=RESTS), n1(), n2, node("n3"))
+    assert status.pods == ()
+    assert status.instance is not None or status.target is not None
+
+
 def test_one_that_runs_already_is_taken_over_where_it_is():
     bare = machine(launcher(instance=InstanceId("pod-1")), kept=None, strategy="Always", scheduler="", instance=None)
     status, actions = outcome(guest(bare, status=QUEUED))
