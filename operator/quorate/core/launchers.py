@@ -8,7 +8,7 @@ instance of that boot: what proves the boot before dead says nothing of it any m
 from quorate.core.attested import attested
 from quorate.core.draft import Draft, Room
 from quorate.core.fencing import covers
-from quorate.core.machines import Launcher, MachineView
+from quorate.core.machines import WAITING, Launcher, MachineView
 from quorate.core.pods import PodView
 from quorate.core.quick import replace
 from quorate.core.status import Instance
@@ -184,12 +184,17 @@ def has_ended(launcher: Launcher) -> bool:
 
 
 def is_here(draft: Draft, instance: Instance) -> bool:
-    """Does a machine run where its instance is, or where it is being migrated to? True for whatever is no machine."""
-    run = draft.guest.machine.run if draft.guest.machine is not None else None
-    if run is None or run.node is None:
+    """Does a machine run where its instance is, or where it is being migrated to? True for whatever is no machine.
+
+    Its launcher is Ready before anything runs in it: only KubeVirt says when virt-handler has started what is to run there.
+    """
+    machine = draft.guest.machine
+    run = machine.run if machine is not None else None
+    if machine is None or machine.absent or run is None:
         return True
     other = draft.status.migration
-    return run.node == instance.node or (other is not None and run.node == other.node)
+    here = run.node in {None, instance.node} or (other is not None and run.node == other.node)
+    return here and run.phase not in WAITING
 
 
 def launcher_of(machine: MachineView | None, uid: Uid | None) -> Launcher | None:

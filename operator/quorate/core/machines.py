@@ -23,6 +23,8 @@ RUNNING_WORD: Final = "running="
 """How the older field `running` of a machine is told from a run strategy."""
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
+WAITING: Final = frozenset({"Pending", "WaitingForSync", "Scheduling", "Scheduled"})
+"""Phases of a run in which nothing runs yet."""
 ONCE: Final = "Once"
 HALTED: Final = "Halted"
 SCHEDULABLE_LABEL: Final = "kubevirt.io/schedulable"

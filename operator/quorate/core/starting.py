@@ -12,6 +12,7 @@ from quorate.core import freeze, machine_round, maintenance, tries
 from quorate.core.actions import CreatePod, SetFinalizer
 from quorate.core.draft import Draft
 from quorate.core.instances import ask, clear_away, end
+from quorate.core.machines import WAITING
 from quorate.core.moves import move
 from quorate.core.overdue import await_end
 from quorate.core.quick import replace
@@ -268,6 +269,9 @@ def _waiting_for(draft: Draft) -> str:
     for container in pod.containers:
         if container.state == "waiting" and container.reason not in {"", "PodInitializing", "ContainerCreating"}:
             return f"{container.name}: {container.reason}" + (f": {container.message}" if container.message else "")
+    machine = draft.guest.machine
+    if machine is not None and machine.run is not None and pod.ready and machine.run.phase in WAITING:
+        return f"KubeVirt says {machine.run.phase}: virt-handler has started nothing in its launcher yet"
     return pod.reason and f"{pod.reason}: {pod.message}"
 
 

@@ -6,7 +6,7 @@ without our scheduler's name goes to the emptiest node, as Kubernetes' scheduler
 carry out what is said here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +23,10 @@ _RUNNING: Final = "running="
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All objects that they look at. `outcomes`: uid of a migration -> was what runs handed over? Once it is known."""
+    """All objects that they look at. `outcomes`: uid of a migration -> was what runs handed over? Once it is known.
+
+    `silent`: nodes whose virt-handler starts nothing in the launchers that come.
+    """
 
     machines: Sequence[Json]
     runs: Sequence[Json]
@@ -31,6 +34,7 @@ class Seen:
     nodes: Sequence[Json]
     jobs: Sequence[Json] = ()
     outcomes: Mapping[str, bool] = field(default_factory=dict)
+    silent: Collection[str] = ()
 
 
 def steps(seen: Seen) -> list[Step]:
@@ -52,7 +56,7 @@ def steps(seen: Seen) -> list[Step]:
         own = launchers.get(one["metadata"]["uid"], [])
         jobs = [job for job in seen.jobs if _names(job, one)]
         moved = _handed_over(one, jobs, own, seen.outcomes)
-        found.extend(_run(moved, own, jobs, one))
+        found.extend(_run(moved, own, jobs, one, seen.silent))
         found.extend(step for job in jobs for step in _job(job, moved, own, seen.outcomes))
     known = {_place(one) for one in seen.runs}
     found.extend(
@@ -123,7 +127,7 @@ def _owner(one: Json, kind: str) -> Json:
 # -- runs ---------------------------------------------------------------------------------------------------------------
 
 
-def _run(run: Json, launchers: list[Json], jobs: list[Json], before: Json) -> Iterable[Step]:
+def _run(run: Json, launchers: list[Json], jobs: list[Json], before: Json, silent: Collection[str]) -> Iterable[Step]:
     """`run` as it is by what was handed over, `before` as it is written."""
     namespace, name = _place(run)
     status: Json = run.get("status") or {}
@@ -140,7 +144,7 @@ def _run(run: Json, launchers: list[Json], jobs: list[Json], before: Json) -> It
         yield Step("create", "Pod", namespace, "", launcher_of(run))
         return
     pod = _active(run, launchers)
-    now = _seen_phase(pod, phase)
+    now = _seen_phase(pod, phase, silent)
     node = status.get("nodeName") or (pod["spec"].get("nodeName") if pod is not None else None)
     told = status | {"phase": now} | ({"nodeName": node} if node else {})
     if told != (before.get("status") or {}):
@@ -230,14 +234,14 @@ def _phase(pod: Json) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 
 
-def _seen_phase(pod: Json | None, before: str) -> str:
+def _seen_phase(pod: Json | None, before: str, silent: Collection[str]) -> str:
     """What its launcher has come to."""
     if pod is None:
         return "Failed"
     phase = _phase(pod)
     if phase in FINAL:
         return phase
-    if phase == "Running":
+    if phase == "Running" and pod["spec"].get("nodeName") not in silent:
         return "Running"
     return before if before == "Running" else "Scheduled" if pod["spec"].get("nodeName") else "Scheduling"
 

@@ -43,6 +43,8 @@ class Virtual:
         self.simulation = simulation
         self.stopped = False
         """virt-controller does nothing."""
+        self.silent: set[str] = set()
+        """Nodes whose virt-handler does nothing."""
         store = simulation.server.store
         self.kinds: dict[str, Resource] = {
             "Pod": PODS,
@@ -78,6 +80,7 @@ class Virtual:
     def mend(self) -> None:
         """virt-controller works again, migrations do, and the machines that somebody deleted are made anew."""
         self.stopped = False
+        self.silent.clear()
         self.moods.clear()
         self.install()
 
@@ -118,6 +121,7 @@ class Virtual:
                 nodes=store.listed(KUBE_NODES),
                 jobs=store.listed(self.kinds["VirtualMachineInstanceMigration"]),
                 outcomes=self.outcomes,
+                silent=self.silent,
             )
             for step in kubevirt.steps(seen):
                 self._take(step)
@@ -259,6 +263,16 @@ def _virt_again(simulation: "Simulation") -> None:
 @word("stop virt-controller", _virt_again, "virt-controller stopped")
 def stop_virt_controller(simulation: "Simulation") -> None:
     of(simulation).stopped = True
+
+
+def _handler_again(simulation: "Simulation", node: str) -> None:
+    of(simulation).silent.discard(node)
+
+
+@word("stop virt-handler of NODE", _handler_again, "virt-handler stopped")
+def stop_virt_handler(simulation: "Simulation", node: str) -> None:
+    """Launchers start there, and nothing is started in them."""
+    of(simulation).silent.add(node)
 
 
 @word("migrate MACHINE to NODE by hand")

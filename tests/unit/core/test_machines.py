@@ -25,6 +25,7 @@ from quorate.core.workloads import KubeletLook
 from tests.unit.core import workload_worlds
 from tests.unit.core.machine_worlds import (
     KEY,
+    RUN,
     drawn,
     guest,
     launcher,
@@ -94,6 +95,17 @@ def test_it_is_over_by_the_word_of_the_agent_or_by_another_boot(n2):
     status, _ = outcome(guest(machine(**HALTED), status=RESTS), n1(), n2, node("n3"))
     assert status.pods == ()
     assert status.instance is not None or status.target is not None
+
+
+def test_it_does_not_run_before_kubevirt_says_so():
+    """Its launcher is Ready before virt-handler has started anything in it."""
+    starting = {**STARTING, "instance": drawn(uid=Uid("pod-1"), began=True, started=True), "pods": (record(),)}
+    waits = machine(launcher(), run=replace(RUN, phase="Scheduled"))
+    status, _ = outcome(guest(waits, status=starting))
+    assert (status.state, status.ready) == (S.STARTING, False)
+    assert status.message.endswith("KubeVirt says Scheduled: virt-handler has started nothing in its launcher yet")
+    status, _ = outcome(guest(machine(launcher()), status=starting))
+    assert (status.state, status.ready) == (S.STARTED, True)
 
 
 def test_one_that_runs_already_is_taken_over_where_it_is():
