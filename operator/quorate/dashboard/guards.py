@@ -51,8 +51,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if path in OPEN or path.startswith("/static/"):
         _refuse_others_origin(request)
         return await handler(request)
-    session = request.app[SESSIONS].get(request.cookies.get(cookie_of(request.host), ""))
-    if session is None:
+    sessions = request.app[SESSIONS]
+    session = sessions.get(request.cookies.get(cookie_of(request.host), ""))
+    if session is None or not await sessions.still(session):
         return _sign_in(request)
     request[SESSION] = session
     if request.method not in {"GET", "HEAD"}:

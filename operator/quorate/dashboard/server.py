@@ -135,7 +135,7 @@ class Site:
         try:
             name, _ = await asyncio.to_thread(self.sessions.open_as_starter)
         except CliError as error:
-            self.once = Once()
+            self.once.give_back()
             return self._door(f"{error}", 403)
         return self._let_in(request, name)
 
@@ -181,6 +181,7 @@ class Site:
         return web.Response(text=text, content_type="text/html", status=code)
 
     def _let_in(self, request: web.Request, name: str) -> web.Response:
+        self.sessions.end(request.cookies.get(cookie_of(request.host), ""))
         response = web.Response(status=303, headers={"Location": "/"})
         safe = request.secure or request.headers.get("X-Forwarded-Proto") == "https"
         response.set_cookie(cookie_of(request.host), name, path="/", httponly=True, samesite="Strict", secure=safe)

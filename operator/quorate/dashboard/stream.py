@@ -2,17 +2,15 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from time import monotonic
 from typing import Final
 
 from aiohttp import web
 
-from quorate.access.errors import CliError, UnreachableError
 from quorate.dashboard.board import Board
 from quorate.dashboard.look import Look
 from quorate.dashboard.panels import NAMES, Panels, Seen
-from quorate.dashboard.sessions import ASK_AGAIN_S, Session, Sessions
+from quorate.dashboard.sessions import STREAMS, Session, Sessions
 
 PULSE_S: Final = 1.0
 SLOW_S: Final = 15.0
@@ -65,31 +63,35 @@ async def stream(
     request: web.Request, page: Stream, board: Board, sessions: Sessions, session: Session
 ) -> web.StreamResponse:
     """Until the browser goes, its session is over, or the server ends."""
+    if sessions.streams[session.user] >= STREAMS:
+        raise web.HTTPTooManyRequests(text=f"{STREAMS} pages of {session.user} are open already: close some\n")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-    await response.prepare(request)
-    board.refresh()
+    sessions.streams[session.user] += 1
     board.watched += 1
     try:
-        with suppress(ConnectionError, TimeoutError):
-            while not request.app[ENDING].is_set():
-                await asyncio.wait_for(response.write(page.news() + page.pulse()), SLOW_S)
-                await board.later(page.version, PULSE_S)
-                if monotonic() - session.asked > ASK_AGAIN_S and not await _still(sessions, session):
-                    await response.write(event("pulse", json.dumps({"now": 0, "over": True})))
-                    break
+        await response.prepare(request)
+        board.refresh()
+        await _tell(request, response, page, board, sessions, session)
+    except TimeoutError:
+        # It would be waited for again, for ever, to hear that the answer ends.
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass
     finally:
         board.watched -= 1
+        sessions.streams[session.user] -= 1
     return response
 
 
-async def _still(sessions: Sessions, session: Session) -> bool:
-    """Is this still somebody who may look? Asked anew; who cannot be asked about may for now."""
-    session.asked = monotonic()
-    try:
-        await asyncio.to_thread(sessions.refresh, session)
-    except UnreachableError:
-        return True
-    except CliError:
-        sessions.forget(session)
-        return False
-    return True
+async def _tell(
+    request: web.Request, response: web.StreamResponse, page: Stream, board: Board, sessions: Sessions, session: Session
+) -> None:
+    """Raises ConnectionError and TimeoutError for a browser that is gone."""
+    while not request.app[ENDING].is_set():
+        if not await sessions.still(session):
+            await asyncio.wait_for(response.write(event("pulse", json.dumps({"now": 0, "over": True}))), SLOW_S)
+            break
+        session.used = monotonic()  # who has the page before them is not idle
+        await asyncio.wait_for(response.write(page.news() + page.pulse()), SLOW_S)
+        await board.later(page.version, PULSE_S)
