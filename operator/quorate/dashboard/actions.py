@@ -54,7 +54,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Dialog:
-    """`confirm` is the button's word; "": there is nothing to confirm. `refused`: why it cannot be done now."""
+    """`confirm` is the button's word; "": there is nothing to confirm. `refused`: why it cannot be done now. `hidden`: what
+    the button sends along, unseen.
+    """
 
     title: str
     lines: tuple[str, ...] = ()
@@ -145,3 +147,13 @@ def say(subject: Subject, name: str, what: str) -> str:
     if not text:
         raise UsageError(f"{what} is missing: write it in the field")
     return text[:1000]
+
+
+SEEN: Final = "seen"
+"""What a person had before them when they gave their word: it holds for that alone."""
+
+
+def refuse_unseen(subject: Subject, now: str) -> None:
+    """Raises UsageError when what they had before them is no longer so."""
+    if subject.said.get(SEEN) != now:
+        raise UsageError("it has changed since you looked, and nothing was done. Look again: this is how it is now")

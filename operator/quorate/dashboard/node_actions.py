@@ -10,10 +10,23 @@ from quorate.access.world import whole
 from quorate.core.capacity import Loss, Survey
 from quorate.core.status import NodeStatus
 from quorate.core.types import DisarmMode, Instant, NodeName
-from quorate.dashboard.actions import Action, Choice, Dialog, Field, Subject, Table, anybody, say, table
+from quorate.dashboard.actions import (
+    SEEN,
+    Action,
+    Choice,
+    Dialog,
+    Field,
+    Subject,
+    Table,
+    anybody,
+    refuse_unseen,
+    say,
+    table,
+)
 from quorate.dashboard.rights import Rights
 from quorate.kube.resources import CLUSTERS
 from quorate.view import foretold, words
+from quorate.view.report import ClusterReport
 from quorate.view.snapshot import read_status
 from quorate.view.votes import drawing, enough
 
@@ -121,7 +134,7 @@ def end_maintenance(api: "Api", subject: Subject) -> str:
 
 def show_confirm(subject: Subject) -> Dialog:
     name = subject.node.name
-    _, lines = vouching.look(subject.memory, name)
+    incident, lines = vouching.look(subject.memory, name)
     fields = (Field("check", "sure", f"I have looked: {name} is off, and stays off until its guests run elsewhere"),)
     return Dialog(
         f"Is {name} certainly off?",
@@ -130,6 +143,7 @@ def show_confirm(subject: Subject) -> Dialog:
         risks=tuple(lines[2:]),
         confirm="It is off",
         danger=True,
+        hidden={SEEN: str(incident.id)},
     )
 
 
@@ -138,6 +152,7 @@ def confirm(api: "Api", subject: Subject) -> str:
     if subject.said.get("sure") != "yes":
         raise UsageError("tick the box once you have looked: if it still runs, its guests run twice")
     incident, _ = vouching.look(api, name)
+    refuse_unseen(subject, str(incident.id))
     return vouching.confirm(api, name, incident)
 
 
@@ -152,13 +167,16 @@ def show_release(subject: Subject) -> Dialog:
         risks=tuple(risks),
         confirm="Let it come back",
         danger=not back.held,
+        hidden={SEEN: f"{back.incident.id}/{back.boot}"},
     )
 
 
 def release(api: "Api", subject: Subject) -> str:
     if subject.said.get("sure") != "yes":
         raise UsageError("tick the box once you have looked")
-    return vouching.release(api, vouching.look_back(api, subject.node.name))
+    back = vouching.look_back(api, subject.node.name)
+    refuse_unseen(subject, f"{back.incident.id}/{back.boot}")
+    return vouching.release(api, back)
 
 
 def show_disarm(subject: Subject) -> Dialog:
@@ -230,7 +248,14 @@ def show_expected(subject: Subject) -> Dialog:
         risks=(lines[1], lines[2], UNSEEN),
         confirm="Count with these",
         danger=True,
+        hidden={SEEN: _missing(cluster)},
     )
+
+
+def _missing(cluster: ClusterReport) -> str:
+    """What somebody has in mind who says that the missing nodes do not run on unseen."""
+    lost = [node.name for node in cluster.nodes if not node.heard and node.votes]
+    return " ".join([f"{cluster.votes.live}/{cluster.votes.total}", *sorted(lost)])
 
 
 def expect(api: "Api", subject: Subject) -> str:
@@ -238,6 +263,7 @@ def expect(api: "Api", subject: Subject) -> str:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise UsageError(f"expected votes: {text!r} is no number from 1 on")
     reason, votes = say(subject, "reason", "the reason"), int(text)
+    refuse_unseen(subject, _missing(subject.cluster))
     expected.refuse(expected.look(api, name), votes)
     generation = expected.write(api, name, votes, reason)
     return expected.outcome(api, name, votes, generation)

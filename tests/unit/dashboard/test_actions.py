@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
-from quorate.core.types import NodeName, Stage
+from quorate.core.types import IncidentId, NodeName, Nonce, Stage
 from tests.unit.dashboard.served import enter, page, until
 from tests.unit.dashboard.test_panels import text_of
 from tests.unit.view import pictures
@@ -34,6 +35,11 @@ class Visitor:
                 return text
             await asyncio.sleep(0.02)
         raise AssertionError(f"{words!r} is not in {text!r}")
+
+    async def seen(self, action, **subject):
+        """What the dialog's button sends along."""
+        answer = await self.client.get(f"/dialog/{action}", params=subject)
+        return re.findall(r'name="seen" value="([^"]*)"', await answer.text())[0]
 
     async def do(self, action, **said):
         answer = await self.client.post(f"/do/{action}", data=said, headers=self.headers)
@@ -136,7 +142,8 @@ async def test_expected_without_quorum(api, visitor):
     api.put(pictures.cluster(pictures.not_quorate()))
     await visitor.until("At most 1 would do", "expected", cluster="prod")
     assert "is no number" in await visitor.do("expected", cluster="prod", votes="²", reason="x")
-    said = await visitor.do("expected", cluster="prod", votes="1", reason="burnt down")
+    seen = await visitor.seen("expected", cluster="prod")
+    said = await visitor.do("expected", cluster="prod", votes="1", reason="burnt down", seen=seen)
     assert "expected votes are 1 (generation 1)" in said
     wish = api.find("clusters.quorate.dev", "prod")["spec"]["quorum"]["expectedVotes"]
     assert wish == {"votes": 1, "reason": "burnt down", "generation": 1}
@@ -147,9 +154,37 @@ async def test_a_persons_word_needs_the_box(api, visitor):
     text = await visitor.until("they run twice", "confirm", node="n1")
     assert "Incident n1-abc" in text
     assert "tick the box" in await visitor.do("confirm", node="n1")
-    assert "vouches that it is off" in await visitor.do("confirm", node="n1", sure="yes")
+    assert "vouches that it is off" in await visitor.do("confirm", node="n1", sure="yes", seen="n1-abc")
     annotation = api.find("nodes.quorate.dev", "n1")["metadata"]["annotations"]["quorate.dev/fence-confirm"]
     assert annotation == "n1-abc/boot/ada"
+
+
+async def test_a_persons_word_is_for_what_they_had_before_them(api, visitor):
+    api.put(pictures.node("n1", pictures.lost(release_by=None)))
+    await visitor.until("Incident n1-abc", "confirm", node="n1")
+    seen = await visitor.seen("confirm", node="n1")
+    status = pictures.lost(release_by=None)
+    assert status.incident is not None
+    again = replace(status, incident=replace(status.incident, id=IncidentId("n1-def"), nonce=Nonce("later")))
+    api.put(pictures.node("n1", again))
+    await visitor.until("Incident n1-def", "confirm", node="n1")
+    text = await visitor.do("confirm", node="n1", sure="yes", seen=seen)
+    assert "it has changed since you looked" in text
+    assert "Incident n1-def" in text
+    fenced = replace(again, incident=replace(again.incident, stage=Stage.FENCED), guests=0)
+    api.put(pictures.node("n1", fenced))
+    await visitor.until("Does nothing of its old guests run on n1", "release", node="n1")
+    assert "it has changed" in await visitor.do("release", node="n1", sure="yes", seen="n1-def/boot")
+    assert "annotations" not in api.find("nodes.quorate.dev", "n1")["metadata"]
+
+
+async def test_expected_votes_are_for_the_nodes_that_were_missing(api, visitor):
+    api.put(pictures.cluster(pictures.not_quorate()))
+    await visitor.until("At most 1 would do", "expected", cluster="prod")
+    seen = await visitor.seen("expected", cluster="prod")
+    text = await visitor.do("expected", cluster="prod", votes="1", reason="burnt down", seen=f"{seen} n9")
+    assert "it has changed since you looked" in text
+    assert "expectedVotes" not in str(api.find("clusters.quorate.dev", "prod")["spec"])
 
 
 async def test_a_fenced_node_is_let_back(api, visitor):
@@ -157,7 +192,7 @@ async def test_a_fenced_node_is_let_back(api, visitor):
     text = await visitor.until("Does nothing of its old guests run on n1 any more?", "release", node="n1")
     assert "nothing will end it after this" in text
     assert "tick the box" in await visitor.do("release", node="n1")
-    assert "ada lets it come back" in await visitor.do("release", node="n1", sure="yes")
+    assert "ada lets it come back" in await visitor.do("release", node="n1", sure="yes", seen="n1-abc/boot")
     annotation = api.find("nodes.quorate.dev", "n1")["metadata"]["annotations"]["quorate.dev/fence-release"]
     assert annotation == "n1-abc/boot/ada"
 
