@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
@@ -29,6 +30,8 @@ class Board:
         self.painted = 0
         self.switches: tuple[dict[str, Any], ...] = ()
         self._painter = Painter()
+        self._easel = ThreadPoolExecutor(1, "paint")
+        """A thread of its own: deeds and sign-ins that wait for an API server do not keep the picture waiting."""
         self._touched = asyncio.Event()
         self._next = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -45,6 +48,7 @@ class Board:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.mirror.stop()
+        self._easel.shutdown(wait=False, cancel_futures=True)
 
     async def later(self, version: int, within_s: float) -> Picture:
         """The first picture after that one, or the same when there is none within that time."""
@@ -92,7 +96,9 @@ class Board:
         """None: nothing is to be seen that was not there before."""
         mirror, now = self.mirror, self.mirror.connection.now()
         machines = mirror.machines.if_readable()
-        made = await asyncio.to_thread(self._painter.paint, mirror.snapshot(), mirror.happened.all(), machines, now)
+        made = await asyncio.get_running_loop().run_in_executor(
+            self._easel, self._painter.paint, mirror.snapshot(), mirror.happened.all(), machines, now
+        )
         self.painted += 1
         if mirror.problem:
             made = replace(made, problem=mirror.problem, heard=mirror.heard_at)

@@ -43,6 +43,7 @@ async def harden(_request: web.Request, response: web.StreamResponse) -> None:
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Only by our own names, only who is signed in, and deeds only from our own page."""
+    _refuse_unreadable(request)
     hosts = request.app[HOSTS]
     if hosts and _host(request.host) not in hosts:
         words = f"this page is not called {request.host!r}: use the address that was printed\n"
@@ -69,6 +70,16 @@ def session_of(request: web.Request) -> Session:
 def _host(text: str) -> str:
     """Without the port."""
     return urlsplit(f"//{text}").hostname or ""
+
+
+def _refuse_unreadable(request: web.Request) -> None:
+    """Headers that are no addresses, before anybody takes them for one."""
+    for name in ("Host", "Origin", "HX-Current-URL"):
+        text = request.headers.get(name, "")
+        try:
+            _ = urlsplit(f"//{text}" if name == "Host" else text).port
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=f"the header {name} is no address\n") from error
 
 
 def _refuse_others_origin(request: web.Request) -> None:

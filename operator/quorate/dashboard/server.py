@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from quorate.access.errors import CliError, UnknownUserError, UnreachableError, UsageError
+from quorate.access.errors import CliError, ForbiddenError, UnknownUserError, UnreachableError, UsageError
 from quorate.access.kubeconfig import Login
 from quorate.api.wire import to_wire
 from quorate.core.types import GuestState
@@ -32,6 +32,10 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 FIRST_S: Final = 10.0
 """So long does the first page wait for the first picture."""
 FORM_BYTES: Final = 64 * 1024
+AT_DOOR: Final = 4
+"""So many sign in at once: who has not signed in yet does not take the threads from who has."""
+TOKEN_BYTES: Final = 16 * 1024
+"""No token is longer: servers take no longer headers."""
 _log = logging.getLogger(__name__)
 
 
@@ -59,6 +63,7 @@ class Site:
         self.once = Once()
         self.sessions = Sessions(login, self._namespaces)
         self.switches = Switches(options.lab, self.board)
+        self._at_door = 0
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[guard], client_max_size=FORM_BYTES)
@@ -147,13 +152,18 @@ class Site:
         if not self.options.by_token:
             raise web.HTTPNotFound
         token = str((await request.post()).get("token", "")).strip()
-        if not token or not token.isascii() or not token.isprintable():
+        if not 0 < len(token) <= TOKEN_BYTES or not token.isascii() or not token.isprintable():
             return self._door("A token is one line of letters, digits and signs. Paste it whole.", 400)
+        if self._at_door >= AT_DOOR:
+            return self._door("Too many sign in at this moment. Try again in a moment.", 503)
+        self._at_door += 1
         try:
             name, session = await asyncio.to_thread(self.sessions.open_by_token, token)
         except CliError as error:
-            _log.info("a sign-in was refused: %s", error)
+            _log.info("a sign-in was refused: %s", words.line(str(error)))
             return self._door(_refused(error), 403)
+        finally:
+            self._at_door -= 1
         _log.info("%s has signed in", session.user)
         return self._let_in(request, name)
 
@@ -202,7 +212,9 @@ def _refused(error: CliError) -> str:
         return "The API server does not know this token: it is wrong, or it has run out. Make a new one."
     if isinstance(error, UnreachableError):
         return "The API server cannot be reached now, so nobody can be let in. Try again in a moment."
-    return str(error)
+    if isinstance(error, ForbiddenError):
+        return str(error)
+    return "The API server cannot tell whose token this is: its refusal is in the log of this page's server."
 
 
 async def _end(app: web.Application) -> None:

@@ -46,11 +46,14 @@ READER = {("list", one) for one in ("clusters", "nodes", "haresources", "storage
 
 @dataclass
 class ApiServer:
-    """`down`: it answers nothing any more. `asked`: every request, method and path. `refused`: paths nobody may read."""
+    """`down`: it answers nothing any more; `broken`: everything with that code. `asked`: every request, method and path.
+    `refused`: paths nobody may read.
+    """
 
     store: Store
     users: dict[str, User] = field(default_factory=dict)
     down: bool = False
+    broken: int = 0
     asked: list[str] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
     url: str = ""
@@ -105,6 +108,8 @@ async def api_server() -> AsyncIterator[ApiServer]:
         found.asked.append(f"{request.method} {request.path}")
         if found.down:
             raise ConnectionResetError
+        if found.broken:
+            return web.json_response({"kind": "Status"}, status=found.broken)
         return await _answer(found, inner, request)
 
     app = web.Application()

@@ -1,11 +1,13 @@
 """Who is let in, and what no other site can bring a signed-in browser to do."""
 
+import asyncio
 import re
+import threading
 
 import pytest
 from yarl import URL
 
-from quorate.access.errors import UsageError
+from quorate.access.errors import UnknownUserError, UsageError
 from quorate.access.kubeconfig import Login
 from quorate.dashboard.server import Options, serve
 from tests.unit.dashboard.served import READER, User, enter, page, until
@@ -109,6 +111,27 @@ async def test_another_name_that_leads_here_is_refused(api):
         ).status == 200
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("Host", "["), ("Host", "127.0.0.1:x"), ("Origin", "http://["), ("HX-Current-URL", "http://[")]
+)
+async def test_a_header_that_is_no_address_is_refused(api, name, value):
+    async with page(api) as (site, client):
+        await enter(site, client)
+        answer = await client.get("/", headers={name: value, "HX-Request": "true"})
+        assert answer.status == 400
+
+
+async def test_a_word_that_is_no_text_is_a_wrong_one(api):
+    async with page(api) as (site, client):
+        await enter(site, client)
+        (cookie,) = client.session.cookie_jar
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        own = f"Host: {client.host}:{client.port}\r\nCookie: {cookie.key}={cookie.value}\r\nContent-Length: 0\r\n"
+        writer.write(f"POST /do/stop HTTP/1.1\r\n{own}X-Quorate-Csrf: ".encode() + b"\xff\r\n\r\n")
+        assert b" 403 " in await reader.readline()
+        writer.close()
+
+
 @pytest.mark.parametrize("path", ["../server.py", "..%2fserver.py", "/etc/passwd", "vendor/README.md"])
 async def test_only_the_pages_own_files_are_served(api, path):
     async with page(api) as (_, client):
@@ -152,6 +175,38 @@ class TestTokens:
             text = await (await self.sign_in(client, "ada")).text()
             assert "cannot be reached now" in text
             assert api.url not in text
+
+    async def test_at_the_door_nothing_is_told_of_an_api_server_that_refuses_strangely(self, api, team):
+        async with page(api, *team) as (_, client):
+            api.broken = 418
+            answer = await self.sign_in(client, "ada")
+            assert answer.status == 403
+            text = await answer.text()
+            assert api.url not in text
+            assert "/apis/" not in text
+
+    async def test_a_token_without_end_is_none(self, api, team):
+        async with page(api, *team) as (_, client):
+            asked = len(api.asked)
+            assert (await self.sign_in(client, "x" * 20_000)).status == 400
+            assert not any("selfsubject" in one for one in api.asked[asked:])
+
+    async def test_at_the_door_there_is_room_for_a_few(self, api, team, monkeypatch):
+        """And who waits there keeps nobody who is inside from seeing what is new."""
+        free = threading.Event()
+        async with page(api, *team) as (site, client):
+            await until(lambda: site.board.picture.version, "a picture")
+
+            def wait(_token):
+                free.wait(30)
+                raise UnknownUserError("nobody")
+
+            monkeypatch.setattr(site.sessions, "open_by_token", wait)
+            at_door = [asyncio.create_task(self.sign_in(client, "x")) for _ in range(30)]
+            done, _ = await asyncio.wait(at_door, return_when=asyncio.FIRST_COMPLETED)
+            assert {one.result().status for one in done} == {503}
+            free.set()
+            await asyncio.gather(*at_door)
 
     async def test_who_may_not_read_all_is_told_which_right_is_missing(self, api, team):
         async with page(api, *team) as (_, client):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 from quorate.core.status import VotesStatus
 from quorate.dashboard.board import Board
@@ -50,6 +51,20 @@ async def test_a_change_is_shown_by_itself(api):
         api.put(pictures.cluster(lost))
         await until(lambda: "2 of 3 votes" in reader.panels["head"], "the change")
         task.cancel()
+
+
+async def test_deeds_that_wait_keep_no_picture_waiting(api):
+    free = threading.Event()
+    async with page(api) as (site, client):
+        await enter(site, client)
+        await until(lambda: site.board.picture.version, "a picture")
+        waiting = [asyncio.create_task(asyncio.to_thread(free.wait, 30)) for _ in range(64)]
+        try:
+            api.put(pictures.guest(pictures.guest_status(guest="ct:shop/new"), name="new"))
+            await until(lambda: "shop/new" in str(site.board.picture.report), "the change")
+        finally:
+            free.set()
+            await asyncio.gather(*waiting)
 
 
 async def test_what_is_new_and_what_is_gone(api):
