@@ -231,7 +231,7 @@ def _tree(seen: Seen) -> dict[str, Any]:
 
 def _nodes(seen: Seen) -> dict[str, Any]:
     cluster = seen.cluster
-    switches = {one["name"]: one for one in seen.switches}
+    switches = {one["name"]: one for one in seen.switches if seen.rights.nodes}
     rows = [_node(one, seen, switches.get(one.name)) for one in (cluster.nodes if cluster is not None else ())]
     waiting = [
         one for name, one in switches.items() if cluster is None or name not in {row["node"].name for row in rows}

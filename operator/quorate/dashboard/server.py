@@ -245,6 +245,11 @@ def serve(login: Login, options: Options, tell: Callable[[str], None]) -> None:
             "Listen on 127.0.0.1, or let everybody sign in with a token of their own: --token-sign-in"
         )
 
+    if options.key and not options.certificate:
+        raise UsageError(
+            f"--key {options.key}: without --certificate the page would be served in the clear. Name both, in PEM"
+        )
+
     async def run() -> None:
         await _serve(Site(login, options), tell)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from quorate.dashboard.board import Board
+from quorate.dashboard.guards import session_of
 from quorate.lab import client
 from quorate.lab.errors import LabError
 
@@ -37,7 +38,9 @@ class Switches:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def switch(self, request: web.Request) -> web.Response:
-        """Use one. Whoever is signed in may: a lab belongs to who started it."""
+        """Use one. A lab belongs to who started it, and who has no right to change nodes is not that."""
+        if not session_of(request).rights.nodes:
+            raise web.HTTPForbidden(text="you may not change nodes, so you may not switch them either\n")
         node, verb = request.match_info["node"], request.match_info["verb"]
         if verb not in VERBS:
             raise web.HTTPNotFound

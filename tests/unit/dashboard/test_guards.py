@@ -144,6 +144,11 @@ async def test_without_a_sign_in_it_listens_on_loopback_only():
         serve(Login("http://127.0.0.1:1", "a test", "ada"), Options(host="0.0.0.0"), print)
 
 
+async def test_a_key_without_its_certificate_is_refused():
+    with pytest.raises(UsageError, match="in the clear"):
+        serve(Login("http://127.0.0.1:1", "a test", "ada"), Options(key="key.pem"), print)
+
+
 class TestTokens:
     """Everybody as themselves."""
 
@@ -261,3 +266,23 @@ class TestTokens:
     async def test_there_is_no_way_around_by_the_secret(self, api, team):
         async with page(api, *team) as (site, client):
             assert (await client.get("/enter", params={"secret": site.once.secret})).status == 403
+
+    async def test_a_labs_nodes_are_switched_by_who_may_change_nodes(self, api, team, monkeypatch):
+        switched = []
+
+        def act(*said):
+            switched.append(said)
+            return {"power": "off", "state": "", "network": "on"}
+
+        node = {"name": "n1", "power": "on", "state": "runs", "network": "on"}
+        monkeypatch.setattr("quorate.dashboard.switches.client.act", act)
+        monkeypatch.setattr("quorate.dashboard.switches.client.status", lambda _: {"nodes": [node]})
+        async with page(api, Options(by_token=True, lab="lab"), team[1]) as (site, client):
+            await until(lambda: site.board.picture.version and site.board.switches, "a picture")
+            for user, code in (("bob", 403), ("ada", 200)):
+                await self.sign_in(client, user)
+                (session,) = site.sessions._known.values()
+                answer = await client.post("/switch/n1/power-off", headers={"X-Quorate-Csrf": session.csrf})
+                assert answer.status == code
+                assert ("/switch/n1" in await (await client.get("/")).text()) is (user == "ada")
+        assert switched == [("lab", "n1", "power-off")]
