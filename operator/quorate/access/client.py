@@ -123,8 +123,11 @@ class Api:
             response = self._send(method, path, body, written=written)
         self._hear_clock(response)
         answer = _parse(response.data)
-        if response.status < 400:
+        if response.status < 300 and answer is not None:
             return answer
+        if response.status < 400:
+            raise UnreachableError(not_an_api_server(self.login, response.status))
+        answer = answer or {"message": response.data[:200].decode(errors="replace").strip()}
         error = refusal(self.login, f"{method} {path.partition('?')[0]}", response.status, answer)
         if response.status in (NOTHING_DONE if written else TRANSIENT):
             transient = TransientError(str(error))
@@ -147,6 +150,7 @@ class Api:
                 body=json.dumps(body) if body is not None else None,
                 headers=self._headers | {"Content-Type": kind},
                 timeout=urllib3.Timeout(connect=min(CONNECT_S, longest_s), read=longest_s),
+                redirect=False,  # who we are is told to this server alone
             )
         except HTTPError as error:
             raise self._unreachable(error, written=written) from error
@@ -283,9 +287,18 @@ def _words(error: BaseException) -> str:
     return str(cause or error).rpartition(": ")[2] or type(error).__name__
 
 
-def _parse(data: bytes) -> Json:
+def not_an_api_server(login: Login, code: int) -> str:
+    """A page to sign in at, perhaps, of whatever stands before it: by such an answer nothing was done."""
+    return (
+        f"{login.server} ({login.origin}) does not answer as an API server does (code {code}). See whether something "
+        "before it wants a sign-in, or whether the kubeconfig names another server"
+    )
+
+
+def _parse(data: bytes) -> Json | None:
+    """None: it is no object of JSON."""
     try:
         found = json.loads(data) if data else {}
     except ValueError:
-        return {"message": data[:200].decode(errors="replace").strip()}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None

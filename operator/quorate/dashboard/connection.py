@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from quorate.access.client import environment_proxy, headers_of, signed_in, ssl_context
+from quorate.access.client import environment_proxy, headers_of, not_an_api_server, signed_in, ssl_context
 from quorate.access.errors import ApiError, UnreachableError
 from quorate.access.kubeconfig import Login
 from quorate.access.refusals import refusal
@@ -35,7 +35,7 @@ class Connection:
         self.login = login
         self._session: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
-        self._options: dict[str, Any] = {}
+        self._options: dict[str, Any] = {"allow_redirects": False}
         self._ahead_s = 0.0
 
     def now(self) -> Instant:
@@ -54,7 +54,7 @@ class Connection:
             async with session.get(self.login.server + path, params=query, timeout=ANSWER, **self._options) as response:
                 self._hear_clock(response)
                 body = await response.read()
-                if response.status >= 400:
+                if response.status >= 300:
                     await self._refuse(f"GET {path}", response.status, body)
                 found: Json = json.loads(body)
                 return found
@@ -75,7 +75,7 @@ class Connection:
             async with session.get(self.login.server + path, params=query, timeout=limit, **self._options) as response:
                 if response.status == 410:
                     raise ExpiredError
-                if response.status >= 400:
+                if response.status >= 300:
                     await self._refuse(f"GET {path}", response.status, await response.read())
                 async for line in response.content:
                     found = json.loads(line)
@@ -106,6 +106,8 @@ class Connection:
 
     async def _refuse(self, call: str, code: int, body: bytes) -> None:
         """Raises the refusal as a sentence. After 401 the next call signs in anew: tokens of Pods are renewed."""
+        if code < 400:
+            raise UnreachableError(not_an_api_server(self.login, code))
         if code == 401:
             await self.close()
         try:

@@ -213,6 +213,21 @@ class TestIdentity:
             Api(login).get(PATH)
 
 
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_who_is_sent_elsewhere_has_done_nothing_and_does_not_go_there(served, method):
+    with serve() as elsewhere:
+        served.answer(method, PATH, Answer(302, {}, {"Location": f"{elsewhere.url}{PATH}"}))
+        with pytest.raises(UnreachableError, match="does not answer as an API server does"):
+            api(served).get(PATH) if method == "GET" else api(served).merge(PATH, {})
+        assert not elsewhere.seen_headers
+
+
+def test_a_page_to_sign_in_is_no_answer(served):
+    served.answer("PATCH", PATH, Answer(200, "<html>sign in</html>"))  # type: ignore[arg-type]
+    with pytest.raises(UnreachableError, match="wants a sign-in"):
+        api(served).merge(PATH, {})
+
+
 def test_writes_name_their_field_manager_and_are_merge_patches(served):
     served.objects[PATH] = {"metadata": {}}
     api(served).merge(PATH, {"spec": {"a": 1}})

@@ -10,7 +10,7 @@ from quorate.access.kubeconfig import Credentials, Login
 from quorate.dashboard.connection import Connection
 from quorate.dashboard.server import Options, Site, _secure
 from tests.unit.cli import test_tls
-from tests.unit.cli.stub import serve
+from tests.unit.cli.stub import Answer, serve
 from tests.unit.cli.test_tls import CLUSTERS, login, server_side
 from tests.unit.dashboard.served import READER, User
 
@@ -43,6 +43,14 @@ async def test_the_name_in_the_certificate_may_be_another(pki):
 async def test_nobody_there():
     with pytest.raises(UnreachableError, match="cannot reach the API server"):
         await get(Login("http://127.0.0.1:1", "a test", "ada"))
+
+
+async def test_who_is_sent_elsewhere_does_not_go_there():
+    with serve() as elsewhere, serve() as stub:
+        stub.answer("GET", CLUSTERS, Answer(302, {}, {"Location": f"{elsewhere.url}{CLUSTERS}"}))
+        with pytest.raises(UnreachableError, match="does not answer as an API server does"):
+            await get(Login(stub.url, "a test", "ada"))
+        assert not elsewhere.seen_headers
 
 
 async def test_a_token_that_was_renewed_is_read_again(api, tmp_path: Path):
