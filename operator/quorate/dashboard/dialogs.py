@@ -18,6 +18,7 @@ from quorate.dashboard.mirror import Remembered
 from quorate.dashboard.node_actions import NODE_ACTIONS
 from quorate.dashboard.panels import Panels
 from quorate.dashboard.sessions import Session
+from quorate.view import words
 
 ACTIONS: Final[Mapping[str, Action]] = {**GUEST_ACTIONS, **NODE_ACTIONS}
 ABOUT: Final = ("guest", "node", "cluster")
@@ -54,7 +55,8 @@ class Dialogs:
             said = await asyncio.to_thread(action.do, session.api(), subject)
         except (CliError, UnreadableError) as error:
             return await self._shown(name, action, subject, str(error))
-        _log.info("%s by %s: %s", name, session.user, said)
+        said = words.line(said)  # it is shown as text, and by a log on a terminal
+        _log.info("%s by %s: %s", name, words.line(session.user), said)
         return web.Response(headers={"HX-Trigger": json.dumps({"quorate:done": said}), "HX-Reswap": "none"})
 
     async def _shown(self, name: str, action: Action, subject: Subject, problem: str = "") -> web.Response:

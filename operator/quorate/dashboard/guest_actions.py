@@ -141,7 +141,7 @@ def _change(wanted: Wanted, word: str) -> Action:
     def show(subject: Subject) -> Dialog:
         guest = subject.guest
         lines = (
-            f"It is {words.state(guest.state)}{f' on {guest.node}' if guest.node else ''}.",
+            f"Now: {words.state(guest.state)}{f' on {guest.node}' if guest.node else ''}.",
             f"Next: {guests.NEXT[wanted]}.",
         )
         risks = (RISKS[wanted],) if RISKS[wanted] and guest.state != GuestState.STOPPED else ()

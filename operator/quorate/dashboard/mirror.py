@@ -26,6 +26,7 @@ from quorate.kube.resources import (
     Resource,
     key_of,
 )
+from quorate.view import words
 from quorate.view.snapshot import Raw, Snapshot
 
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -36,6 +37,10 @@ LATE_S: Final = 4.0
 """So long may the API server be silent before what is shown is called old."""
 PAGE: Final = "500"
 KEPT_EVENTS: Final = 2000
+EVENT_FIELDS: Final = frozenset(
+    {"regarding", "reason", "note", "type", "eventTime", "series", "deprecatedLastTimestamp"}
+)
+EVENT_NAMES: Final = frozenset({"name", "namespace", "creationTimestamp", "resourceVersion"})
 _log = logging.getLogger(__name__)
 
 
@@ -64,10 +69,21 @@ class Shelf:
             return self.objects.pop(key_of(raw), None) is not None
         if not self.keep(raw):
             return False
-        self.objects[key_of(raw)] = raw
+        self.objects[key_of(raw)] = self.told(raw)
+        self.shorten()
+        return True
+
+    def told(self, raw: Raw) -> Raw:
+        """What is kept of it. Of an Event what is shown: whoever may write some fills no memory by the rest."""
+        if not self.events:
+            return raw
+        metadata = {key: value for key, value in raw["metadata"].items() if key in EVENT_NAMES}
+        return {**{key: value for key, value in raw.items() if key in EVENT_FIELDS}, "metadata": metadata}
+
+    def shorten(self) -> None:
+        """The oldest go first."""
         while self.events and len(self.objects) > KEPT_EVENTS:
             del self.objects[next(iter(self.objects))]
-        return True
 
     def all(self) -> tuple[Raw, ...]:
         return tuple(self.objects.values())
@@ -168,7 +184,7 @@ class Mirror:
 
     def _fail(self, shelf: Shelf, problem: str, *, refused: bool = False) -> None:
         if shelf.problem != problem:
-            _log.warning("%s: %s", shelf.path, problem)
+            _log.warning("%s: %s", shelf.path, words.line(problem))
             shelf.problem, shelf.refused = problem, refused
             self._changed(True)
 
@@ -179,12 +195,13 @@ class Mirror:
             page = await self.connection.get(shelf.path, **query)
             for raw in page.get("items") or []:
                 if shelf.keep(raw):
-                    found[key_of(raw)] = raw
+                    found[key_of(raw)] = shelf.told(raw)
             more = page["metadata"].get("continue")
             if not more:
                 break
             query = {"limit": PAGE, "continue": more}
-        shelf.objects = found
+        shelf.objects = dict(sorted(found.items(), key=lambda one: _born(one[1]))) if shelf.events else found
+        shelf.shorten()
         shelf.synced, shelf.problem, shelf.refused = True, "", False
         self._hear()
         self._changed(True)
@@ -223,6 +240,10 @@ class Mirror:
                 self._hear()  # it says no, so it is there
             if lost != self._lost:
                 self._changed(True)
+
+
+def _born(raw: Raw) -> str:
+    return str(raw["metadata"].get("creationTimestamp") or "")
 
 
 class Remembered:

@@ -76,7 +76,7 @@ class Site:
         app.add_routes(
             [
                 web.get("/", self.page),
-                web.get("/events", self.events),
+                web.get("/events", self.events, allow_head=False),
                 web.get("/report.json", self.report),
                 web.get("/who", self.who),
                 web.get("/enter", self.enter),
@@ -164,7 +164,7 @@ class Site:
             return self._door(_refused(error), 403)
         finally:
             self._at_door -= 1
-        _log.info("%s has signed in", session.user)
+        _log.info("%s has signed in", words.line(session.user))
         return self._let_in(request, name)
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:

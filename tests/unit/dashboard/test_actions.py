@@ -149,6 +149,11 @@ async def test_expected_without_quorum(api, visitor):
     assert wish == {"votes": 1, "reason": "burnt down", "generation": 1}
 
 
+async def test_what_is_said_of_a_deed_hides_nothing(visitor, monkeypatch):
+    monkeypatch.setattr("quorate.access.guests.change", lambda *_: "done\n\x1b[2J\u202e")
+    assert await visitor.do("stop", **GUEST) == r"done\n\x1b[2J\u202e"
+
+
 async def test_a_persons_word_needs_the_box(api, visitor):
     api.put(pictures.node("n1", pictures.lost(release_by=None)))
     text = await visitor.until("they run twice", "confirm", node="n1")

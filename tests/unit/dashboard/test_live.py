@@ -6,7 +6,9 @@ import threading
 
 from quorate.core.status import VotesStatus
 from quorate.dashboard.board import Board
+from quorate.dashboard.mirror import Shelf
 from quorate.dashboard.panels import NAMES
+from quorate.kube.resources import EVENTS
 from tests.unit.dashboard.served import BEHIND, READER, User, enter, page, until
 from tests.unit.view import pictures
 
@@ -120,6 +122,18 @@ async def test_an_api_server_that_is_away_is_told_of_and_comes_back(api, monkeyp
         task.cancel()
 
 
+def test_events_fill_no_memory(monkeypatch):
+    """Whoever may write some: only what is shown of them is kept, and only so many."""
+    monkeypatch.setattr("quorate.dashboard.mirror.KEPT_EVENTS", 3)
+    shelf = Shelf(EVENTS)
+    for number in range(9):
+        metadata = {"namespace": "shop", "name": f"e{number}", "annotations": {"x": "y" * 1000}, "managedFields": [{}]}
+        regarding = {"apiVersion": "quorate.dev/v1alpha1", "kind": "HAResource", "namespace": "shop", "name": "web"}
+        assert shelf.take({"metadata": metadata, "regarding": regarding, "note": "said", "action": "x"}, gone=False)
+    assert [raw["metadata"] for raw in shelf.all()] == [{"namespace": "shop", "name": f"e{n}"} for n in (6, 7, 8)]
+    assert all(set(raw) == {"metadata", "regarding", "note"} for raw in shelf.all())
+
+
 async def test_what_may_not_be_read_is_left_out(api):
     api.users = {"t": User("page", READER)}
     api.refused = {"/apis/events.k8s.io/v1/events", "/apis/coordination.k8s.io/v1/namespaces/quorate-agents/leases"}
@@ -144,6 +158,12 @@ async def test_the_report_is_the_command_lines(api):
         told = await (await client.get("/report.json")).json()
         assert told["clusters"][0]["guests"][0]["guest"] == "ct:shop/web"
         assert told["health"]
+
+
+async def test_a_stream_is_no_headline(api):
+    async with page(api) as (site, client):
+        await enter(site, client)
+        assert (await client.head("/events")).status == 405
 
 
 async def test_a_server_that_ends_does_not_wait_for_its_pages(api):
