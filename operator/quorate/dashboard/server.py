@@ -178,10 +178,9 @@ class Site:
         return web.Response(text="ok\n")
 
     async def ready(self, _request: web.Request) -> web.Response:
+        """Anybody may ask: why not is in the log."""
         fine = self.board.picture.version > 0
-        return web.Response(
-            text="ok\n" if fine else f"{self.board.mirror.problem or 'reading'}\n", status=200 if fine else 503
-        )
+        return web.Response(text="ok\n" if fine else "nothing is read yet\n", status=200 if fine else 503)
 
     def _namespaces(self) -> set[str]:
         return {key[0] for key in tuple(self.board.mirror.guests.objects)}

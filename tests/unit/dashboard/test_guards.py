@@ -42,6 +42,15 @@ async def test_nothing_is_told_to_who_is_not_signed_in(api, path):
         assert "shop" not in await answer.text()
 
 
+async def test_anybody_may_ask_whether_it_is_ready_and_hears_no_more(api):
+    api.down = True
+    async with page(api) as (site, client):
+        await until(lambda: site.board.mirror.problem, "a problem")
+        answer = await client.get("/readyz")
+        assert answer.status in {200, 503}
+        assert api.url not in await answer.text()
+
+
 async def test_a_part_of_a_page_leads_to_the_sign_in(api):
     async with page(api) as (_, client):
         answer = await client.get("/", headers={"HX-Request": "true"})
