@@ -85,6 +85,7 @@ async def test_a_page_has_no_script_and_no_style_in_it(api):
         assert not re.findall(r"<style|\sstyle=|\son\w+=|javascript:", html)
         assert all(' src="/' in script for script in re.findall(r"<script[^>]*>", html))
         assert not re.findall(r'(?:src|href|action)="(?:https?:)?//', html)
+        assert '"allowEval": false, "allowScriptTags": false' in html
 
 
 async def test_a_deed_needs_the_word_of_the_page(api):
