@@ -49,10 +49,20 @@ def _just_arrived(draft: Draft) -> bool:
     return any(one.name == arrived and not one.over for one in machine.migrations)
 
 
+def unread(draft: Draft) -> str:
+    """Why nothing can be known of it for now; "" if it can. It is not stopped for that: how it may move will be seen."""
+    machine = draft.guest.machine
+    return machine.absent if machine is not None else "the virtual machines in its namespace are not listed yet"
+
+
 def way(draft: Draft) -> GuestState | None:
     """How a guest that runs goes to its target. None: not yet, and it has been said why."""
     if not draft.guest.spec.machine:
         return S.RELOCATE
+    if unknown := unread(draft):
+        node = draft.instance.node if draft.instance is not None else ""
+        draft.say(f"runs on {node}; it moves to {draft.status.target} once it is known how: {unknown}")
+        return None
     if _just_arrived(draft):
         draft.say(f"{draft.status.message}, once KubeVirt says that its last migration is over")
         return None
@@ -99,6 +109,8 @@ def _prepare(draft: Draft, instance: Instance) -> None:
     if target not in draft.room.armed or node.nonce is None:
         draft.say(f"migrates to {target}, once that has armed its watchdog")
         draft.wake_when_armed(target)
+    elif unknown := unread(draft):
+        draft.say(f"migrates to {target}, once it is known whether it can: {unknown}")
     elif why := fixed(draft):
         draft.say(f"moves from {instance.node} to {target}; it is stopped for that: {why}")
         move(draft, S.RELOCATE)

@@ -304,3 +304,16 @@ def test_the_node_it_has_just_gone_to_is_not_reset_because_its_source_was_late()
     after = {write.ref: write.status for write in made.statuses}
     assert after[KEY.ref].instance.node == "n2"
     assert all(write.status.reset_request is None for write in made.statuses if isinstance(write.status, NodeStatus))
+
+
+@pytest.mark.parametrize("state", [S.STARTED, S.MIGRATE])
+def test_it_is_not_stopped_because_kubevirt_cannot_be_read_for_a_while(state):
+    """That it cannot be migrated live is known only while KubeVirt's objects are."""
+    view = replace(
+        machine(SOURCE, run=None), absent="KubeVirt's machines may not be read", uid=None, strategy="", kept=None
+    )
+    leaves = replace(n1(), maintenance="test", status=replace(n1().status, state="Maintenance"))
+    status = {"state": state, "target": N2}
+    after, actions = outcome(guest(view, status=status), leaves, node("n2"), node("n3"))
+    assert (after.state, after.instance.stopping, actions) == (state, False, [])
+    assert "KubeVirt's machines may not be read" in after.message
