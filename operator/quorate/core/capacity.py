@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from quorate.core import scheduling
+from quorate.core.capacity_status import CapacityStatus, Unplaced
 from quorate.core.conditions import Finding, plural
 from quorate.core.draft import Draft, Room
 from quorate.core.ledger import ledger_of, places
@@ -18,7 +19,7 @@ from quorate.core.quick import replace
 from quorate.core.quorum import Memory, Vote, count, recalled
 from quorate.core.quorum_options import in_force
 from quorate.core.rooms import recorded_quorum, room_of
-from quorate.core.status import CapacityStatus, GuestStatus, Unplaced
+from quorate.core.status import GuestStatus
 from quorate.core.types import HEARD, Answer, GuestKey, GuestState, NodeName, SchedulingMode, Wanted
 from quorate.core.world import GuestView, World
 

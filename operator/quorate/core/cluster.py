@@ -6,6 +6,7 @@ from typing import Final
 
 from quorate.core import capacity, counting, disarm, guard, history, latency
 from quorate.core.actions import Note
+from quorate.core.capacity_status import CapacityStatus
 from quorate.core.changes import updated
 from quorate.core.conditions import Finding, merge, some, summary
 from quorate.core.counting import Count
@@ -18,7 +19,6 @@ from quorate.core.quick import quick
 from quorate.core.quorum import Quorum
 from quorate.core.rulewords import RulesInWords
 from quorate.core.status import (
-    CapacityStatus,
     ClusterStatus,
     Condition,
     DisarmStatus,

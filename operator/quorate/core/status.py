@@ -7,6 +7,7 @@ and the next leader goes on. `api/` declares the same fields for the CRDs; a tes
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from quorate.core.capacity_status import CapacityStatus
 from quorate.core.override import Override
 from quorate.core.quick import quick
 from quorate.core.quorum import NOBODY, Memory, Rule
@@ -434,31 +435,6 @@ class IgnoredRule:
     name: str
     reason: str
     message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unplaced:
-    """A guest that would have no node, were these nodes lost."""
-
-    guest: str
-    lost: str
-    reason: str
-
-
-@quick
-@dataclass(frozen=True, slots=True)
-class CapacityStatus:
-    """How many nodes may be lost together now, as far as was looked (`core/capacity.py`).
-
-    `text`: what each single loss would mean. `votes`: the loss after which there is no quorum. `unplaced`: the guests
-    without a node after the first loss that is too much, and how many `more`.
-    """
-
-    survivable: int = 0
-    text: str = ""
-    votes: str = ""
-    unplaced: tuple[Unplaced, ...] = ()
-    more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

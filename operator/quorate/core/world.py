@@ -7,6 +7,7 @@ world always gives the same plan. `now_s` is this manager's own clock and proves
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from quorate.core.capacity_status import CapacityStatus
 from quorate.core.device import DeviceBeat
 from quorate.core.load import NOTHING, Size, Usage
 from quorate.core.machines import MachineView
@@ -17,7 +18,7 @@ from quorate.core.quorum_options import QuorumOptions
 from quorate.core.rules import Rule
 from quorate.core.selectors import NodeTerm, Selector, Taint, Toleration
 from quorate.core.sequence import FenceDevice, Health, Report
-from quorate.core.status import CapacityStatus, ClusterStatus, GuestStatus, Incident, NodeStatus, StorageStatus
+from quorate.core.status import ClusterStatus, GuestStatus, Incident, NodeStatus, StorageStatus
 from quorate.core.storage import NfsExport, Reach, VolumeClass
 from quorate.core.timing import TimingSpec
 from quorate.core.types import (

@@ -14,11 +14,12 @@ from typing import Final
 
 from quorate.core import capacity
 from quorate.core.actions import Plan, ProvideVolume, RemoveVolume
+from quorate.core.capacity_status import CapacityStatus
 from quorate.core.housekeeping import Household, tidy
 from quorate.core.invariants import check
 from quorate.core.plan import plan
 from quorate.core.quick import replace
-from quorate.core.status import CapacityStatus, NodeStatus
+from quorate.core.status import NodeStatus
 from quorate.core.types import HEARD, NodeName, Stage
 from quorate.core.world import NodeView, World
 from quorate.kube.act import Actor

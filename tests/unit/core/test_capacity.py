@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from quorate.core.capacity import KEPT, Survey, finding, inputs, survey
+from quorate.core.capacity_status import CapacityStatus, Unplaced
 from quorate.core.load import Size
 from quorate.core.plan import plan
 from quorate.core.rules import Affinity, GuestAffinity, Guests, NodeAffinity, NodePriority, Rule
-from quorate.core.status import CapacityStatus, Unplaced, VotesStatus
+from quorate.core.status import VotesStatus
 from quorate.core.types import GuestKey, GuestState, NodeName, NodeState, SchedulingMode, Wanted
 from quorate.core.world import Scheduling
 from tests.unit.core.test_ledger import GIB, member, sized

@@ -7,7 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from quorate.core.status import CapacityStatus, Termination, Timeline, VotesStatus
+from quorate.core.capacity_status import CapacityStatus
+from quorate.core.status import Termination, Timeline, VotesStatus
 from quorate.core.types import IncidentId, Instant, NodeName
 from quorate.dashboard.look import Look
 from quorate.dashboard.panels import NAMES, Panels, Seen, tone

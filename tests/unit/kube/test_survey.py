@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from quorate.core import capacity
-from quorate.core.status import CapacityStatus
+from quorate.core.capacity_status import CapacityStatus
 from quorate.core.types import NodeState, Wanted
 from quorate.kube.host import Host
 from quorate.kube.tick import SURVEY_EVERY_S, ClusterTicker
