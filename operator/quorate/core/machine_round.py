@@ -199,6 +199,14 @@ def run(draft: Draft, instance: Instance) -> None:
             draft.status = replace(draft.status, recovery=replace(recovery, created=draft.world.wall))
 
 
+def ran_before(draft: Draft, instance: Instance) -> bool:
+    """Did it run when it came under HA? Paused or with a failing probe it is not Ready: no failed start of ours."""
+    machine = draft.guest.machine
+    if machine is None or machine.run is None or machine.kept is not None:
+        return False
+    return instance.started and not instance.stopping and machine.run.phase == "Running"
+
+
 def bind(draft: Draft, instance: Instance) -> None:
     """Its launcher is there: it is bound to the node of the instance, as long as that is in the boot it is for."""
     pod, launcher = draft.pod, launcher_of(draft.guest.machine, instance.uid)

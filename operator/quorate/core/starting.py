@@ -197,6 +197,9 @@ def _await_ready(draft: Draft, instance: Instance) -> None:
         draft.say(f"its Pod was declared {pod.phase} ({pod.reason or 'no reason'}): it is stopped and started again")
         draft.set_instance(replace(instance, stopping=True))
         return
+    if machine_round.ran_before(draft, instance):
+        _arrived(draft, instance)
+        return
     if maintenance.leave(draft):
         move(draft, S.RELOCATE)
         return

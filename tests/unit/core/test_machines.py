@@ -97,6 +97,17 @@ def test_it_is_over_by_the_word_of_the_agent_or_by_another_boot(n2):
     assert status.instance is not None or status.target is not None
 
 
+def test_one_that_is_paused_when_it_comes_under_ha_is_not_stopped_for_that():
+    """It ran before: that it is not Ready is no failed start of ours."""
+    before = {**STARTING, "instance": instance(template_hash="", drawn=Instant(WALL - 3_600_000)), "pods": (record(),)}
+    paused = machine(launcher(ready=False), kept=None, strategy="Always", scheduler="", instance=None)
+    status, _ = outcome(guest(paused, status=before))
+    assert (status.state, status.ready, status.instance.stopping) == (S.STARTED, False, False)
+    ours = machine(launcher(ready=False))
+    status, _ = outcome(guest(ours, status=before))
+    assert status.instance.stopping, "one that we started has failed to"
+
+
 def test_it_does_not_run_before_kubevirt_says_so():
     """Its launcher is Ready before virt-handler has started anything in it."""
     starting = {**STARTING, "instance": drawn(uid=Uid("pod-1"), began=True, started=True), "pods": (record(),)}
