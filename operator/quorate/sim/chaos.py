@@ -74,6 +74,7 @@ _WITH_MACHINES: Final = {
     "delete machine MACHINE": 1,
     "make machine MACHINE": 2,
     "stop virt-controller for TIME": 2,
+    "stop virt-handler of NODE for TIME": 1,
     "power off NODE for TIME": 2,
     "reset NODE": 2,
     "freeze NODE for TIME": 2,
