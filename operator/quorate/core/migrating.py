@@ -35,18 +35,15 @@ def fixed(draft: Draft) -> str:
     launcher = launcher_of(machine, instance.uid)
     if launcher is None or not launcher.waits:
         return "it was begun before it came under HA: from its next start on it can be"
-    if any(not one.over for one in machine.migrations):
+    if any(not one.over and not one.ours for one in machine.migrations):
         return "a migration that is not Quorate's is under way"
     return machine.run.fixed
 
 
-def _just_arrived(draft: Draft) -> bool:
-    """It runs here by a migration of ours, which KubeVirt has not said to be over yet: its next one may not begin."""
-    machine, instance = draft.guest.machine, draft.instance
-    if machine is None or instance is None:
-        return False
-    arrived = f"{draft.guest.key.name[:40]}-{instance.id}"
-    return any(one.name == arrived and not one.over for one in machine.migrations)
+def _last_is_left(draft: Draft) -> bool:
+    """Has KubeVirt not said yet that an earlier migration of ours is over? Until then it takes no other one."""
+    machine = draft.guest.machine
+    return machine is not None and any(one.ours and not one.over for one in machine.migrations)
 
 
 def unread(draft: Draft) -> str:
@@ -63,7 +60,8 @@ def way(draft: Draft) -> GuestState | None:
         node = draft.instance.node if draft.instance is not None else ""
         draft.say(f"runs on {node}; it moves to {draft.status.target} once it is known how: {unknown}")
         return None
-    if _just_arrived(draft):
+    if _last_is_left(draft):
+        end_migrations(draft)
         draft.say(f"{draft.status.message}, once KubeVirt says that its last migration is over")
         return None
     failure, why = draft.status.migration_failure, fixed(draft)
@@ -111,6 +109,9 @@ def _prepare(draft: Draft, instance: Instance) -> None:
         draft.wake_when_armed(target)
     elif unknown := unread(draft):
         draft.say(f"migrates to {target}, once it is known whether it can: {unknown}")
+    elif _last_is_left(draft):
+        end_migrations(draft)
+        draft.say(f"migrates to {target}, once KubeVirt says that its last migration is over")
     elif why := fixed(draft):
         draft.say(f"moves from {instance.node} to {target}; it is stopped for that: {why}")
         move(draft, S.RELOCATE)

@@ -193,13 +193,26 @@ def test_a_drain_tries_once_more_after_a_while_and_then_stops_it():
     assert status.state == S.RELOCATE
 
 
-def test_a_drain_waits_for_the_word_on_the_one_that_brought_it_here():
-    """KubeVirt's word on it comes a moment after its source has ended: that is no reason to stop the machine."""
-    last = replace(JOB, name="win-i1", uid=Uid("last"))
+@pytest.mark.parametrize("name", ["win-i1", "win-m0"])
+def test_a_drain_waits_for_the_word_on_the_one_that_brought_it_here(name):
+    """KubeVirt's word on it comes a moment after its source has ended: that is no reason to stop the machine.
+
+    It is named by the migration that was recorded, and not by the instance that it became.
+    """
+    last = replace(JOB, name=name, uid=Uid("last"))
     one, here = drained()
     status, actions = outcome(replace(one, machine=seen(SOURCE, job=last)), here, node("n2"), node("n3"))
     assert (status.state, status.migration) == (S.STARTED, None)
     assert not [one for one in actions if isinstance(one, (HaltMachine, BeginMigration))]
+    assert status.message.endswith("once KubeVirt says that its last migration is over")
+
+
+def test_a_persons_migration_waits_for_it_as_well_and_is_not_done_by_a_stop():
+    last = replace(JOB, name="win-m0", uid=Uid("last"))
+    going = {"state": S.MIGRATE, "target": "n2"}
+    status, actions = outcome(guest(seen(SOURCE, job=last), status=going), node("n1"), node("n2"))
+    assert (status.state, status.migration) == (S.MIGRATE, None)
+    assert actions == [EndMigration(KEY, "win-m0", Uid("last"))]
     assert status.message.endswith("once KubeVirt says that its last migration is over")
 
 
