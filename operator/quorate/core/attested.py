@@ -10,7 +10,7 @@ _NOTHING = Attestation(Uid(""), 0, False, "", 0, 0, 0, "", 0, 0)
 
 def attested(world: World, instance: Instance) -> Attestation:
     """What the agent attests in the boot that the instance belongs to; nothing, if another boot holds the Lease."""
-    node = next((node for node in world.nodes if node.name == instance.node), None)
+    node = world.node(instance.node)
     if node is None or node.beat is None or node.beat.attestation is None or not valid(node.beat):
         return _NOTHING
     return node.beat.attestation if node.beat.nonce == instance.nonce else _NOTHING

@@ -1,6 +1,6 @@
 """A guest's instance, as its Pod, its node and its agent show it: adopt, follow, and recognise the end as a fact."""
 
-from quorate.core import launchers, machine_round, migration
+from quorate.core import launchers, machine_round, migration, workload_pods
 from quorate.core.actions import RemovePod, StopPod
 from quorate.core.attested import attested
 from quorate.core.draft import Draft
@@ -15,12 +15,7 @@ from quorate.core.types import InstanceId, Nonce, node_ref
 
 def incident_of(draft: Draft) -> Incident | None:
     """The open incident of the boot that the instance belongs to."""
-    instance = draft.instance
-    if instance is None:
-        return None
-    status = draft.room.statuses.get(instance.node)
-    incident = status.incident if status is not None else None
-    return incident if incident is not None and incident.nonce == instance.nonce else None
+    return workload_pods.incident_of(draft.room, draft.instance) if draft.instance is not None else None
 
 
 def observe(draft: Draft) -> None:

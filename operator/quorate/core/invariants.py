@@ -36,7 +36,7 @@ from quorate.core.fencing import covers
 from quorate.core.guard import ready_for_guests
 from quorate.core.liveness import Pulse, read
 from quorate.core.machine_invariants import MachineChecks
-from quorate.core.migration import side
+from quorate.core.migration import sides
 from quorate.core.place import Candidate, rejection
 from quorate.core.rulebook import Rulebook
 from quorate.core.sequence import Purpose, Verb
@@ -402,8 +402,7 @@ class _Checker(MachineChecks):
             return 3, f"{action.node} would have its Lease again, and nobody has released it"
         for guest in self.guests.values():
             for status in (guest.status, self._guest_status(guest)):
-                sides = [one for one in (status.instance, side(status)) if one is not None]
-                if any(one.nonce == action.nonce and not one.ended for one in sides):
+                if any(one.nonce == action.nonce and not one.ended for one in sides(status)):
                     return 3, f"{action.node} would have its Lease again with {guest.key.sid} recorded on it"
         for view in self.world.workloads:
             if any(one.nonce == action.nonce for one in self._guest_status(view.guest).pods):

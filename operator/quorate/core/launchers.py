@@ -14,7 +14,7 @@ from quorate.core.quick import replace
 from quorate.core.status import Instance
 from quorate.core.stopped import declared_over, from_pod
 from quorate.core.types import HEARD, InstanceId, Nonce, Uid
-from quorate.core.workload_pods import instance_of, record_of
+from quorate.core.workload_pods import incident_of, instance_of, record_of
 from quorate.core.workloads import PodRecord
 from quorate.core.world import GuestView
 
@@ -57,8 +57,9 @@ def _proven(room: Room, record: PodRecord) -> bool:
     status, instance = room.statuses.get(record.node), instance_of(room.world, record)
     if record.uid in attested(room.world, instance).gone:
         return True
-    if status is not None and status.incident is not None and status.incident.nonce == record.nonce:
-        return covers(status.incident, instance) is not None
+    incident = incident_of(room, record)
+    if incident is not None:
+        return covers(incident, instance) is not None
     if status is not None and status.nonce not in {None, record.nonce} and status.state in HEARD:
         return True  # another boot is the node's by now: whatever ran in that one has ended
     room.asks.setdefault(record.node, set()).add(record.uid)
@@ -206,5 +207,5 @@ def goes_on(draft: Draft, instance: Instance) -> bool:
     """Is it an instance of the boot that has its node now, while the incident of the one before is still open?"""
     if not draft.guest.spec.machine:
         return False
-    node = next((one for one in draft.world.nodes if one.name == instance.node), None)
+    node = draft.world.node(instance.node)
     return node is not None and node.beat is not None and node.beat.nonce == instance.nonce

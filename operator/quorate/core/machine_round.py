@@ -156,9 +156,7 @@ def may_leave(draft: Draft) -> bool:
     instance, pod = draft.instance, draft.pod
     if instance is None:
         return True
-    status = draft.room.statuses.get(instance.node)
-    incident = status.incident if status is not None else None
-    lost = (incident is not None and incident.nonce == instance.nonce) or draft.status.migration is not None
+    lost = incident_of(draft.room, instance) is not None or draft.status.migration is not None
     return not lost and not instance.ended and pod is not None and pod.uid == instance.uid
 
 
@@ -324,7 +322,7 @@ def _runs_unknown(draft: Draft, machine: MachineView) -> bool:
 
 def _remove(draft: Draft, removal: Removal, record: PodRecord) -> None:
     launcher, incident = launcher_of(draft.guest.machine, record.uid), incident_of(draft.room, record)
-    node = next((one for one in draft.world.nodes if one.name == record.node), None)
+    node = draft.world.node(record.node)
     if launcher is None or incident is None or node is None:
         return
     if covers(incident, instance_of(draft.world, record)) is None:

@@ -15,7 +15,7 @@ from quorate.core.evidence import confirmed_by, was_armed
 from quorate.core.fencing import covers
 from quorate.core.flapping import held_until, lately
 from quorate.core.guard import guarded_by_devices, watchdog_problem
-from quorate.core.migration import side
+from quorate.core.migration import sides
 from quorate.core.overdue import reset_request
 from quorate.core.quick import quick, replace
 from quorate.core.sequence import Power, Step
@@ -192,11 +192,8 @@ def _not_spoken_of(room: Room, incident: Incident) -> list[str]:
     guests = [
         guest.key.sid
         for guest in room.world.guests
-        for instance in (guest.status.instance, side(guest.status))
-        if instance is not None
-        and instance.nonce == incident.nonce
-        and not instance.ended
-        and covers(incident, instance) is None
+        for instance in sides(guest.status)
+        if instance.nonce == incident.nonce and not instance.ended and covers(incident, instance) is None
     ]
     pods = [
         f"Pod {view.guest.key.namespace}/{record.name}"

@@ -22,6 +22,11 @@ def side(status: GuestStatus) -> Instance | None:
     return Instance(one.id, one.node, one.nonce, "", one.began, uid=one.uid, began=True, started=True)
 
 
+def sides(status: GuestStatus) -> tuple[Instance, ...]:
+    """Everything recorded that may be the guest: its instance and, during a migration, the other side of it."""
+    return tuple(one for one in (status.instance, side(status)) if one is not None)
+
+
 def name_of(draft: Draft, under_way: Migration) -> str:
     """The object that KubeVirt does it by: a second one of the same migration cannot be made."""
     return f"{draft.guest.key.name[:40]}-{under_way.id}"

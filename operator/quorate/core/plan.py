@@ -21,7 +21,7 @@ from quorate.core.launchers import vanished
 from quorate.core.ledger import ledger_of
 from quorate.core.liveness import Pulse, read
 from quorate.core.members import Enrolment
-from quorate.core.migration import side
+from quorate.core.migration import sides
 from quorate.core.order import CONDITION
 from quorate.core.quick import replace
 from quorate.core.quorum import Quorum
@@ -181,8 +181,8 @@ def _nodes(
     braked = replace(brakes.judge(world, pulses), live=quorum.live, needed=quorum.needed)
     instances: dict[NodeName, list[Instance]] = {}
     for guest in world.guests:
-        for instance in (guest.status.instance, side(guest.status)):
-            if instance is not None and not (instance.ended and _untouched(guest)):
+        for instance in sides(guest.status):
+            if not (instance.ended and _untouched(guest)):
                 instances.setdefault(instance.node, []).append(instance)
         for record in vanished(guest):
             instances.setdefault(record.node, []).append(instance_of(world, record))

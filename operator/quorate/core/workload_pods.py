@@ -145,8 +145,8 @@ def _confirmed(node: NodeView, pod: WorkloadPod, nonce: Nonce | None) -> bool:
     return beat is not None and beat.nonce == nonce and valid(beat) and beat.moved and beat.seen_s >= pod.seen_s
 
 
-def incident_of(room: Room, record: PodRecord) -> Incident | None:
-    """The open incident of the boot that the Pod belongs to."""
+def incident_of(room: Room, record: PodRecord | Instance) -> Incident | None:
+    """The open incident of the boot that the Pod or instance belongs to."""
     status = room.statuses.get(record.node)
     incident = status.incident if status is not None else None
     return incident if incident is not None and record.nonce and incident.nonce == record.nonce else None

@@ -443,3 +443,7 @@ class World:
     def after(self, moment: Instant) -> float:
         """Just after a moment of the wall clock, by this manager's own clock; now if it is over."""
         return self.now_s + max(0, moment - self.wall) / 1000 + 0.001
+
+    def node(self, name: NodeName) -> NodeView | None:
+        """The member of that name, None if there is none."""
+        return next((one for one in self.nodes if one.name == name), None)
