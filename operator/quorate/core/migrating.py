@@ -9,7 +9,7 @@ from typing import Final
 
 from quorate.core.actions import BeginMigration, BindLauncher
 from quorate.core.draft import Draft
-from quorate.core.launchers import launcher_of
+from quorate.core.launchers import has_ended, launcher_of
 from quorate.core.machine_round import end_migrations
 from quorate.core.machines import SUCCEEDED, MachineMigration
 from quorate.core.migration import job_of, name_of
@@ -44,6 +44,18 @@ def _last_is_left(draft: Draft) -> bool:
     """Has KubeVirt not said yet that an earlier migration of ours is over? Until then it takes no other one."""
     machine = draft.guest.machine
     return machine is not None and any(one.ours and not one.over for one in machine.migrations)
+
+
+def _left(draft: Draft) -> str:
+    """The name of a launcher of an earlier migration that its kubelet has not seen end; "" if there is none.
+
+    Its boot may be proven dead and it be done with as a side of that migration: as long as the Pod stands, whoever boots
+    there may have it in hand, and no other launcher is bound beside it.
+    """
+    machine, instance = draft.guest.machine, draft.instance
+    launchers = machine.launchers if machine is not None else ()
+    own = instance.uid if instance is not None else None
+    return next((one.name for one in launchers if one.pod.uid != own and one.pod.bound and not has_ended(one)), "")
 
 
 def unread(draft: Draft) -> str:
@@ -112,6 +124,8 @@ def _prepare(draft: Draft, instance: Instance) -> None:
     elif _last_is_left(draft):
         end_migrations(draft)
         draft.say(f"migrates to {target}, once KubeVirt says that its last migration is over")
+    elif left := _left(draft):
+        draft.say(f"migrates to {target}, once launcher {left} of an earlier migration is gone")
     elif why := fixed(draft):
         draft.say(f"moves from {instance.node} to {target}; it is stopped for that: {why}")
         move(draft, S.RELOCATE)

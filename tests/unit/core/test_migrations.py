@@ -216,6 +216,20 @@ def test_a_persons_migration_waits_for_it_as_well_and_is_not_done_by_a_stop():
     assert status.message.endswith("once KubeVirt says that its last migration is over")
 
 
+def test_nothing_is_migrated_beside_a_launcher_that_an_earlier_migration_left_on_a_node():
+    """It was given up because its boot is proven dead; its Pod is still there, and so may be started there."""
+    going = {"state": S.MIGRATE, "target": "n2"}
+    left = launcher("n3", uid=Uid("pod-3"))
+    here = [node("n1"), node("n2"), node("n3")]
+    status, actions = outcome(guest(seen(SOURCE, left, job=None), status=going), *here)
+    assert (status.state, status.migration) == (S.MIGRATE, None)
+    assert not [one for one in actions if isinstance(one, (BeginMigration, BindLauncher))]
+    assert f"once launcher {left.name} of an earlier migration is gone" in status.message
+    ended = replace(left, pod=replace(left.pod, phase="Succeeded", ready=False, containers=OVER))
+    status, _ = outcome(guest(seen(SOURCE, ended, job=None), status=going), *here)
+    assert status.migration is not None
+
+
 def test_a_stray_migration_of_ours_is_called_off():
     stray = replace(JOB, name="win-m0", uid=Uid("old"), phase="Pending")
     _, actions = outcome(guest(seen(SOURCE, job=stray)))
