@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from quorate.access.errors import UsageError
-from quorate.core.types import GuestKey, MachineKey
+from quorate.access.names import guest_key
+from quorate.core.types import GuestKey
 from quorate.dashboard.mirror import Remembered
 from quorate.dashboard.picture import Picture
 from quorate.dashboard.rights import Rights
@@ -88,9 +89,7 @@ class Subject:
     @property
     def key(self) -> GuestKey:
         """Raises UsageError."""
-        kind, _, place = self.guest.guest.partition(":")
-        namespace, _, name = place.partition("/")
-        return MachineKey(namespace, name) if kind == "vm" else GuestKey(namespace, name)
+        return guest_key(self.guest.guest, None, "")
 
     @property
     def node(self) -> NodeReport:

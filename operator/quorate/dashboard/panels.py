@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from quorate import __version__
-from quorate.core.status import Timeline
 from quorate.core.timing import seconds
 from quorate.core.types import GuestState, Instant, NodeState, Wanted
 from quorate.dashboard.look import ATTENTION, Look, page_of
@@ -302,16 +301,8 @@ def _reach(storage: StorageReport, node: str, places: frozenset[str] | None) -> 
 def _recoveries(seen: Seen) -> dict[str, Any]:
     told = seen.picture.recoveries
     most = longest([one.timeline for one in told])
-    return {
-        "rows": [{"one": one, "drawing": draw(one.timeline, most)} for one in told],
-        "width": WIDTH,
-        "scale": _scale(told),
-    }
-
-
-def _scale(told: Sequence[Any]) -> Any:
-    timelines: list[Timeline] = [one.timeline for one in told]
-    return max((draw(one) for one in timelines), key=lambda drawing: drawing.seconds, default=None)
+    rows = [{"one": one, "drawing": draw(one.timeline, most)} for one in told]
+    return {"rows": rows, "width": WIDTH, "scale": rows[0]["drawing"] if rows else None}
 
 
 def _rules(seen: Seen) -> dict[str, Any]:

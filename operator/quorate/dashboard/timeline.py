@@ -58,9 +58,7 @@ NAMES: Final = (
 
 def draw(timeline: Timeline, longest_s: float | None = None) -> Drawing:
     """The drawing, on a scale that ends at `longest_s` if it is given: recoveries below each other compare."""
-    moments = list(_moments(timeline))
-    last = moments[-1][2] if moments else timeline.suspected
-    seconds = max(0.0, (last - timeline.suspected) / 1000)
+    moments, seconds = list(_moments(timeline)), took_s(timeline)
     scale = WIDTH / max(longest_s or seconds, seconds, 0.001)
     parts, before = [], timeline.suspected
     for name, what, at in moments:
@@ -96,6 +94,12 @@ def _ticks(seconds: float) -> Iterator[Tick]:
         yield Tick(round(at / seconds * WIDTH, 1), f"{at:g}s")
 
 
+def took_s(timeline: Timeline) -> float:
+    """How many seconds it took so far."""
+    last = max((at for _, _, at in _moments(timeline)), default=timeline.suspected)
+    return max(0.0, (last - timeline.suspected) / 1000)
+
+
 def longest(timelines: list[Timeline]) -> float:
     """How many seconds the longest of them took so far."""
-    return max((draw(one).seconds for one in timelines), default=0.0)
+    return max(map(took_s, timelines), default=0.0)
