@@ -76,14 +76,14 @@ def add(
     protects, machine = workloads.wanted(guest, selector), names.machine(guest)
     only: dict[str, object] = {"--image": image, "-f": file, "COMMAND": command, "--storage": storage}
     if machine is not None:
-        machines.refuse_others(guest, only)
+        _refuse_others(guest, only, "a virtual machine, which says itself what it runs and where its disks are")
         wishes = settings(state, max_restart, max_relocate, comment, failback)
         _keep_running(session, key, machine, wishes, cluster or "")
         return
     if protects is not None:
         only |= {"--failback": failback is not None}
         limits = {"--max-restart": max_restart is not None, "--max-relocate": max_relocate is not None}
-        workloads.refuse_others(guest, {**only, **limits})
+        _refuse_others(guest, {**only, **limits}, "a workload, which its own controller runs")
         _protect(session, key, protects, settings(state, None, None, comment), cluster or "")
         return
     body = adding.resource(key, _template(key, image, file, command or []), cluster or "")
@@ -111,6 +111,14 @@ def _protect(session: Session, key: GuestKey, target: dict[str, Any], wishes: di
     adding.create(session.api, key, name, body)
     follows = "it is protected once that is there" if absent else "its Pods are protected where they are"
     say(f"{name} is under HA. Next: {follows}; whether all are, quorate explain {key.namespace}/{key.name} says")
+
+
+def _refuse_others(text: str, given: dict[str, object], what: str) -> None:
+    """What only a container has. Raises UsageError."""
+    meaningless = [name for name, value in given.items() if value]
+    if meaningless:
+        means = "means" if len(meaningless) == 1 else "mean"
+        raise UsageError(f"{text}: {', '.join(meaningless)} {means} nothing for {what}")
 
 
 def _keep_running(session: Session, key: GuestKey, name: str, wishes: dict[str, Any], cluster: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quorate.access.errors import CliError, NotFoundError, UsageError
+from quorate.access.errors import CliError, NotFoundError
 from quorate.core.machines import KEPT_ANNOTATION, SCHEDULER
 from quorate.core.types import GuestKey
 from quorate.kube.resources import MACHINES
@@ -21,16 +21,6 @@ class Found:
     """Its own run strategy, whether Quorate has it in hands now or not."""
     runs: bool = False
     owner: str = ""
-
-
-def refuse_others(text: str, given: dict[str, object]) -> None:
-    """What only a container has. Raises UsageError."""
-    meaningless = [name for name, value in given.items() if value]
-    if meaningless:
-        raise UsageError(
-            f"{text}: {', '.join(meaningless)} {'means' if len(meaningless) == 1 else 'mean'} nothing for a virtual "
-            "machine, which says itself what it runs and where its disks are"
-        )
 
 
 def look(api: "Api", key: GuestKey, name: str) -> Found:

@@ -33,16 +33,6 @@ def _labels(text: str) -> dict[str, str]:
     return found
 
 
-def refuse_others(text: str, given: dict[str, object]) -> None:
-    """What only a container has. Raises UsageError."""
-    meaningless = [name for name, value in given.items() if value]
-    if meaningless:
-        raise UsageError(
-            f"{text}: {', '.join(meaningless)} {'means' if len(meaningless) == 1 else 'mean'} nothing for a workload, "
-            "which its own controller runs"
-        )
-
-
 def missing(api: "Api", key: GuestKey, target: dict[str, Any]) -> str:
     """That what is to be protected is not there (yet); empty: it is, or by labels."""
     if "name" not in target:

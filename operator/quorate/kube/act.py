@@ -25,8 +25,8 @@ from quorate.core.actions import (
     Enroll,
     EvictPod,
     GiveLease,
-    HaltMachine,
     LookAtVolumes,
+    MachineAction,
     Note,
     Plan,
     ProbeKubelet,
@@ -35,14 +35,11 @@ from quorate.core.actions import (
     RemovePod,
     RemoveStuckPod,
     RemoveVolume,
-    ReturnMachine,
-    RunMachine,
     SetFinalizer,
     SetTaint,
     StatusWrite,
     StopPod,
     TakeLease,
-    TakeMachine,
 )
 from quorate.core.quick import replace
 from quorate.core.sequence import Order
@@ -285,33 +282,10 @@ class Actor:
                 await deeds.workloads.remove(action)
             case LookAtVolumes():
                 await deeds.workloads.look_at_volumes(action)
-            case RunMachine() | TakeMachine() | HaltMachine() | ReturnMachine():
-                await self._do_on_machine(action)
-            case BindLauncher() | BeginMigration() | EndMigration():
-                await self._do_on_machine(action)
+            case MachineAction() | BindLauncher() | BeginMigration() | EndMigration():
+                await self.deeds.machines.carry_out(action)
             case _:
                 await self._do_on_node(action)
-
-    async def _do_on_machine(
-        self,
-        action: RunMachine | TakeMachine | HaltMachine | ReturnMachine | BindLauncher | BeginMigration | EndMigration,
-    ) -> None:
-        machines = self.deeds.machines
-        match action:
-            case RunMachine():
-                await machines.run(action)
-            case TakeMachine():
-                await machines.take(action)
-            case HaltMachine():
-                await machines.halt(action)
-            case ReturnMachine():
-                await machines.give_back(action)
-            case BindLauncher():
-                await machines.bind(action)
-            case BeginMigration():
-                await machines.migrate(action)
-            case EndMigration():
-                await machines.end_migration(action)
 
     async def _do_on_node(
         self, action: Enroll | CreateLease | ProbeLease | TakeLease | GiveLease | AskDevice | SetTaint | ProbeKubelet

@@ -35,6 +35,24 @@ class MachineDeeds:
         self.api = api
         self.store = store
 
+    async def carry_out(self, action: MachineAction | BindLauncher | BeginMigration | EndMigration) -> None:
+        """Any of them. Raises ApiError."""
+        match action:
+            case RunMachine():
+                await self.run(action)
+            case TakeMachine():
+                await self.take(action)
+            case HaltMachine():
+                await self.halt(action)
+            case ReturnMachine():
+                await self.give_back(action)
+            case BindLauncher():
+                await self.bind(action)
+            case BeginMigration():
+                await self.migrate(action)
+            case EndMigration():
+                await self.end_migration(action)
+
     async def run(self, action: RunMachine) -> None:
         """Started once, as the instance that is recorded; KubeVirt copies the annotations to the launcher."""
         values = (action.instance.id, action.instance.node, action.instance.nonce)
